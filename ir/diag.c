@@ -1,0 +1,90 @@
+/* Messages for the person with the model: "model.onnx: node 'conv_3' (Conv-11): …". One line each; names are escaped. */
+#include "ir/internal.h"
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const flags[] = {"shape", "opset", "unused", "value", "quant-fallback"};
+enum { N_FLAGS = sizeof flags / sizeof *flags, MAX_MESSAGES = 200, TEXT = 1024, NAME = 200 };
+
+struct Diag {
+    FILE *out;
+    int errors, messages;
+    bool off[N_FLAGS], fatal[N_FLAGS];
+    char names[4][NAME];
+    int next_name;
+};
+
+struct Diag *diag_new(void) {
+    struct Diag *d = calloc(1, sizeof *d);
+    if (d) d->out = stderr;
+    return d;
+}
+
+void diag_free(struct Diag *d) { free(d); }
+void diag_to(Ctx *ctx, FILE *out) { ctx->diag->out = out; }
+int diag_errors(const Ctx *ctx) { return ctx->diag->errors; }
+
+const char *diag_name(Ctx *ctx, Str name) {
+    struct Diag *d = ctx->diag;
+    char *text = d->names[d->next_name++ % 4];
+    str_escape(text, NAME, name);
+    return text;
+}
+
+static void say(Ctx *ctx, const char *kind, const Node *at, const char *fmt, va_list ap) {
+    struct Diag *d = ctx->diag;
+    if (!d->out || d->messages > MAX_MESSAGES) return;
+    if (d->messages++ == MAX_MESSAGES) {
+        fprintf(d->out, "%s: too many messages, the rest is left out\n", ctx->file);
+        return;
+    }
+    char text[TEXT];
+    vsnprintf(text, sizeof text, fmt, ap);
+    fprintf(d->out, "%s: %s%s%s%s%s\n", ctx->file, kind, at ? "node " : "", at ? node_text(ctx, at) : "", at ? ": " : "", text);
+}
+
+void diag_error(Ctx *ctx, const Node *at, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    say(ctx, "error: ", at, fmt, ap);
+    va_end(ap);
+    ctx->diag->errors++;
+}
+
+static int flag_index(const char *flag, size_t n) {
+    for (int i = 0; i < N_FLAGS; i++)
+        if (strlen(flags[i]) == n && !memcmp(flags[i], flag, n)) return i;
+    return -1;
+}
+
+void diag_warn(Ctx *ctx, const char *flag, const Node *at, const char *fmt, ...) {
+    int i = flag_index(flag, strlen(flag));
+    assert(i >= 0);
+    if (ctx->diag->off[i]) return;
+    va_list ap;
+    va_start(ap, fmt);
+    say(ctx, ctx->diag->fatal[i] ? "error: " : "warning: ", at, fmt, ap);
+    va_end(ap);
+    ctx->diag->errors += ctx->diag->fatal[i];
+}
+
+void diag_note(Ctx *ctx, const char *fmt, ...) {
+    va_list ap;
+    va_start(ap, fmt);
+    say(ctx, "note: ", NULL, fmt, ap);
+    va_end(ap);
+}
+
+bool diag_set_flag(Ctx *ctx, const char *flag) {
+    struct Diag *d = ctx->diag;
+    bool error = !strncmp(flag, "error", 5) && (flag[5] == '=' || !flag[5]), off = !strncmp(flag, "no-", 3);
+    const char *name = error ? flag + 5 + (flag[5] == '=') : off ? flag + 3 : flag;
+    bool every = !*name || !strcmp(name, "all");
+    int one = every ? 0 : flag_index(name, strlen(name));
+    if (one < 0) return false;
+    for (int i = one; i < (every ? N_FLAGS : one + 1); i++) {
+        d->off[i] = off;
+        d->fatal[i] = error || (d->fatal[i] && !off);
+    }
+    return true;
+}

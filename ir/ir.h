@@ -1,0 +1,315 @@
+/* The graph and what it is made of: memory, diagnostics, dtypes, dims, operators, values, nodes. A table of contents; each
+ * group stands under the file that defines it. Everything in here belongs to one Ctx (one compilation) and one thread. */
+#ifndef MCC_IR_H
+#define MCC_IR_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include "mcc/runtime.h"
+
+typedef struct Ctx Ctx;
+typedef struct Arena Arena;
+typedef struct Graph Graph;
+typedef struct Node Node;
+typedef struct Value Value;
+typedef struct Attr Attr;
+typedef struct DimNode DimNode;
+typedef const DimNode *Dim; /* interned: equal dims are equal pointers; NULL: an overflow, or not known */
+
+/* A name or any other bytes from a model: never NUL-terminated on purpose, may hold NUL or bad UTF-8. */
+typedef struct Str {
+    const char *p;
+    size_t n;
+} Str;
+
+/* ---- mem.c: allocation. Nothing here returns NULL: it unwinds to the innermost mem_try, which the driver sets. ---- */
+#define MEM_UNLIMITED SIZE_MAX
+typedef struct MemTry {
+    jmp_buf jump;
+    struct MemTry *outer;
+} MemTry;
+/*  MemTry t;
+ *  if (mem_enter(ctx, &t), setjmp(t.jump)) { … out of memory …; return; }
+ *  …work…
+ *  mem_leave(ctx, &t);                                            */
+void mem_enter(Ctx *ctx, MemTry *t);
+void mem_leave(Ctx *ctx, MemTry *t);
+_Noreturn void mem_fail(Ctx *ctx, size_t bytes); /* out of memory: unwinds, or ends the process where nothing was entered */
+void mem_fail_at(Ctx *ctx, long nth);            /* tests: the nth allocation from now fails (1 = the next) */
+void mem_limit(Ctx *ctx, size_t bytes);          /* the budget of all arenas together */
+size_t mem_used(const Ctx *ctx);
+Arena *arena_new(Ctx *ctx);
+void arena_free(Arena *a); /* at once, all of it; arenas left over are freed by ctx_free */
+void *arena_alloc(Arena *a, size_t bytes); /* zeroed; aligned to 16, and to 64 from 4096 bytes on */
+void *arena_array(Arena *a, size_t n, size_t size); /* n·size checked for overflow */
+void *arena_grow(Arena *a, void *old, size_t old_n, size_t new_n, size_t size);
+char *arena_printf(Arena *a, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+Str arena_str(Arena *a, const char *p, size_t n); /* a copy; NUL-terminated beyond n for debuggers */
+#define ARENA_NEW(a, T) ((T *)arena_alloc((a), sizeof(T)))
+#define ARENA_ARRAY(a, n, T) ((T *)arena_array((a), (size_t)(n), sizeof(T)))
+
+/* ---- str.c ---- */
+Str str_of(const char *s);
+bool str_eq(Str a, Str b);
+bool str_is(Str a, const char *b);
+uint64_t hash_bytes(uint64_t seed, const void *p, size_t n); /* FNV-1a, the same on every host */
+#define HASH_SEED 14695981039346656037ull
+size_t str_escape(char *out, size_t size, Str s); /* printable ASCII for messages and C comments: no quote, no control byte, no comment end */
+
+/* ---- checked.c: arithmetic that says when it overflows ---- */
+bool add_i64(int64_t a, int64_t b, int64_t *out);
+bool sub_i64(int64_t a, int64_t b, int64_t *out);
+bool mul_i64(int64_t a, int64_t b, int64_t *out);
+bool mul_size(size_t a, size_t b, size_t *out);
+bool product_i64(const int64_t *dims, int n, int64_t *out); /* also false if a dim is negative */
+
+/* ---- ctx.c: one compilation ---- */
+typedef struct DimPin { /* --dim NAME=N, --max-dim NAME=N; INPUT.AXIS names an unnamed one; '*' all others */
+    const char *name;
+    int64_t value;
+} DimPin;
+typedef struct ShapePin { /* --shape NAME=1x3x224x224 */
+    const char *name;
+    int rank;
+    int64_t dims[MCC_MAX_RANK];
+} ShapePin;
+typedef struct Options { /* what the user asked of the compilation; filled by the driver, read by everybody */
+    const DimPin *dims, *max_dims;
+    const ShapePin *shapes;
+    int n_dims, n_max_dims, n_shapes;
+    size_t max_fold, max_memory;    /* bytes */
+    const char *external_data_root; /* NULL: the model's folder */
+} Options;
+struct Ctx {
+    const char *file; /* the model's path, for messages */
+    Options opt;
+    Arena *arena; /* lives as long as the Ctx: dims, names, graphs */
+    struct Mem *mem;
+    struct Diag *diag;
+    struct DimTable *dims;
+    size_t folded; /* bytes of constants made so far, against opt.max_fold */
+    int next_id;   /* of values and nodes */
+};
+Ctx *ctx_new(const char *file); /* NULL only when not even the Ctx can be had */
+void ctx_free(Ctx *ctx);
+
+/* ---- diag.c: what the person with the model is told ---- */
+void diag_error(Ctx *ctx, const Node *at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void diag_warn(Ctx *ctx, const char *flag, const Node *at, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+void diag_note(Ctx *ctx, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* a hint to the message before it, or news */
+int diag_errors(const Ctx *ctx); /* errors so far, warnings made errors included */
+void diag_to(Ctx *ctx, FILE *out); /* default stderr; NULL: silent */
+bool diag_set_flag(Ctx *ctx, const char *flag); /* "shape", "no-shape", "error=shape", "error", "all" (-W…); false: unknown */
+const char *diag_name(Ctx *ctx, Str name); /* escaped, short-lived text for a message */
+
+/* ---- dtype.c ---- */
+typedef enum Dtype { /* ONNX TensorProto.DataType's numbers */
+    DT_NONE = 0, DT_F32 = 1, DT_U8 = 2, DT_I8 = 3, DT_U16 = 4, DT_I16 = 5, DT_I32 = 6, DT_I64 = 7, DT_STRING = 8,
+    DT_BOOL = 9, DT_F16 = 10, DT_F64 = 11, DT_U32 = 12, DT_U64 = 13, DT_C64 = 14, DT_C128 = 15, DT_BF16 = 16,
+    DT_F8E4M3FN = 17, DT_F8E4M3FNUZ = 18, DT_F8E5M2 = 19, DT_F8E5M2FNUZ = 20, DT_U4 = 21, DT_I4 = 22, DT_F4E2M1 = 23,
+    DT_F8E8M0 = 24, DT_U2 = 25, DT_I2 = 26, DT_COUNT
+} Dtype;
+typedef enum DtypeClass { DTC_F = 1, DTC_I = 2, DTC_U = 4, DTC_B = 8, DTC_OTHER = 16 } DtypeClass;
+const char *dtype_name(Dtype t);   /* "float32", "int8", … as numpy spells them */
+const char *dtype_suffix(Dtype t); /* "f32", "i8", … */
+int dtype_bits(Dtype t);           /* 0: strings, none */
+DtypeClass dtype_class(Dtype t);
+bool dtype_supported(Dtype t); /* mcc computes with it today */
+bool dtype_bytes(Dtype t, int64_t elements, size_t *out); /* packed; false: overflow */
+
+/* ---- dim.c: sizes, known or symbolic. Interned and kept in one normal form: a sum of products of atoms ---- */
+typedef enum DimKind { DIM_CONST, DIM_SYMBOL, DIM_SUM, DIM_FLOORDIV, DIM_MIN, DIM_MAX } DimKind;
+typedef struct DimTerm { /* coef · factors[0] · factors[1] · … (atoms, sorted by id) */
+    int64_t coef;
+    int n_factors;
+    const Dim *factors;
+} DimTerm;
+struct DimNode {
+    DimKind kind;
+    int id;
+    int64_t lo, hi;   /* bounds: lo <= value <= hi */
+    int64_t value;    /* DIM_CONST */
+    Str name;         /* DIM_SYMBOL */
+    const Node *node; /* DIM_SYMBOL: NULL: an open dim of an input; else written by this node at run time */
+    int n_terms;      /* DIM_SUM */
+    const DimTerm *terms;
+    Dim a, b; /* FLOORDIV, MIN, MAX; atoms, like symbols */
+    Dim next; /* in its hash bucket */
+};
+Dim dim_const(Ctx *ctx, int64_t v);
+Dim dim_symbol(Ctx *ctx, Str name, int64_t lo, int64_t hi); /* the same name gives the same dim */
+Dim dim_data(Ctx *ctx, const Node *node, int64_t lo, int64_t hi); /* a fresh symbol: known once `node` runs */
+/* All propagate NULL, and return NULL where the result overflows. Divisors are positive. */
+Dim dim_add(Ctx *ctx, Dim a, Dim b);
+Dim dim_sub(Ctx *ctx, Dim a, Dim b);
+Dim dim_mul(Ctx *ctx, Dim a, Dim b);
+Dim dim_floordiv(Ctx *ctx, Dim a, Dim b); /* rounds down; exact quotients of polynomials are found */
+Dim dim_ceildiv(Ctx *ctx, Dim a, Dim b);
+Dim dim_mod(Ctx *ctx, Dim a, Dim b); /* a - b·floor(a/b) */
+Dim dim_min(Ctx *ctx, Dim a, Dim b);
+Dim dim_max(Ctx *ctx, Dim a, Dim b);
+Dim dim_product(Ctx *ctx, const Dim *dims, int n); /* 1 for n = 0 */
+bool dim_is_const(Dim d, int64_t *value);
+bool dim_is(Dim d, int64_t value);
+bool dim_has_data(Dim d); /* depends on a symbol that a node writes */
+typedef int64_t (*DimEnv)(void *env, Dim symbol);
+bool dim_eval(Dim d, DimEnv env, void *arg, int64_t *out); /* false: overflow */
+const char *dim_text(Ctx *ctx, Dim d);
+
+/* ---- op.c: the table of operators, ops.def ---- */
+typedef enum OpFlag {
+    OP_ELEMENTWISE = 1 << 0,   /* out[i] = f(in[i]…) under broadcasting; mcc_el_<name>_<dtype> */
+    OP_COMMUTATIVE = 1 << 1,
+    OP_REDUCTION = 1 << 2,
+    OP_MOVEMENT = 1 << 3,      /* elements move, none is computed */
+    OP_VIEW = 1 << 4,          /* the same bytes under other dims */
+    OP_CONTRACTION = 1 << 5,
+    OP_NORMALIZATION = 1 << 6,
+    OP_POOL = 1 << 7,
+    OP_VARIADIC = 1 << 8,      /* the last input repeats */
+    OP_DATA_SHAPE = 1 << 9,    /* output dims may depend on input values: shape_<name> */
+    OP_INDEXING = 1 << 10,     /* input 1 holds indices, checked at run time */
+    OP_DECOMPOSED = 1 << 11,   /* no kernel: the reader or a pass replaces it */
+    OP_SHAPE_ONLY = 1 << 12,   /* looks at its input's dims alone */
+    OP_FUSED = 1 << 13         /* holds its body as a subgraph */
+} OpFlag;
+#define VAR 255
+enum { F = DTC_F, I = DTC_I, U = DTC_U, B = DTC_B, ALL = DTC_F | DTC_I | DTC_U | DTC_B }; /* ops.def's dtype sets */
+typedef enum OpDomain { ONNX, MCC } OpDomain;
+typedef enum Op {
+    OP_NONE,
+#define OP(name, ...) OP_##name,
+#include "ir/ops.def"
+    OP_COUNT
+} Op;
+typedef enum AttrKind {
+    ATTR_NONE, ATTR_INT, ATTR_FLOAT, ATTR_STRING, ATTR_INTS, ATTR_FLOATS, ATTR_STRINGS, ATTR_TENSOR, ATTR_GRAPH, ATTR_OTHER
+} AttrKind;
+typedef struct AttrSchema {
+    const char *name;
+    AttrKind kind;
+    int64_t def_int;
+    double def_float;
+    const char *words; /* of an ENUM, whose kind is ATTR_STRING: "default|other|…" */
+} AttrSchema;
+typedef struct OpInfo {
+    const char *name;
+    OpDomain domain;
+    int since, min_in, max_in, min_out, max_out;
+    unsigned dtypes, flags;
+    bool (*infer)(Ctx *ctx, Node *n); /* sets the outputs' types from the inputs'; false: diag_error was called */
+    const AttrSchema *attrs;
+    int n_attrs;
+} OpInfo;
+const OpInfo *op_info(Op op);
+bool op_has(Op op, unsigned flags); /* all of them */
+Op op_find(Str domain, Str name);   /* OP_NONE: not in the table; "" and "ai.onnx" are ONNX, "mcc" ours */
+const AttrSchema *op_attr(Op op, const char *name);
+
+/* ---- graph.c ---- */
+typedef struct Tensor { /* a constant: raw little-endian bytes, packed, row-major */
+    Dtype dtype;
+    int rank;
+    int64_t dims[MCC_MAX_RANK];
+    size_t bytes;
+    const void *data; /* in an arena or the mapped model; aligned to its element's size; strings: const Str * */
+} Tensor;
+typedef enum TypeKind { TYPE_UNKNOWN, TYPE_TENSOR, TYPE_SEQUENCE, TYPE_OPTIONAL, TYPE_MAP, TYPE_SPARSE } TypeKind;
+typedef struct Type {
+    TypeKind kind;
+    Dtype dtype;
+    int rank; /* -1: not known */
+    Dim dims[MCC_MAX_RANK];
+    const struct Type *element; /* of a sequence, optional or map */
+} Type;
+struct Value {
+    int id;
+    Str name; /* from the model, or empty */
+    Type type;
+    Node *def; /* NULL: an input of the graph or a constant */
+    int def_index;
+    const Tensor *constant; /* known at compile time */
+    const Dim *content;     /* integer tensors of rank <= 1 and few elements: each element as a dim, or NULL */
+    int n_uses;             /* kept by graph_count_uses: inputs of nodes, and outputs of graphs */
+    int block;              /* layout: 0 row-major; b: channels (axis 1) in blocks of b, [N, ceil(C/b), spatial…, b] */
+};
+struct Attr {
+    Str name;
+    AttrKind kind;
+    int64_t i;
+    double f; /* exactly the model's float32 */
+    Str s;
+    const int64_t *ints;
+    const double *floats;
+    const Str *strings;
+    const Tensor *tensor;
+    Graph *graph;
+    int n; /* of ints, floats, strings */
+};
+struct Node {
+    int id;
+    Op op;
+    Str name;
+    int index; /* its place in the model's list, for messages: 'conv_3' (Conv-11) */
+    Value **in, **out; /* NULL: a missing optional one */
+    int n_in, n_out;
+    Attr *attrs;
+    int n_attrs;
+    Graph *body; /* OP_FUSED: what it computes */
+    Graph *graph;
+    Node *prev, *next;
+};
+struct Graph { /* nodes in topological order: a value is defined before it is used */
+    Ctx *ctx;
+    Arena *arena;
+    Graph *outer;
+    Str name;
+    Value **inputs, **outputs;
+    int n_inputs, n_outputs;
+    Node *first, *last;
+};
+Graph *graph_new(Ctx *ctx, Graph *outer);
+Value *value_new(Graph *g, Str name);
+Value *value_of_tensor(Graph *g, const Tensor *t); /* a constant; content filled where it applies */
+void value_set_tensor(Graph *g, Value *v, const Tensor *t);
+void value_set_dims(Value *v, Dtype t, int rank, const Dim *dims); /* makes it a tensor type */
+bool value_is_static(const Value *v); /* a tensor whose dims are all constants */
+bool value_static_dims(const Value *v, int64_t *dims);
+Dim value_elements(Ctx *ctx, const Value *v);
+bool value_max_bytes(Ctx *ctx, const Value *v, size_t *out); /* at the dims' upper bounds; false: overflow or unbounded */
+Tensor *tensor_new(Graph *g, Dtype t, int rank, const int64_t *dims); /* zeroed; counts against --max-fold: NULL after diag_error */
+int64_t tensor_int(const Tensor *t, int64_t i); /* element i of an integer or bool tensor */
+double tensor_float(const Tensor *t, int64_t i); /* element i of any numeric tensor */
+Node *node_new(Graph *g, Op op, Node *before, Value **in, int n_in, int n_out); /* before NULL: at the end; outputs are new values */
+void node_remove(Node *n);
+void node_move_before(Node *n, Node *before);
+const char *node_text(Ctx *ctx, const Node *n); /* 'conv_3' (Conv-11) */
+const Attr *node_attr(const Node *n, const char *name); /* NULL: not given */
+int64_t node_int(const Node *n, const char *name);      /* given, or the table's default */
+double node_float(const Node *n, const char *name);
+int node_ints(const Node *n, const char *name, const int64_t **out); /* count; 0 when not given */
+int node_enum(const Node *n, const char *name); /* the word's index in the table's list; -1: not one of them */
+Attr *node_set_int(Node *n, const char *name, int64_t v);
+Attr *node_set_float(Node *n, const char *name, double v);
+Attr *node_set_string(Node *n, const char *name, const char *v);
+Attr *node_set_ints(Node *n, const char *name, const int64_t *v, int count);
+void node_remove_attr(Node *n, const char *name);
+Value *node_in(const Node *n, int i); /* NULL: absent */
+bool node_infer(Ctx *ctx, Node *n);   /* op_info(op)->infer */
+void graph_replace(Graph *g, Value *from, Value *to); /* in every use, outputs of the graph included */
+void graph_count_uses(Graph *g);
+bool graph_is_output(const Graph *g, const Value *v);
+
+/* ---- kernel_args.c: attributes as the words that a reference kernel reads (struct attrs_<op> in runtime/kernels/ref.h) ---- */
+#define MAX_ATTR_WORDS 128
+int node_attr_words(const Node *n, int64_t words[MAX_ATTR_WORDS]); /* how many; floats as their bits in f64 */
+
+/* ---- print.c, verify.c ---- */
+void graph_print(const Graph *g, FILE *out);  /* the text of --emit=graph */
+bool graph_verify(const Graph *g, FILE *out); /* invariants; says what is broken, and returns false */
+
+#endif

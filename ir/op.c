@@ -1,0 +1,53 @@
+/* ops.def as a table: names, arity, properties, attributes. */
+#include "ir/ir.h"
+#include <string.h>
+
+#define OP(name, domain, since, min_in, max_in, min_out, max_out, dtypes, flags, infer, attrs) \
+    bool infer_##infer(Ctx *ctx, Node *n);
+#include "ir/ops.def"
+
+#define INT(name, value) {#name, ATTR_INT, (value), 0, NULL},
+#define FLOAT(name, value) {#name, ATTR_FLOAT, 0, (double)(value), NULL},
+#define INTS(name) {#name, ATTR_INTS, 0, 0, NULL},
+#define FLOATS(name) {#name, ATTR_FLOATS, 0, 0, NULL},
+#define ENUM(name, words) {#name, ATTR_STRING, 0, 0, words},
+#define OTHER(name) {#name, ATTR_OTHER, 0, 0, NULL},
+#define NO_ATTRS
+#define ATTRS(...) __VA_ARGS__
+#define OP(name, domain, since, min_in, max_in, min_out, max_out, dtypes, flags, infer, attrs) \
+    static const AttrSchema schema_##name[] = {attrs{NULL, ATTR_NONE, 0, 0, NULL}};
+#include "ir/ops.def"
+#undef INT
+#undef FLOAT
+#undef INTS
+#undef FLOATS
+#undef ENUM
+#undef OTHER
+#undef NO_ATTRS
+#undef ATTRS
+
+static const OpInfo table[OP_COUNT] = {
+#define OP(name, domain, since, min_in, max_in, min_out, max_out, dtypes, flags, infer, attrs)             \
+    [OP_##name] = {#name, domain, since, min_in, max_in, min_out, max_out, dtypes, flags, infer_##infer, \
+                   schema_##name, (int)(sizeof schema_##name / sizeof *schema_##name) - 1},
+#include "ir/ops.def"
+};
+
+const OpInfo *op_info(Op op) { return &table[op]; }
+bool op_has(Op op, unsigned flags) { return (table[op].flags & flags) == flags; }
+
+Op op_find(Str domain, Str name) {
+    OpDomain d;
+    if (domain.n == 0 || str_is(domain, "ai.onnx")) d = ONNX;
+    else if (str_is(domain, "mcc")) d = MCC;
+    else return OP_NONE;
+    for (int op = OP_NONE + 1; op < OP_COUNT; op++)
+        if (table[op].domain == d && str_is(name, table[op].name)) return (Op)op;
+    return OP_NONE;
+}
+
+const AttrSchema *op_attr(Op op, const char *name) {
+    for (const AttrSchema *s = table[op].attrs; s->name; s++)
+        if (!strcmp(s->name, name)) return s;
+    return NULL;
+}
