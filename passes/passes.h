@@ -1,0 +1,23 @@
+/* Graph to graph. One pass a file, `bool pass_<name>(Graph *, PassCtx *)`, true where it changed something; passes.def is the
+ * pipeline in order. The runner owns dumps, timing, bisection and the verifier. */
+#ifndef MCC_PASSES_H
+#define MCC_PASSES_H
+
+#include "ir/ir.h"
+#include "targets/target.h"
+
+typedef struct PassCtx {
+    Ctx *ctx;
+    const Target *target;
+    int opt_level;
+    const char *dump_after; /* a pass's name, or "all"; NULL: none */
+    FILE *dump;
+    bool time;
+    bool verify;
+    int stop_after; /* stop after this many passes have run; -1: never */
+} PassCtx;
+
+bool passes_run(Graph *g, PassCtx *p); /* false after diag_error */
+bool pass_known(const char *name);
+
+#endif

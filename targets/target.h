@@ -1,0 +1,26 @@
+/* Target descriptions: data that generators read. One row a kind of CPU; see targets.def. */
+#ifndef MCC_TARGET_H
+#define MCC_TARGET_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+typedef struct Target {
+    const char *triple;   /* normalised LLVM triple */
+    const char *cpu;      /* LLVM's name; "" generic */
+    const char *features; /* "+a,-b" on top of the cpu's */
+    int pointer_bits;
+    int vector_bits;        /* of the widest registers worth using; 0: none */
+    int vector_registers;   /* of that width */
+    bool has_fma;           /* fused multiply-add in vector registers */
+    size_t l1, l2;          /* data cache bytes a core */
+} Target;
+
+/* "" or NULL triple: the host's. cpu "native": the host's with all its features; NULL or "": the triple's generic one. NULL:
+ * not known; *why says so, with the nearest names where there are some. The result and *why live until the process ends. */
+const Target *target_find(const char *triple, const char *cpu, const char *features, const char **why);
+bool target_is_host(const Target *t); /* its code can run in this process */
+void target_print_all(FILE *out);     /* --print-targets */
+
+#endif
