@@ -4,6 +4,7 @@
 
 #include "ir/ir.h"
 #include "targets/target.h"
+#include <llvm-c/Types.h>
 
 typedef struct CodeOptions {
     const char *name;     /* the symbols' prefix, a C identifier */
@@ -13,21 +14,25 @@ typedef struct CodeOptions {
     bool time;            /* print how long each stage took */
 } CodeOptions;
 
+typedef struct Segment { /* a constant in the weights section; segments are in order of offset, 64-byte aligned */
+    const void *data;
+    size_t bytes, offset;
+} Segment;
+
 typedef struct Code {
-    char *object; /* relocatable, without the weights */
-    size_t object_bytes;
-    const void *weights; /* 64-byte aligned; code_write_object appends them */
+    LLVMMemoryBufferRef object; /* relocatable; weights are appended when it is written or loaded */
+    const Segment *weights;
+    int n_weights;
     size_t weights_bytes;
-    char *header; /* C text, NUL-terminated */
+    const char *header; /* C text */
     size_t workspace_bytes, workspace_lower_bound;
-    char build_id[33];
-    char name[128];
-    bool elf; /* the object takes appended weights */
+    const char *name, *build_id;
+    int pointer_bits;
 } Code;
 
 typedef enum EmitText { EMIT_ASM, EMIT_LLVM, EMIT_LOOPS } EmitText;
 
-/* false: diag_error was called. `out` belongs to the Ctx, except object and header: code_free. */
+/* false: diag_error was called. What `out` points to lives as long as the Ctx and the graph; object: until code_free. */
 bool codegen_compile(Ctx *ctx, Graph *g, const CodeOptions *o, Code *out);
 bool codegen_print(Ctx *ctx, Graph *g, const CodeOptions *o, EmitText what, FILE *out);
 void code_free(Code *c);

@@ -1,0 +1,112 @@
+/* What the files of codegen/ share: the module under construction, the plan of memory, kernels. */
+#ifndef MCC_CODEGEN_GEN_H
+#define MCC_CODEGEN_GEN_H
+
+#include <assert.h>
+#include <llvm-c/Core.h>
+#include <llvm-c/TargetMachine.h>
+#include "codegen/codegen.h"
+
+/* ---- plan.c: where every value lives ---- */
+typedef enum LocKind { LOC_NONE, LOC_INPUT, LOC_OUTPUT, LOC_WORKSPACE, LOC_WEIGHTS, LOC_EMBEDDED } LocKind;
+typedef struct Loc {
+    LocKind kind;
+    int index;     /* of the graph's input or output */
+    size_t offset; /* in the workspace or the weights */
+} Loc;
+typedef struct Plan {
+    Loc *loc;        /* by value id */
+    size_t *scratch; /* by node id: the offset of its scratch memory */
+    size_t workspace, lower_bound;
+    Segment *weights;
+    int n_weights;
+    size_t weights_bytes;
+} Plan;
+bool plan_memory(Ctx *ctx, Graph *g, Plan *p);
+
+/* ---- build.c, compile.c: the module ---- */
+typedef struct Symbol { /* an open dim or one that a node writes, and its value in the function being built */
+    Dim dim;
+    LLVMValueRef value;
+} Symbol;
+typedef struct Gen {
+    Ctx *ctx;
+    Graph *graph;
+    const CodeOptions *opt;
+    const Target *target;
+    Plan plan;
+    LLVMContextRef llvm;
+    LLVMModuleRef module;
+    LLVMTargetMachineRef machine;
+    LLVMTargetDataRef layout;
+    LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr, void_type, size_type;
+    LLVMValueRef weights; /* the section's symbol, NULL without weights */
+    Symbol *open;         /* the open dims, in the order of the entry's parameters */
+    int n_open;
+    struct KernelEntry *kernels; /* made so far, by key */
+} Gen;
+LLVMValueRef gen_i64(Gen *g, int64_t v);
+LLVMValueRef gen_i32(Gen *g, int v);
+LLVMValueRef gen_bytes(Gen *g, const void *data, size_t bytes, unsigned align); /* a private constant */
+LLVMValueRef gen_offset(Gen *g, LLVMBuilderRef b, LLVMValueRef base, LLVMValueRef bytes);
+LLVMValueRef gen_alloca(Gen *g, LLVMBuilderRef b, LLVMTypeRef type, unsigned align); /* in the function's entry block */
+void gen_function_attrs(Gen *g, LLVMValueRef fn);
+void gen_attr(Gen *g, LLVMValueRef fn, unsigned at, const char *name, uint64_t value);
+LLVMTypeRef gen_elem_type(Gen *g, Dtype t); /* how an element is stored and handed to mcc_el_…; bool is i8, f16 and bf16 i16 */
+
+/* ---- dims.c ---- */
+LLVMValueRef gen_dim(Gen *g, LLVMBuilderRef b, Dim d, const Symbol *symbols, int n);
+int collect_symbols(Ctx *ctx, const Node *n, Symbol **out); /* every symbol in the dims of its inputs and outputs */
+void add_symbols(Ctx *ctx, Dim d, Symbol **list, int *n);
+
+/* ---- kernel.c: one function a distinct computation ---- */
+typedef struct Kernel {
+    Gen *gen;
+    const Node *node;
+    LLVMValueRef fn;
+    LLVMBuilderRef b;          /* at the end of the entry block */
+    LLVMValueRef *in, *out;    /* pointers; NULL: absent */
+    LLVMValueRef scratch;      /* NULL: none asked for */
+    Symbol *symbols;
+    int n_symbols;
+} Kernel;
+LLVMValueRef kernel_dim(Kernel *k, Dim d);
+/* Calls the node's kernel from the body, made first where no equal one exists. in/out: pointers as the body has them.
+ * Returns its i32 status; NULL after diag_error. */
+LLVMValueRef kernel_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *in, LLVMValueRef *out, LLVMValueRef scratch,
+                         const Symbol *symbols, int n_symbols, unsigned in_place);
+
+/* ---- emitter.c: which form a node's kernel takes ---- */
+typedef struct Emitter {
+    const char *form;                                 /* for --emit=loops and the report */
+    bool (*emit)(Kernel *k);                          /* builds the body, returns a status; false after diag_error */
+    void (*print)(Ctx *ctx, const Node *n, FILE *out); /* its lines of --emit=loops; NULL: the form alone */
+    bool (*scratch)(Ctx *ctx, const Node *n, size_t *bytes); /* NULL: none */
+    bool (*in_place)(const Node *n, int input);       /* may output 0 overwrite this input? NULL: never */
+} Emitter;
+const Emitter *emitter_of(const Node *n);
+
+/* ---- reference.c: a call of ref_<op>; shape_<op> for dims that depend on data ---- */
+extern const Emitter reference_emitter;
+bool reference_embeds(const Node *n, int input); /* a small constant whose bytes the kernel should see */
+/* Calls shape_<op>; the dims of the outputs as loaded i64 values in dims[output * MCC_MAX_RANK + axis]; returns the status. */
+LLVMValueRef reference_shape_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *in, const Symbol *symbols, int n_symbols,
+                                  LLVMValueRef *dims);
+
+/* ---- body.c, entry.c, describe.c: the functions that an app calls ---- */
+LLVMValueRef gen_body(Gen *g);  /* internal: inputs, outputs, dims pointers, open dims, workspace; NULL after diag_error */
+void gen_typed_entry(Gen *g, LLVMValueRef body);
+void gen_described_entry(Gen *g, LLVMValueRef body);
+bool output_has_data_dims(const Value *v);
+bool typed_entry_exists(const Graph *g);
+
+/* ---- carried.c: the reference kernels' bitcode ---- */
+bool link_kernels(Gen *g); /* links what the module calls, makes it internal; false after diag_error */
+
+/* ---- header.c ---- */
+const char *header_text(Gen *g, const char *build_id);
+
+/* ---- object.c ---- */
+bool object_with_weights(Ctx *ctx, const Code *c, char **out, size_t *n); /* one buffer, free() it */
+
+#endif

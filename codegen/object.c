@@ -1,0 +1,168 @@
+/* The object file: what LLVM made, with the weights appended as a read-only section of their own, straight from where they
+ * lie in memory. ELF, 32 and 64 bit, little endian: the undefined symbol <name>_weights gets a section; the table of section
+ * headers and the table of their names are written anew at the end. */
+#include <elf.h>
+#include <stdlib.h>
+#include <string.h>
+#include "codegen/gen.h"
+
+typedef bool (*Sink)(void *to, const void *data, size_t n);
+
+typedef struct Elf { /* one view of both classes; offsets are into the object */
+    char *bytes;
+    size_t n;
+    bool wide;
+    uint64_t shoff;
+    unsigned shnum, shstrndx, shentsize;
+} Elf;
+
+static const char section_name[] = ".rodata.mcc_weights";
+
+static Elf64_Shdr section(const Elf *e, unsigned i) {
+    Elf64_Shdr s;
+    Elf32_Shdr t;
+    const char *at = e->bytes + e->shoff + (size_t)i * e->shentsize;
+    if (e->wide) {
+        memcpy(&s, at, sizeof s);
+        return s;
+    }
+    memcpy(&t, at, sizeof t);
+    return (Elf64_Shdr){t.sh_name, t.sh_type, t.sh_flags, t.sh_addr, t.sh_offset, t.sh_size, t.sh_link, t.sh_info, t.sh_addralign, t.sh_entsize};
+}
+
+static size_t section_bytes(const Elf *e, Elf64_Shdr s, void *out) {
+    if (e->wide) {
+        memcpy(out, &s, sizeof s);
+        return sizeof s;
+    }
+    Elf32_Shdr t = {s.sh_name, s.sh_type, (Elf32_Word)s.sh_flags, (Elf32_Addr)s.sh_addr, (Elf32_Off)s.sh_offset,
+                    (Elf32_Word)s.sh_size, s.sh_link, s.sh_info, (Elf32_Word)s.sh_addralign, (Elf32_Word)s.sh_entsize};
+    memcpy(out, &t, sizeof t);
+    return sizeof t;
+}
+
+static void open_elf(Elf *e, char *bytes, size_t n) {
+    *e = (Elf){.bytes = bytes, .n = n, .wide = bytes[EI_CLASS] == ELFCLASS64};
+    if (e->wide) {
+        Elf64_Ehdr h;
+        memcpy(&h, bytes, sizeof h);
+        e->shoff = h.e_shoff, e->shnum = h.e_shnum, e->shstrndx = h.e_shstrndx, e->shentsize = h.e_shentsize;
+    } else {
+        Elf32_Ehdr h;
+        memcpy(&h, bytes, sizeof h);
+        e->shoff = h.e_shoff, e->shnum = h.e_shnum, e->shstrndx = h.e_shstrndx, e->shentsize = h.e_shentsize;
+    }
+}
+
+static void set_header(Elf *e, uint64_t shoff, unsigned shnum) {
+    if (e->wide) {
+        Elf64_Ehdr *h = (Elf64_Ehdr *)(void *)e->bytes;
+        h->e_shoff = shoff, h->e_shnum = (Elf64_Half)shnum;
+    } else {
+        Elf32_Ehdr *h = (Elf32_Ehdr *)(void *)e->bytes;
+        h->e_shoff = (Elf32_Off)shoff, h->e_shnum = (Elf32_Half)shnum;
+    }
+}
+
+/* the undefined symbol becomes the start of section `index` */
+static bool define_symbol(Elf *e, const char *name, unsigned index, uint64_t size) {
+    for (unsigned i = 0; i < e->shnum; i++) {
+        Elf64_Shdr s = section(e, i);
+        if (s.sh_type != SHT_SYMTAB) continue;
+        const char *names = e->bytes + section(e, s.sh_link).sh_offset;
+        for (uint64_t at = s.sh_offset; at < s.sh_offset + s.sh_size; at += s.sh_entsize) {
+            Elf64_Sym *w = (Elf64_Sym *)(void *)(e->bytes + at);
+            Elf32_Sym *t = (Elf32_Sym *)(void *)(e->bytes + at);
+            if (strcmp(names + (e->wide ? w->st_name : t->st_name), name)) continue;
+            unsigned char info = ELF64_ST_INFO(STB_GLOBAL, STT_OBJECT);
+            if (e->wide) w->st_shndx = (Elf64_Half)index, w->st_size = size, w->st_info = info, w->st_other = STV_HIDDEN;
+            else t->st_shndx = (Elf32_Half)index, t->st_size = (Elf32_Word)size, t->st_info = info, t->st_other = STV_HIDDEN;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool pad(Sink sink, void *to, size_t *at, size_t align) {
+    static const char zeros[64];
+    size_t n = (align - *at % align) % align;
+    *at += n;
+    return sink(to, zeros, n);
+}
+
+static bool put_weights(const Code *c, Sink sink, void *to) {
+    size_t at = 0;
+    for (int i = 0; i < c->n_weights; i++) {
+        if (!pad(sink, to, &at, 64) || !sink(to, c->weights[i].data, c->weights[i].bytes)) return false;
+        at += c->weights[i].bytes;
+    }
+    return pad(sink, to, &at, 64);
+}
+
+static bool put_sections(const Elf *e, Elf64_Shdr added, Elf64_Shdr names, Sink sink, void *to) {
+    char raw[sizeof(Elf64_Shdr)];
+    for (unsigned i = 0; i < e->shnum; i++)
+        if (!sink(to, raw, section_bytes(e, i == e->shstrndx ? names : section(e, i), raw))) return false;
+    return sink(to, raw, section_bytes(e, added, raw));
+}
+
+static bool put_object(const Code *c, Sink sink, void *to) {
+    size_t n = LLVMGetBufferSize(c->object);
+    if (!c->n_weights) return sink(to, LLVMGetBufferStart(c->object), n);
+    char *copy = malloc(n);
+    if (!copy) return false;
+    memcpy(copy, LLVMGetBufferStart(c->object), n);
+    Elf e;
+    open_elf(&e, copy, n);
+    Elf64_Shdr names = section(&e, e.shstrndx), old = names;
+    size_t data_at = (n + 63) / 64 * 64;
+    names.sh_offset = data_at + c->weights_bytes;
+    names.sh_size = old.sh_size + sizeof section_name;
+    Elf64_Shdr added = {.sh_name = (Elf64_Word)old.sh_size, .sh_type = SHT_PROGBITS, .sh_flags = SHF_ALLOC, .sh_offset = data_at,
+                        .sh_size = c->weights_bytes, .sh_addralign = 64};
+    size_t end = names.sh_offset + names.sh_size, table_at = (end + 7) / 8 * 8;
+    char symbol[256];
+    snprintf(symbol, sizeof symbol, "%s_weights", c->name);
+    /* e still knows the old table, which stays in the copy */
+    bool ok = define_symbol(&e, symbol, e.shnum, c->weights_bytes);
+    set_header(&e, table_at, e.shnum + 1);
+    ok = ok && sink(to, copy, n) && pad(sink, to, &n, 64) && put_weights(c, sink, to) && sink(to, copy + old.sh_offset, old.sh_size) &&
+         sink(to, section_name, sizeof section_name) && pad(sink, to, &end, 8) && put_sections(&e, added, names, sink, to);
+    free(copy);
+    return ok;
+}
+
+static bool to_file(void *to, const void *data, size_t n) { return n == 0 || fwrite(data, 1, n, to) == n; }
+
+bool code_write_object(Ctx *ctx, const Code *c, FILE *out) {
+    (void)ctx;
+    return put_object(c, to_file, out);
+}
+
+typedef struct Memory { char *p; size_t n, size; } Memory;
+
+static bool to_memory(void *to, const void *data, size_t n) {
+    Memory *m = to;
+    if (m->n + n > m->size) {
+        size_t size = (m->n + n) * 2;
+        char *p = realloc(m->p, size);
+        if (!p) return false;
+        m->p = p;
+        m->size = size;
+    }
+    if (n) memcpy(m->p + m->n, data, n);
+    m->n += n;
+    return true;
+}
+
+bool object_with_weights(Ctx *ctx, const Code *c, char **out, size_t *n) {
+    Memory m = {.size = LLVMGetBufferSize(c->object) + c->weights_bytes + 65536};
+    m.p = malloc(m.size);
+    if (!m.p || !put_object(c, to_memory, &m)) {
+        free(m.p);
+        mem_fail(ctx, m.size);
+    }
+    *out = m.p;
+    *n = m.n;
+    return true;
+}
