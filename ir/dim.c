@@ -1,12 +1,13 @@
 /* Dims as interned expressions in one normal form: a sum of terms coef·atom·atom·…, where an atom is a symbol or a
  * quotient, minimum or maximum of such sums. Two dims that are equal as polynomials over their atoms are one pointer.
- * Every node carries bounds, from interval arithmetic that saturates at the ends of int64. */
+ * Every node carries bounds, from interval arithmetic that saturates at the ends of int64. Expressions stay small (weight,
+ * depth), so that walks over them need neither much time nor much stack, whatever the model. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include "ir/ir.h"
 
-enum { BUCKETS = 1024, MAX_TERMS = 64, MAX_FACTORS = 12 };
+enum { BUCKETS = 1024, MAX_TERMS = 64, MAX_FACTORS = 12, MAX_WEIGHT = 2000, MAX_DEPTH = 48, MAX_EQUALS = 1024 };
 
 typedef struct DimTable {
     Dim bucket[BUCKETS];
@@ -72,6 +73,24 @@ static void fill_bounds(DimNode *d) {
     }
 }
 
+static void add_part(DimNode *d, Dim part) {
+    d->weight += part->weight;
+    if (d->depth <= part->depth) d->depth = part->depth + 1;
+    d->data = d->data || part->data;
+    d->wild = d->wild || part->wild;
+}
+
+/* Size, and whether anything in it is written by a node or without a bound. */
+static void fill_facts(DimNode *d) {
+    d->weight = 1;
+    d->data = d->kind == DIM_SYMBOL && d->node;
+    d->wild = d->kind != DIM_CONST && (d->lo == INT64_MIN || d->hi == INT64_MAX);
+    if (d->a) add_part(d, d->a);
+    if (d->b) add_part(d, d->b);
+    for (int i = 0; i < d->n_terms; i++)
+        for (int k = 0; k < d->terms[i].n_factors; k++) add_part(d, d->terms[i].factors[k]);
+}
+
 static bool same_terms(Dim x, Dim y) {
     if (x->n_terms != y->n_terms) return false;
     for (int i = 0; i < x->n_terms; i++) {
@@ -112,17 +131,21 @@ static const DimTerm *copy_terms(Ctx *ctx, const DimTerm *t, int n) {
     return terms;
 }
 
+/* NULL: larger than any real model needs */
 static Dim intern(Ctx *ctx, const DimNode *want, bool fresh) {
     if (!ctx->dims) ctx->dims = ARENA_NEW(ctx->arena, DimTable);
     Dim *bucket = &ctx->dims->bucket[hash_dim(want) % BUCKETS];
     for (Dim d = *bucket; d && !fresh; d = d->next)
         if (same(d, want)) return d;
+    DimNode made = *want;
+    fill_bounds(&made);
+    fill_facts(&made);
+    if (made.weight > MAX_WEIGHT || made.depth > MAX_DEPTH) return NULL;
     DimNode *d = ARENA_NEW(ctx->arena, DimNode);
-    *d = *want;
+    *d = made;
     d->id = ctx->dims->next_id++;
     if (d->n_terms) d->terms = copy_terms(ctx, want->terms, want->n_terms);
     if (d->name.n) d->name = arena_str(ctx->arena, want->name.p, want->name.n);
-    fill_bounds(d);
     d->next = *bucket;
     return *bucket = d;
 }
@@ -231,20 +254,19 @@ Dim dim_mul(Ctx *ctx, Dim a, Dim b) {
 
 Dim dim_sub(Ctx *ctx, Dim a, Dim b) { return dim_add(ctx, a, dim_mul(ctx, b, dim_const(ctx, -1))); }
 
-/* a = b·q exactly, found from the leading terms */
+/* a = b·q exactly: long division. Terms are in graded lexicographic order, so leading terms divide leading terms. */
 static Dim exact_quotient(Ctx *ctx, Dim a, Dim b) {
-    Poly p = poly_of(ctx, a), d = poly_of(ctx, b), q = {0};
+    Poly d = poly_of(ctx, b), q = {0};
     DimTerm t;
     if (d.n == 0) return NULL;
-    if (d.n == 1) {
-        for (int i = 0; i < p.n; i++)
-            if (!term_div(ctx, &p.t[i], &d.t[0], &t) || !poly_add(&q, t)) return NULL;
-        return poly_dim(ctx, &q);
+    for (int step = 0; step < MAX_TERMS; step++) {
+        Poly p = poly_of(ctx, a), one = {0};
+        if (p.n == 0) return poly_dim(ctx, &q);
+        if (!term_div(ctx, &p.t[0], &d.t[0], &t) || !poly_add(&q, t) || !poly_add(&one, t)) return NULL;
+        a = dim_sub(ctx, a, dim_mul(ctx, poly_dim(ctx, &one), b));
+        if (!a) return NULL;
     }
-    if (p.n == 0 || !term_div(ctx, &p.t[0], &d.t[0], &t)) return NULL;
-    poly_add(&q, t);
-    Dim one = poly_dim(ctx, &q);
-    return dim_mul(ctx, one, b) == a ? one : NULL;
+    return NULL;
 }
 
 /* floor((c·q + r) / c) = q + floor(r / c) for a constant c */
@@ -257,6 +279,7 @@ static Dim divide_by_const(Ctx *ctx, Dim a, int64_t c) {
         if (!poly_add(&q, whole) || !poly_add(&r, rest)) return NULL;
     }
     Dim rest = poly_dim(ctx, &r), whole = poly_dim(ctx, &q);
+    if (!rest || !whole) return NULL;
     if (rest->kind == DIM_CONST) return dim_add(ctx, whole, dim_const(ctx, floor_div(rest->value, c)));
     if (rest->lo >= 0 && rest->hi < c) return whole;
     if (rest->kind == DIM_FLOORDIV && rest->b->kind == DIM_CONST) { /* floor(floor(x / d) / c) = floor(x / (d·c)) */
@@ -316,14 +339,23 @@ bool dim_is_const(Dim d, int64_t *value) {
 
 bool dim_is(Dim d, int64_t value) { return d && d->kind == DIM_CONST && d->value == value; }
 
-bool dim_has_data(Dim d) {
-    if (!d || d->kind == DIM_CONST) return false;
-    if (d->kind == DIM_SYMBOL) return d->node != NULL;
-    if (d->kind != DIM_SUM) return dim_has_data(d->a) || dim_has_data(d->b);
-    for (int i = 0; i < d->n_terms; i++)
-        for (int k = 0; k < d->terms[i].n_factors; k++)
-            if (dim_has_data(d->terms[i].factors[k])) return true;
-    return false;
+bool dim_has_data(Dim d) { return d && d->data; }
+bool dim_is_bounded(Dim d) { return d && !d->wild; }
+
+bool dim_require_equal(Ctx *ctx, Dim a, Dim b) {
+    assert(!a->data && !b->data);
+    if (a->id > b->id) {
+        Dim t = a;
+        a = b;
+        b = t;
+    }
+    if (a == b) return true;
+    for (int i = 0; i < ctx->n_equal; i++)
+        if (ctx->equal[i].a == a && ctx->equal[i].b == b) return true;
+    if (ctx->n_equal == MAX_EQUALS) return false;
+    if (!ctx->equal) ctx->equal = ARENA_ARRAY(ctx->arena, MAX_EQUALS, DimEqual);
+    ctx->equal[ctx->n_equal++] = (DimEqual){a, b};
+    return true;
 }
 
 static bool eval_sum(Dim d, DimEnv env, void *arg, int64_t *out) {

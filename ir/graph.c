@@ -5,8 +5,6 @@
 #include <math.h>
 #include <string.h>
 
-enum { CONTENT_MAX = 64 };
-
 Graph *graph_new(Ctx *ctx, Graph *outer) {
     Arena *a = outer ? outer->arena : ctx->arena;
     Graph *g = ARENA_NEW(a, Graph);
@@ -38,8 +36,8 @@ void value_set_tensor(Graph *g, Value *v, const Tensor *t) {
     for (int i = 0; i < t->rank; i++) dims[i] = dim_const(g->ctx, t->dims[i]);
     value_set_dims(v, t->dtype, t->rank, dims);
     v->constant = t;
-    bool integer = t->dtype == DT_I64 || t->dtype == DT_I32;
-    if (!integer || t->rank > 1 || !product_i64(t->dims, t->rank, &n) || n > CONTENT_MAX) return;
+    bool exact = t->dtype == DT_I64 || t->dtype == DT_I32 || t->dtype == DT_BOOL;
+    if (!exact || t->rank > 1 || !product_i64(t->dims, t->rank, &n) || n > VALUE_CONTENT_MAX) return;
     Dim *content = ARENA_ARRAY(g->arena, n + 1, Dim);
     for (int64_t i = 0; i < n; i++) content[i] = dim_const(g->ctx, tensor_int(t, i));
     v->content = content;
@@ -61,6 +59,20 @@ bool value_static_dims(const Value *v, int64_t *dims) {
 bool value_is_static(const Value *v) {
     int64_t dims[MCC_MAX_RANK];
     return value_static_dims(v, dims);
+}
+
+int value_content(const Value *v) {
+    int64_t n = 1;
+    if (!v || !v->content || v->type.kind != TYPE_TENSOR || v->type.rank < 0 || v->type.rank > 1) return -1;
+    if (v->type.rank == 1 && (!dim_is_const(v->type.dims[0], &n) || n < 0 || n > VALUE_CONTENT_MAX)) return -1;
+    return (int)n;
+}
+
+int value_content_const(const Value *v, int64_t out[VALUE_CONTENT_MAX]) {
+    int n = value_content(v);
+    for (int i = 0; i < n; i++)
+        if (!dim_is_const(v->content[i], &out[i])) return -1;
+    return n;
 }
 
 Dim value_elements(Ctx *ctx, const Value *v) { return dim_product(ctx, v->type.dims, v->type.rank); }

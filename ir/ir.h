@@ -91,6 +91,8 @@ struct Ctx {
     struct Mem *mem;
     struct Diag *diag;
     struct DimTable *dims;
+    struct DimEqual *equal; /* what the entry checks before anything else: dim_require_equal */
+    int n_equal;
     size_t folded; /* bytes of constants made so far, against opt.max_fold */
     int next_id;   /* of values and nodes */
 };
@@ -138,6 +140,8 @@ struct DimNode {
     int n_terms;      /* DIM_SUM */
     const DimTerm *terms;
     Dim a, b; /* FLOORDIV, MIN, MAX; atoms, like symbols */
+    int weight, depth;
+    bool data, wild; /* a node writes a part of it; a part of it may overflow */
     Dim next; /* in its hash bucket */
 };
 Dim dim_const(Ctx *ctx, int64_t v);
@@ -156,6 +160,13 @@ Dim dim_product(Ctx *ctx, const Dim *dims, int n); /* 1 for n = 0 */
 bool dim_is_const(Dim d, int64_t *value);
 bool dim_is(Dim d, int64_t value);
 bool dim_has_data(Dim d); /* depends on a symbol that a node writes */
+bool dim_is_bounded(Dim d); /* no part of it can overflow */
+/* Two dims of open symbols that the model takes to be equal though that cannot be proven (2·ceil(H/32) and ceil(H/16)). The
+ * entry evaluates all pairs in ctx->equal and returns MCC_E_SHAPE where one differs. false: too many. */
+typedef struct DimEqual {
+    Dim a, b;
+} DimEqual;
+bool dim_require_equal(Ctx *ctx, Dim a, Dim b);
 typedef int64_t (*DimEnv)(void *env, Dim symbol);
 bool dim_eval(Dim d, DimEnv env, void *arg, int64_t *out); /* false: overflow */
 const char *dim_text(Ctx *ctx, Dim d);
@@ -233,7 +244,8 @@ struct Value {
     Node *def; /* NULL: an input of the graph or a constant */
     int def_index;
     const Tensor *constant; /* known at compile time */
-    const Dim *content;     /* integer tensors of rank <= 1 and few elements: each element as a dim, or NULL */
+    const Dim *content;     /* int32, int64 and bool tensors of rank <= 1 and few elements: each element as a dim (NULL: that one is
+                               not known), or NULL */
     int n_uses;             /* kept by graph_count_uses: inputs of nodes, and outputs of graphs */
     int block;              /* layout: 0 row-major; b: channels (axis 1) in blocks of b, [N, ceil(C/b), spatial…, b] */
 };
@@ -280,6 +292,9 @@ void value_set_dims(Value *v, Dtype t, int rank, const Dim *dims); /* makes it a
 bool value_is_static(const Value *v); /* a tensor whose dims are all constants */
 bool value_static_dims(const Value *v, int64_t *dims);
 Dim value_elements(Ctx *ctx, const Value *v);
+enum { VALUE_CONTENT_MAX = 64 };
+int value_content(const Value *v); /* how many elements the content has; -1: there is none */
+int value_content_const(const Value *v, int64_t out[VALUE_CONTENT_MAX]); /* the same, where all are constants */
 bool value_max_bytes(Ctx *ctx, const Value *v, size_t *out); /* at the dims' upper bounds; false: overflow or unbounded */
 Tensor *tensor_new(Graph *g, Dtype t, int rank, const int64_t *dims); /* zeroed; counts against --max-fold: NULL after diag_error */
 int64_t tensor_int(const Tensor *t, int64_t i); /* element i of an integer or bool tensor */

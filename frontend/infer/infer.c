@@ -1,0 +1,86 @@
+/* Inference over a whole graph: every node in order, errors of independent nodes in one run. Then what the model
+ * declared about its outputs is held against what was found: a wrong dtype is an error, a wrong shape a warning
+ * (-Wshape). */
+#include "frontend/frontend.h"
+#include "frontend/infer/infer.h"
+
+/* After an error further up the graph nothing can be said here. */
+static bool inputs_known(const Node *n) {
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] && n->in[i]->def && n->in[i]->type.kind == TYPE_UNKNOWN) return false;
+    return true;
+}
+
+static void forget_outputs(Node *n) {
+    for (int i = 0; i < n->n_out; i++)
+        if (n->out[i]) n->out[i]->type = (Type){.rank = -1};
+}
+
+static bool check_size(Ctx *ctx, const Node *n, const Value *v) {
+    size_t bytes;
+    for (int i = 0; i < v->type.rank; i++)
+        if (!dim_is_bounded(v->type.dims[i]))
+            return fail(ctx, n, "output %d has shape %s, whose size has no bound or overflows", v->def_index,
+                        shape_text(ctx, v));
+    return value_max_bytes(ctx, v, &bytes) ||
+           fail(ctx, n, "output %d of shape %s overflows the address space", v->def_index, shape_text(ctx, v));
+}
+
+static bool check_sizes(Ctx *ctx, const Node *n) {
+    for (int i = 0; i < n->n_out; i++)
+        if (n->out[i] && !check_size(ctx, n, n->out[i])) return false;
+    return true;
+}
+
+static bool may_be_equal(const Type *a, const Type *b) {
+    if (a->rank != b->rank) return false;
+    for (int i = 0; i < a->rank; i++)
+        if (a->dims[i] && b->dims[i] && (a->dims[i]->hi < b->dims[i]->lo || b->dims[i]->hi < a->dims[i]->lo))
+            return false;
+    return true;
+}
+
+static bool check_declared(Ctx *ctx, const Node *n, const Value *v, const Type *declared) {
+    if (declared->kind != TYPE_TENSOR) return true;
+    if (declared->dtype != DT_NONE && declared->dtype != v->type.dtype)
+        return fail(ctx, n, "output '%s' is declared as %s, but is %s", diag_name(ctx, v->name),
+                    dtype_name(declared->dtype), dtype_name(v->type.dtype));
+    if (declared->rank < 0 || may_be_equal(declared, &v->type)) return true;
+    Value shown = {.type = *declared};
+    diag_warn(ctx, "shape", n, "output '%s' is declared with shape %s, but has %s", diag_name(ctx, v->name),
+              shape_text(ctx, &shown), shape_text(ctx, v));
+    return true;
+}
+
+static bool infer_node(Ctx *ctx, Graph *g, Node *n, bool bounded) {
+    Type *declared = ARENA_ARRAY(ctx->arena, n->n_out, Type);
+    for (int i = 0; i < n->n_out; i++)
+        if (n->out[i]) declared[i] = n->out[i]->type;
+    if (!node_infer(ctx, n)) return false;
+    if (bounded && !check_sizes(ctx, n)) return false;
+    bool ok = true;
+    for (int i = 0; i < n->n_out; i++)
+        if (n->out[i] && graph_is_output(g, n->out[i])) ok = check_declared(ctx, n, n->out[i], &declared[i]) && ok;
+    return ok;
+}
+
+/* Without a bound on every open dim (mcc inspect) sizes are not held against the address space. */
+static bool inputs_bounded(const Graph *g) {
+    for (int i = 0; i < g->n_inputs; i++)
+        for (int k = 0; k < g->inputs[i]->type.rank; k++) {
+            Dim d = g->inputs[i]->type.dims[k];
+            if (d && !dim_is_bounded(d)) return false;
+        }
+    return true;
+}
+
+bool infer_graph(Ctx *ctx, Graph *g) {
+    bool ok = true, bounded = inputs_bounded(g);
+    for (Node *n = g->first; n; n = n->next) {
+        bool known = inputs_known(n);
+        if (known && infer_node(ctx, g, n, bounded)) continue;
+        forget_outputs(n);
+        ok = false;
+    }
+    return ok;
+}
