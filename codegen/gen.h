@@ -88,10 +88,14 @@ const Emitter *emitter_of(const Node *n);
 
 /* ---- reference.c: a call of ref_<op>; shape_<op> for dims that depend on data ---- */
 extern const Emitter reference_emitter;
-bool reference_embeds(const Node *n, int input); /* a small constant whose bytes the kernel should see */
+bool kernel_embeds(const Node *n, int input); /* a small constant whose bytes the kernel should see */
 /* Calls shape_<op>; the dims of the outputs as loaded i64 values in dims[output * MCC_MAX_RANK + axis]; returns the status. */
 LLVMValueRef reference_shape_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *in, const Symbol *symbols, int n_symbols,
                                   LLVMValueRef *dims);
+
+/* ---- elementwise.c ---- */
+/* One element of an elementwise node, operands as they are stored (f16, bf16 as bits, bool as a byte); NULL: absent. */
+LLVMValueRef gen_elementwise(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *args);
 
 /* ---- body.c, entry.c, describe.c: the functions that an app calls ---- */
 LLVMValueRef gen_body(Gen *g);  /* internal: inputs, outputs, dims pointers, open dims, workspace; NULL after diag_error */

@@ -62,7 +62,7 @@ static void key_node(Ctx *ctx, FILE *f, const Node *n) {
     for (int i = 0; i < n->n_out; i++) key_value(ctx, f, n->out[i]);
 }
 
-static bool embedded(const Node *n, int i) { return n->in[i] && n->in[i]->constant && reference_embeds(n, i); }
+static bool embedded(const Node *n, int i) { return n->in[i] && n->in[i]->constant && kernel_embeds(n, i); }
 
 static const char *kernel_key(Ctx *ctx, const Node *n, unsigned in_place) {
     char *text = NULL;
@@ -88,13 +88,10 @@ static LLVMTypeRef kernel_type(Gen *g, const Node *n, int n_symbols) {
     return LLVMFunctionType(g->i32, types, (unsigned)count, 0);
 }
 
-static void add_pointer_attrs(Gen *g, const Node *n, LLVMValueRef fn, unsigned in_place) {
-    for (int i = 0; i < n->n_in; i++) {
-        if (!(in_place >> i & 1)) gen_attr(g, fn, (unsigned)i + 1, "noalias", 0);
-        gen_attr(g, fn, (unsigned)i + 1, "readonly", 0);
-    }
-    for (int i = 0; i <= n->n_out; i++)
-        if (!in_place || i) gen_attr(g, fn, (unsigned)(n->n_in + i) + 1, "noalias", 0);
+/* an input that output 0 overwrites is reached through output 0's pointer alone, so that all parameters are noalias */
+static void add_pointer_attrs(Gen *g, const Node *n, LLVMValueRef fn) {
+    for (int i = 0; i < n->n_in + n->n_out + 1; i++) gen_attr(g, fn, (unsigned)i + 1, "noalias", 0);
+    for (int i = 0; i < n->n_in; i++) gen_attr(g, fn, (unsigned)i + 1, "readonly", 0);
 }
 
 static LLVMValueRef kernel_new(Gen *g, const Node *n, LLVMTypeRef type, Symbol *symbols, int n_symbols, unsigned in_place) {
@@ -105,7 +102,7 @@ static LLVMValueRef kernel_new(Gen *g, const Node *n, LLVMTypeRef type, Symbol *
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     gen_function_attrs(g, fn);
     gen_attr(g, fn, LLVMAttributeFunctionIndex, "noinline", 0);
-    add_pointer_attrs(g, n, fn, in_place);
+    add_pointer_attrs(g, n, fn);
     Kernel k = {.gen = g, .node = n, .fn = fn, .symbols = symbols, .n_symbols = n_symbols};
     k.b = LLVMCreateBuilderInContext(g->llvm);
     LLVMPositionBuilderAtEnd(k.b, LLVMAppendBasicBlockInContext(g->llvm, fn, "entry"));
@@ -115,7 +112,8 @@ static LLVMValueRef kernel_new(Gen *g, const Node *n, LLVMTypeRef type, Symbol *
     for (int i = 0; i < n->n_in; i++, at++) {
         if (!n->in[i]) continue;
         const Tensor *t = n->in[i]->constant;
-        k.in[i] = embedded(n, i) ? gen_bytes(g, t->data, t->bytes, 16) : LLVMGetParam(fn, at);
+        bool shared = in_place >> i & 1;
+        k.in[i] = embedded(n, i) ? gen_bytes(g, t->data, t->bytes, 16) : LLVMGetParam(fn, shared ? (unsigned)n->n_in : at);
     }
     for (int i = 0; i < n->n_out; i++, at++) k.out[i] = n->out[i] ? LLVMGetParam(fn, at) : NULL;
     k.scratch = LLVMGetParam(fn, at++);

@@ -121,7 +121,7 @@ static void place_weights(Planner *s) {
     for (const Node *n = s->g->first; n; n = n->next)
         for (int i = 0; i < n->n_in; i++)
             if (n->in[i] && n->in[i]->constant) {
-                if (reference_embeds(n, i) && !op_has(n->op, OP_VIEW)) continue;
+                if (kernel_embeds(n, i) && !op_has(n->op, OP_VIEW)) continue;
                 place_weight(s, n->in[i]);
             }
     for (int i = 0; i < s->g->n_outputs; i++)

@@ -6,10 +6,11 @@
 
 enum { ARG_WORDS = sizeof(mcc_arg) / 8, EMBED_INTEGERS = 512, EMBED_OTHERS = 64 };
 
-bool reference_embeds(const Node *n, int input) {
+bool kernel_embeds(const Node *n, int input) {
     const Tensor *t = n->in[input]->constant;
-    if (emitter_of(n) != &reference_emitter || !t) return false;
-    bool integers = dtype_class(t->dtype) == DTC_I;
+    bool fused = n->op == OP_Fused;
+    if (!t || (!fused && emitter_of(n) != &reference_emitter)) return false;
+    bool integers = dtype_class(t->dtype) == DTC_I && !fused;
     return t->bytes <= (integers ? EMBED_INTEGERS : EMBED_OTHERS);
 }
 

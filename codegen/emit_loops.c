@@ -1,0 +1,226 @@
+/* A loop nest as LLVM IR: scalar loops whose bodies call elementwise functions; LLVM inlines and vectorises them. A reduction
+ * folds into LANES partial results, as the reference kernels do, so that vector and scalar units add in one order. */
+#include "codegen/loops.h"
+
+enum { LANES = 16 };
+
+typedef struct Emit {
+    Kernel *k;
+    Gen *g;
+    Nest nest;
+    LLVMValueRef index[MAX_AXES];
+    LLVMValueRef reduced; /* the reduction's result */
+    int point;            /* numbers the places where expressions are evaluated */
+} Emit;
+
+typedef struct Loop {
+    LLVMBasicBlockRef head, body, exit;
+    LLVMValueRef i;
+} Loop;
+
+static LLVMBasicBlockRef new_block(Emit *e) { return LLVMAppendBasicBlockInContext(e->g->llvm, e->k->fn, ""); }
+
+/* for (i = from; i + step <= to; i += step), the builder is left inside */
+static Loop loop_begin(Emit *e, LLVMValueRef from, LLVMValueRef to, int step) {
+    LLVMBuilderRef b = e->k->b;
+    LLVMBasicBlockRef before = LLVMGetInsertBlock(b);
+    Loop l = {.head = new_block(e), .body = new_block(e), .exit = new_block(e)};
+    LLVMBuildBr(b, l.head);
+    LLVMPositionBuilderAtEnd(b, l.head);
+    l.i = LLVMBuildPhi(b, e->g->i64, "");
+    LLVMAddIncoming(l.i, &from, &before, 1);
+    LLVMValueRef end = step == 1 ? l.i : LLVMBuildNSWAdd(b, l.i, gen_i64(e->g, step - 1), "");
+    LLVMBuildCondBr(b, LLVMBuildICmp(b, LLVMIntSLT, end, to, ""), l.body, l.exit);
+    LLVMPositionBuilderAtEnd(b, l.body);
+    return l;
+}
+
+static void loop_end(Emit *e, Loop *l, int step) {
+    LLVMBuilderRef b = e->k->b;
+    LLVMValueRef next = LLVMBuildNSWAdd(b, l->i, gen_i64(e->g, step), "");
+    LLVMBasicBlockRef latch = LLVMGetInsertBlock(b);
+    LLVMAddIncoming(l->i, &next, &latch, 1);
+    LLVMBuildBr(b, l->head);
+    LLVMPositionBuilderAtEnd(b, l->exit);
+}
+
+static LLVMValueRef address(Emit *e, LLVMValueRef base, const Access *a, Dtype t) {
+    Kernel *k = e->k;
+    LLVMValueRef at = kernel_dim(k, a->offset);
+    for (int i = 0; i < e->nest.n_axes; i++) {
+        if (dim_is(a->stride[i], 0)) continue;
+        LLVMValueRef step = LLVMBuildNSWMul(k->b, e->index[i], kernel_dim(k, a->stride[i]), "");
+        at = LLVMBuildNSWAdd(k->b, at, step, "");
+    }
+    return LLVMBuildInBoundsGEP2(k->b, gen_elem_type(e->g, t), base, &at, 1, "");
+}
+
+static unsigned elem_bytes(Dtype t) { return (unsigned)dtype_bits(t) / 8; }
+
+static LLVMValueRef evaluate(Emit *e, Expr *x) {
+    if (x->point == e->point) return x->value;
+    LLVMBuilderRef b = e->k->b;
+    if (x->node) {
+        LLVMValueRef args[3];
+        for (int i = 0; i < x->n_args; i++) args[i] = x->args[i] ? evaluate(e, x->args[i]) : NULL;
+        x->value = gen_elementwise(e->g, b, x->node, args);
+    } else if (x->access.input == REDUCED) {
+        x->value = e->reduced;
+    } else {
+        LLVMValueRef p = address(e, e->k->in[x->access.input], &x->access, x->dtype);
+        x->value = LLVMBuildLoad2(b, gen_elem_type(e->g, x->dtype), p, "");
+        LLVMSetAlignment(x->value, elem_bytes(x->dtype));
+    }
+    x->point = e->point;
+    return x->value;
+}
+
+static void store(Emit *e, LLVMValueRef v) {
+    LLVMValueRef p = address(e, e->k->out[0], &e->nest.store, e->nest.dtype);
+    LLVMSetAlignment(LLVMBuildStore(e->k->b, v, p), elem_bytes(e->nest.dtype));
+}
+
+/* ---- reductions ---- */
+
+typedef enum Fold { FOLD_ADD, FOLD_MAX, FOLD_MIN } Fold;
+
+static Fold fold_of(Op op) { return op == OP_ReduceMax ? FOLD_MAX : op == OP_ReduceMin ? FOLD_MIN : FOLD_ADD; }
+
+static LLVMValueRef call_el(Emit *e, Op op, Dtype t, LLVMValueRef *args, int n) {
+    Value v = {.type = {.kind = TYPE_TENSOR, .dtype = t}}, *in[2] = {&v, &v}, *out[1] = {&v};
+    Node node = {.op = op, .in = in, .n_in = n, .out = out, .n_out = 1};
+    return gen_elementwise(e->g, e->k->b, &node, args);
+}
+
+static LLVMValueRef fold(Emit *e, LLVMValueRef acc, LLVMValueRef x) {
+    static const Op ops[] = {[FOLD_ADD] = OP_Add, [FOLD_MAX] = OP_Max, [FOLD_MIN] = OP_Min};
+    LLVMValueRef args[2] = {acc, x};
+    return call_el(e, ops[fold_of(e->nest.reduce->op)], e->nest.body->dtype, args, 2);
+}
+
+/* what is folded: the element, its magnitude or its square */
+static LLVMValueRef folded(Emit *e) {
+    LLVMValueRef x = evaluate(e, e->nest.body), twice[2] = {x, x};
+    switch (e->nest.reduce->op) {
+    case OP_ReduceL1: return call_el(e, OP_Abs, e->nest.body->dtype, twice, 1);
+    case OP_ReduceL2:
+    case OP_ReduceSumSquare: return call_el(e, OP_Mul, e->nest.body->dtype, twice, 2);
+    default: return x;
+    }
+}
+
+static LLVMValueRef lane(Emit *e, LLVMValueRef lanes, LLVMValueRef i) {
+    return LLVMBuildInBoundsGEP2(e->k->b, gen_elem_type(e->g, e->nest.body->dtype), lanes, &i, 1, "");
+}
+
+static LLVMValueRef load_lane(Emit *e, LLVMValueRef lanes, LLVMValueRef i) {
+    return LLVMBuildLoad2(e->k->b, gen_elem_type(e->g, e->nest.body->dtype), lane(e, lanes, i), "");
+}
+
+/* lanes[l] = fold(lanes[l], element base + l) for l < count */
+static void fold_lanes(Emit *e, LLVMValueRef lanes, LLVMValueRef base, LLVMValueRef count) {
+    int inner = e->nest.n_axes - 1;
+    Loop l = loop_begin(e, gen_i64(e->g, 0), count, 1);
+    e->index[inner] = LLVMBuildNSWAdd(e->k->b, base, l.i, "");
+    e->point++;
+    LLVMValueRef x = folded(e);
+    LLVMBuildStore(e->k->b, fold(e, load_lane(e, lanes, l.i), x), lane(e, lanes, l.i));
+    loop_end(e, &l, 1);
+}
+
+static void reduce_axis(Emit *e, LLVMValueRef lanes, int axis) {
+    LLVMValueRef n = kernel_dim(e->k, e->nest.extent[axis]), zero = gen_i64(e->g, 0);
+    if (axis < e->nest.n_axes - 1) {
+        Loop l = loop_begin(e, zero, n, 1);
+        e->index[axis] = l.i;
+        reduce_axis(e, lanes, axis + 1);
+        loop_end(e, &l, 1);
+        return;
+    }
+    Loop l = loop_begin(e, zero, n, LANES);
+    fold_lanes(e, lanes, l.i, gen_i64(e->g, LANES));
+    loop_end(e, &l, LANES);
+    fold_lanes(e, lanes, l.i, LLVMBuildSub(e->k->b, n, l.i, ""));
+}
+
+static LLVMValueRef element_count(Emit *e) {
+    LLVMValueRef n = gen_i64(e->g, 1);
+    for (int i = e->nest.n_axes - e->nest.n_reduce; i < e->nest.n_axes; i++)
+        n = LLVMBuildMul(e->k->b, n, kernel_dim(e->k, e->nest.extent[i]), "");
+    return n;
+}
+
+static LLVMValueRef finish(Emit *e, LLVMValueRef sum) {
+    Dtype t = e->nest.body->dtype;
+    LLVMValueRef args[2] = {sum, NULL};
+    if (e->nest.reduce->op == OP_ReduceL2) return call_el(e, OP_Sqrt, t, args, 1);
+    if (e->nest.reduce->op != OP_ReduceMean) return sum;
+    args[1] = LLVMBuildSIToFP(e->k->b, element_count(e), gen_elem_type(e->g, t), "");
+    return call_el(e, OP_Div, t, args, 2);
+}
+
+static void reduce_point(Emit *e) {
+    Gen *g = e->g;
+    LLVMTypeRef type = gen_elem_type(g, e->nest.body->dtype);
+    LLVMValueRef lanes = gen_alloca(g, e->k->b, LLVMArrayType2(type, LANES), 64);
+    Fold f = fold_of(e->nest.reduce->op);
+    LLVMValueRef init = LLVMConstReal(type, f == FOLD_ADD ? 0 : f == FOLD_MAX ? -__builtin_inf() : __builtin_inf());
+    for (int i = 0; i < LANES; i++) LLVMBuildStore(e->k->b, init, lane(e, lanes, gen_i64(g, i)));
+    if (e->nest.n_reduce == 0) { /* one element */
+        e->point++;
+        LLVMValueRef x = folded(e);
+        LLVMBuildStore(e->k->b, fold(e, load_lane(e, lanes, gen_i64(g, 0)), x), lane(e, lanes, gen_i64(g, 0)));
+    } else {
+        reduce_axis(e, lanes, e->nest.n_axes - e->nest.n_reduce);
+    }
+    LLVMValueRef part[LANES];
+    for (int i = 0; i < LANES; i++) part[i] = load_lane(e, lanes, gen_i64(g, i));
+    for (int w = LANES / 2; w; w /= 2)
+        for (int i = 0; i < w; i++) part[i] = fold(e, part[i], part[i + w]);
+    e->reduced = finish(e, part[0]);
+    for (int i = e->nest.n_axes - e->nest.n_reduce; i < e->nest.n_axes; i++) e->index[i] = gen_i64(g, 0);
+    e->point++;
+    store(e, e->nest.after ? evaluate(e, e->nest.after) : e->reduced);
+}
+
+static void emit_axis(Emit *e, int axis) {
+    if (axis == e->nest.n_axes - e->nest.n_reduce) {
+        e->point++;
+        if (e->nest.reduce) reduce_point(e);
+        else store(e, evaluate(e, e->nest.body));
+        return;
+    }
+    Loop l = loop_begin(e, gen_i64(e->g, 0), kernel_dim(e->k, e->nest.extent[axis]), 1);
+    e->index[axis] = l.i;
+    emit_axis(e, axis + 1);
+    loop_end(e, &l, 1);
+}
+
+static bool emit(Kernel *k) {
+    Emit e = {.k = k, .g = k->gen};
+    if (!nest_lower(k->gen->ctx, k->node, &e.nest)) return false;
+    emit_axis(&e, 0);
+    LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
+    return true;
+}
+
+/* ---- in place ---- */
+
+static bool same_access(const Access *a, const Access *b) {
+    if (a->offset != b->offset) return false;
+    for (int i = 0; i < MAX_AXES; i++)
+        if (a->stride[i] != b->stride[i]) return false;
+    return true;
+}
+
+static bool in_place(const Node *n, int input) {
+    Nest nest;
+    Ctx *ctx = n->graph->ctx;
+    if (!nest_lower(ctx, n, &nest) || nest.reduce) return false;
+    if (dtype_bits(n->in[input]->type.dtype) != dtype_bits(nest.dtype)) return false;
+    for (int i = 0; i < nest.n_loads; i++)
+        if (nest.loads[i]->access.input == input && !same_access(&nest.loads[i]->access, &nest.store)) return false;
+    return true;
+}
+
+const Emitter fused_emitter = {.form = "loops", .emit = emit, .print = nest_print, .in_place = in_place};
