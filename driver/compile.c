@@ -1,0 +1,190 @@
+/* mcc MODEL.onnx -o MODEL.o: the compiler proper. Nothing is written before all of it is known. */
+#include "driver/driver.h"
+#include "passes/passes.h"
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+typedef struct Compile {
+    Pipeline p;
+    const char *model;
+    char *path, *header, *depfile, *name; /* header NULL: none is written */
+    OutputSet outputs;
+    double start;
+    size_t written;
+} Compile;
+
+static bool is_text(Emit e) { return e == OUT_ASM || e == OUT_LLVM || e == OUT_LOOPS || e == OUT_GRAPH; }
+
+static bool same_file(const char *a, const char *b) {
+    struct stat s, t;
+    return !strcmp(a, b) || (!stat(a, &s) && !stat(b, &t) && s.st_dev == t.st_dev && s.st_ino == t.st_ino);
+}
+
+/* Without -o: the model's stem in this folder, as cc has it; graph and loops are for reading, and go to the terminal.
+ */
+static char *default_path(const Command *c) {
+    static const char *const extensions[] = {".o", ".s", ".ll", NULL, NULL, ".so", ".a"};
+    const char *extension = extensions[c->emit], *slash = strrchr(c->files[0], '/');
+    if (!extension) return strdup("-");
+    return path_with_extension(slash ? slash + 1 : c->files[0], extension);
+}
+
+static bool is_device(const char *path) {
+    struct stat st;
+    return !stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
+}
+
+static int choose_paths(Compile *k, const Command *c) {
+    k->path = c->output ? strdup(c->output) : default_path(c);
+    if (!k->path) goto memory;
+    bool terminal = !strcmp(k->path, "-"), text = is_text(c->emit);
+    if (terminal && !text) {
+        say_error("an object cannot go to standard output");
+        return BAD_USAGE;
+    }
+    k->name = c->name ? strdup(c->name) : name_from_path(terminal ? c->files[0] : k->path);
+    if (!k->name) goto memory;
+    if (!text && !is_device(k->path) && !(k->header = path_with_extension(k->path, ".h"))) goto memory;
+    if (c->depfile && terminal && !c->depfile_path) {
+        say_error("-MD needs an output file, or -MF FILE");
+        return BAD_USAGE;
+    }
+    if (c->depfile && !(k->depfile = c->depfile_path ? strdup(c->depfile_path) : path_with_extension(k->path, ".d")))
+        goto memory;
+    const char *const paths[] = {k->model, k->path, k->header, k->depfile};
+    for (int i = 0; i < 4; i++)
+        for (int j = 0; j < i; j++)
+            if (paths[i] && paths[j] && same_file(paths[i], paths[j]) && !is_device(paths[i])) {
+                say_error("%s would be written over: choose another -o", paths[j]);
+                return BAD_USAGE;
+            }
+    return DONE;
+memory:
+    say_error("out of memory");
+    return BAD_MODEL;
+}
+
+/* A path as make reads it. */
+static void write_dependency(FILE *out, const char *path) {
+    for (; *path; path++) {
+        if (*path == ' ' || *path == '#' || *path == '\\') fputc('\\', out);
+        if (*path == '$') fputc('$', out);
+        fputc(*path, out);
+    }
+}
+
+static bool write_depfile(Compile *k) {
+    FILE *out = output_open(&k->outputs, k->depfile);
+    if (!out) return false;
+    write_dependency(out, k->path);
+    if (k->header) fputc(' ', out), write_dependency(out, k->header);
+    fputc(':', out);
+    fputc(' ', out);
+    write_dependency(out, k->model);
+    fputc('\n', out);
+    return true;
+}
+
+static bool write_object(Compile *k, FILE *out) {
+    bool good = out && code_write_object(k->p.ctx, &k->p.code, out);
+    if (good && out != stdout && ftell(out) > 0) k->written = (size_t)ftell(out);
+    return good;
+}
+
+/* A shared or static library, made by the host's tools from an object in a scratch folder. */
+static bool write_library(Compile *k, bool shared) {
+    const char *base = strrchr(k->path, '/');
+    char *member = path_with_extension(base ? base + 1 : k->path, ".o");
+    char *object = member ? output_scratch(&k->outputs, k->path, member) : NULL;
+    free(member);
+    if (!object) return false;
+    FILE *file = k->outputs.item[k->outputs.n - 1].file;
+    if (!write_object(k, file) || !output_close(&k->outputs, file)) return false;
+    char *library = output_beside(&k->outputs, k->path);
+    if (!library) return false;
+    const char *const cc[] = {"cc", "-shared", "-nostdlib", "-o", library, object, NULL};
+    const char *const ar[] = {"ar", "rcsD", library, object, NULL};
+    return tool_run(shared ? cc : ar);
+}
+
+static bool write_all(Compile *k, const Command *c) {
+    progress_stage("writing");
+    bool good = c->emit == OUT_OBJ ? write_object(k, output_open(&k->outputs, k->path))
+                                   : write_library(k, c->emit == OUT_SHARED);
+    if (good && k->header) {
+        FILE *out = output_open(&k->outputs, k->header);
+        good = out && fputs(k->p.code.header, out) >= 0;
+    }
+    return good && (!k->depfile || write_depfile(k));
+}
+
+static int write_text(Compile *k, const Command *c) {
+    FILE *out = output_open(&k->outputs, k->path);
+    if (!out) return BAD_MODEL;
+    int result = DONE;
+    if (c->emit == OUT_GRAPH) graph_print(k->p.graph, out);
+    else
+        result = pipeline_print(&k->p, k->name,
+                                c->emit == OUT_ASM    ? EMIT_ASM
+                                : c->emit == OUT_LLVM ? EMIT_LLVM
+                                                      : EMIT_LOOPS,
+                                out);
+    return result == DONE && k->depfile && !write_depfile(k) ? BAD_MODEL : result;
+}
+
+static void summarise(const Compile *k) {
+    const Code *code = &k->p.code;
+    fprintf(stderr, "mcc: %s: %zu bytes, of them %zu weights; workspace %zu bytes (lower bound %zu); %.2f s\n", k->path,
+            k->written, code->weights_bytes, code->workspace_bytes, code->workspace_lower_bound,
+            seconds_now() - k->start);
+}
+
+static int compile(void *arg) {
+    Compile *k = arg;
+    const Command *c = k->p.command;
+    int result = pipeline_read(&k->p);
+    if (result == DONE) result = pipeline_optimise(&k->p);
+    if (result == DONE && is_text(c->emit)) result = write_text(k, c);
+    else if (result == DONE && (result = pipeline_generate(&k->p, k->name)) == DONE)
+        result = write_all(k, c) ? DONE : BAD_MODEL;
+    progress_stage(NULL);
+    if (result == DONE && !output_commit(&k->outputs)) result = BAD_MODEL;
+    if (result == DONE && c->verbose && !is_text(c->emit)) summarise(k);
+    return result;
+}
+
+static int check_command(const Command *c) {
+    const char *why;
+    if (!one_model(c)) return BAD_USAGE;
+    if (c->name && !name_is_valid(c->name, &why)) say_error("'%s' cannot be a name: %s", c->name, why);
+    else if (c->dump_after && strcmp(c->dump_after, "all") != 0 && !pass_known(c->dump_after))
+        say_error("--dump-after: there is no pass '%s'", c->dump_after);
+    else return DONE;
+    return BAD_USAGE;
+}
+
+int compile_main(const Command *c) {
+    int result = check_command(c);
+    if (result != DONE) return result;
+    Compile k = {.p = {.command = c}, .model = c->files[0], .start = seconds_now()};
+    if ((result = choose_paths(&k, c)) != DONE) goto end;
+    result = BAD_USAGE;
+    if (!(k.p.target = pipeline_target(c))) goto end;
+    if (c->emit == OUT_SHARED && !target_is_host(k.p.target)) {
+        say_error("--emit=shared uses this machine's cc, which does not link for %s", k.p.target->triple);
+        goto end;
+    }
+    result = BAD_MODEL;
+    if (!(k.p.ctx = pipeline_ctx(c, k.model))) goto end;
+    result = with_memory(k.p.ctx, compile, &k);
+    output_abandon(&k.outputs);
+    pipeline_free(&k.p);
+    ctx_free(k.p.ctx);
+end:
+    free(k.path);
+    free(k.header);
+    free(k.depfile);
+    free(k.name);
+    return result;
+}

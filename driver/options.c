@@ -1,0 +1,375 @@
+/* The command line: one row an option says its name, the verbs that take it, where its value goes and what help says.
+ * Both --opt=value and --opt value are read. What is kept points into argv, or into arrays as long as argv. */
+#include "driver/driver.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+typedef enum Take {
+    FLAG,     /* alone */
+    VALUE,    /* --name=value, --name value */
+    OPTIONAL, /* --name, --name=value */
+    JOINED    /* -Ovalue; the value may be empty */
+} Take;
+
+typedef struct Row Row;
+typedef const char *(*Setter)(Command *c, const Row *row, const char *value); /* fine, or a hint, or NULL */
+struct Row {
+    unsigned verbs;
+    Take take;
+    const char *name, *metavar, *help; /* help NULL: not shown */
+    Setter set;
+    size_t offset;            /* of the field that set_… fills */
+    int64_t low, high, fixed; /* set_number: bounds; set_bool, set_pick: what it becomes */
+};
+
+static const char fine[] = ""; /* what a setter returns when it took the value; else a hint, or NULL for none */
+
+static void *field(Command *c, const Row *row) { return (char *)c + row->offset; }
+
+static const char *set_bool(Command *c, const Row *row, const char *value) {
+    (void)value;
+    *(bool *)field(c, row) = true;
+    return fine;
+}
+
+static const char *set_text(Command *c, const Row *row, const char *value) {
+    *(const char **)field(c, row) = value;
+    return *value ? fine : NULL;
+}
+
+static bool number(const char *text, int64_t low, int64_t high, int64_t *out) {
+    char *end;
+    errno = 0;
+    long long v = strtoll(text, &end, 10);
+    if (errno || end == text || *end || v < low || v > high) return false;
+    *out = v;
+    return true;
+}
+
+static const char *set_number(Command *c, const Row *row, const char *value) {
+    static char hint[64];
+    if (number(value, row->low, row->high, field(c, row))) return fine;
+    snprintf(hint, sizeof hint, "a number from %lld to %lld", (long long)row->low, (long long)row->high);
+    return hint;
+}
+
+/* 64M, 1G, 2GiB, 4096 */
+static const char *set_size(Command *c, const Row *row, const char *value) {
+    char *end;
+    errno = 0;
+    unsigned long long v = strtoull(value, &end, 10);
+    static const char units[] = "KMGT";
+    const char *unit = *end ? strchr(units, *end >= 'a' ? *end - 32 : *end) : NULL;
+    int shift = unit ? 10 * (int)(unit - units + 1) : 0;
+    const char *rest = end + (unit != NULL);
+    bool plain = !*rest || (unit && (!strcmp(rest, "B") || !strcmp(rest, "iB")));
+    if (errno || *value < '0' || *value > '9' || !plain || v > ((unsigned long long)SIZE_MAX >> shift))
+        return "a number of bytes such as 536870912, 512M or 2G";
+    *(size_t *)field(c, row) = (size_t)(v << shift);
+    return fine;
+}
+
+/* NAME=VALUE is split at the last '=': names from models may hold one. */
+static bool split(char *text, const char **name, const char **value) {
+    char *equals = strrchr(text, '=');
+    if (!equals || equals == text) return false;
+    *equals = 0;
+    *name = text;
+    *value = equals + 1;
+    return true;
+}
+
+static const char *set_dim(Command *c, const Row *row, const char *text) {
+    const char *value;
+    DimPin pin;
+    if (!split((char *)(uintptr_t)text, &pin.name, &value) || !number(value, 0, INT64_MAX, &pin.value))
+        return row->fixed ? "--max-dim NAME=N bounds an open dimension; '*=N' bounds all others" : "--dim NAME=N";
+    if (row->fixed) c->max_dims[c->opt.n_max_dims++] = pin;
+    else c->dims[c->opt.n_dims++] = pin;
+    return fine;
+}
+
+static const char *set_shape(Command *c, const Row *row, const char *text) {
+    (void)row;
+    ShapePin pin = {0};
+    const char *value;
+    bool good = split((char *)(uintptr_t)text, &pin.name, &value);
+    while (good && *value) {
+        char *end;
+        errno = 0;
+        long long v = strtoll(value, &end, 10);
+        good = !errno && end != value && v >= 0 && (*end == 0 || *end == 'x' || *end == ',') && pin.rank < MCC_MAX_RANK;
+        if (!good) break;
+        pin.dims[pin.rank++] = v;
+        value = end + (*end != 0);
+        good = !*end || *value;
+    }
+    if (!good) return "--shape NAME=1x3x224x224, of at most 8 dimensions";
+    c->shapes[c->opt.n_shapes++] = pin;
+    return fine;
+}
+
+/* Names may hold '=', paths too: the path begins behind the first '=', or behind a later one where only that is a file.
+ */
+static const char *set_input(Command *c, const Row *row, const char *text) {
+    (void)row;
+    char *equals = strchr((char *)(uintptr_t)text, '=');
+    for (char *next = equals; next; next = strchr(next + 1, '='))
+        if (!access(next + 1, R_OK)) {
+            equals = next;
+            break;
+        }
+    if (!equals || equals == text || !equals[1]) return "--input NAME=FILE.npy";
+    *equals = 0;
+    c->inputs[c->n_inputs++] = (InputFile){text, equals + 1};
+    return fine;
+}
+
+static const char *set_level(Command *c, const Row *row, const char *value) {
+    (void)row;
+    int64_t level = *value ? 2 : 1;
+    c->optimize_size = !strcmp(value, "s");
+    if (*value && !c->optimize_size && !number(value, 0, 3, &level)) return "-O0, -O1, -O2, -O3 or -Os";
+    c->opt_level = (int)level;
+    return fine;
+}
+
+static const char *set_emit(Command *c, const Row *row, const char *value) {
+    (void)row;
+    static const char *const words[] = {"obj", "asm", "llvm", "loops", "graph", "shared", "static"};
+    for (int i = 0; i < (int)(sizeof words / sizeof *words); i++)
+        if (!strcmp(value ? value : "asm", words[i])) {
+            c->emit = (Emit)i;
+            return fine;
+        }
+    return "one of obj, asm, llvm, loops, graph, shared, static";
+}
+
+static const char *set_threads(Command *c, const Row *row, const char *value) {
+    (void)c, (void)row;
+    if (!strcmp(value, "none")) return fine;
+    return "threads are not supported yet: only --threads=none";
+}
+
+static const char *set_warning(Command *c, const Row *row, const char *value) {
+    (void)row;
+    c->warnings[c->n_warnings++] = value;
+    return *value ? fine : NULL;
+}
+
+static const char *set_random(Command *c, const Row *row, const char *value) {
+    (void)row;
+    c->random = true;
+    return !value || number(value, 0, INT64_MAX, &c->seed) ? fine : "--random=SEED, a number";
+}
+
+static const char *set_depfile(Command *c, const Row *row, const char *value) {
+    c->depfile = true;
+    return value ? set_text(c, row, value) : fine;
+}
+
+#define AT(member) offsetof(Command, member)
+#define HEADING(text, verbs) {(verbs), FLAG, NULL, NULL, (text), NULL, 0, 0, 0, 0}
+static const Row rows[] = {
+    HEADING("Output", VERB_COMPILE),
+    {VERB_COMPILE, VALUE, "-o", "FILE", "write FILE, and the header beside it; - is standard output", set_text,
+     AT(output), 0, 0, 0},
+    {VERB_COMPILE, VALUE, "--name", "NAME", "prefix of the symbols (default: from FILE)", set_text, AT(name), 0, 0, 0},
+    {VERB_COMPILE, VALUE, "--emit", "KIND", "obj (default), asm, llvm, loops, graph, shared or static", set_emit, 0, 0,
+     0, 0},
+    {VERB_COMPILE, FLAG, "-S", NULL, "the same as --emit=asm", set_emit, 0, 0, 0, 0},
+    {VERB_COMPILE, FLAG, "-MD", NULL, "write FILE.d, which tells make what was read", set_depfile, AT(depfile_path), 0,
+     0, 0},
+    {VERB_COMPILE, VALUE, "-MF", "FILE", "write it to FILE", set_depfile, AT(depfile_path), 0, 0, 0},
+    HEADING("Inputs and outputs", VERB_RUN | VERB_VERIFY | VERB_BENCH),
+    {VERB_EXECUTES, VALUE, "--input", "NAME=FILE", "the input NAME, from a .npy file", set_input, 0, 0, 0, 0},
+    {VERB_EXECUTES, OPTIONAL, "--random", "SEED", "other inputs get seeded random values", set_random, 0, 0, 0, 0},
+    {VERB_RUN, VALUE, "--output-dir", "DIR", "where the outputs go (default: here)", set_text, AT(output_dir), 0, 0, 0},
+    HEADING("Checking", VERB_VERIFY),
+    {VERB_VERIFY, VALUE, "-j", "N", "so many at once (default: one for each core)", set_number, AT(jobs), 1, 1024, 0},
+    {VERB_VERIFY, VALUE, "--timeout", "SECONDS", "for one test (default 60)", set_number, AT(timeout), 1, 86400, 0},
+    {VERB_VERIFY, FLAG, "--open", NULL, "leave open dimensions open, bounded by what the test data needs", set_bool,
+     AT(open), 0, 0, 0},
+    HEADING("Timing", VERB_BENCH),
+    {VERB_BENCH, VALUE, "--runs", "N", "so many runs (default: a second's worth, at least 5)", set_number, AT(runs), 1,
+     1000000000, 0},
+    {VERB_BENCH, FLAG, "--json", NULL, "print JSON", set_bool, AT(json), 0, 0, 0},
+    HEADING("Shapes", VERB_READS),
+    {VERB_READS, VALUE, "--shape", "NAME=1x3x224x224", "the shape of the input NAME", set_shape, 0, 0, 0, 0},
+    {VERB_READS, VALUE, "--dim", "NAME=N", "the open dimension NAME (or INPUT.AXIS) is N", set_dim, 0, 0, 0, 0},
+    {VERB_READS, VALUE, "--max-dim", "NAME=N", "it stays open, up to N; '*=N' bounds all others", set_dim, 0, 0, 0, 1},
+    HEADING("Target", VERB_COMPILE | VERB_EXECUTES),
+    {VERB_COMPILE, VALUE, "--target", "TRIPLE", "what the code is for, as clang spells it (default: this machine)",
+     set_text, AT(triple), 0, 0, 0},
+    {VERB_COMPILE | VERB_EXECUTES, VALUE, "-mcpu", "CPU", "the processor, or native", set_text, AT(cpu), 0, 0, 0},
+    {VERB_COMPILE | VERB_EXECUTES, VALUE, "-mattr", "+A,-B", "features on top of the processor's", set_text,
+     AT(features), 0, 0, 0},
+    {VERB_READS, FLAG, "--print-targets", NULL, "list the targets", set_bool, AT(print_targets), 0, 0, 0},
+    HEADING("Code", VERB_COMPILE | VERB_EXECUTES),
+    {VERB_COMPILE | VERB_EXECUTES, JOINED, "-O", "LEVEL", "0, 1, 2 (default), 3 or s", set_level, 0, 0, 0, 0},
+    {VERB_COMPILE | VERB_EXECUTES, VALUE, "--threads", "KIND", "none: the only kind so far", set_threads, 0, 0, 0, 0},
+    HEADING("Limits", VERB_READS),
+    {VERB_READS, VALUE, "--max-fold", "BYTES", "of constants made while compiling (default 1G)", set_size,
+     AT(opt.max_fold), 0, 0, 0},
+    {VERB_READS, VALUE, "--max-memory", "BYTES", "that mcc itself may take", set_size, AT(opt.max_memory), 0, 0, 0},
+    {VERB_READS, VALUE, "--external-data-root", "DIR", "external data may lie anywhere beneath DIR", set_text,
+     AT(opt.external_data_root), 0, 0, 0},
+    HEADING("Messages", VERB_READS),
+    {VERB_READS, JOINED, "-W", "FLAG", "all, FLAG, no-FLAG, error, error=FLAG", set_warning, 0, 0, 0, 0},
+    {VERB_READS, FLAG, "-v", NULL, "say more", set_bool, AT(verbose), 0, 0, 0},
+    {VERB_READS, FLAG, "--verbose", NULL, NULL, set_bool, AT(verbose), 0, 0, 0},
+    {VERB_READS, FLAG, "--time-passes", NULL, "how long each step took", set_bool, AT(time_passes), 0, 0, 0},
+    {VERB_READS, FLAG, "--version", NULL, "the version", set_bool, AT(version), 0, 0, 0},
+    {VERB_READS, FLAG, "--help", NULL, "this text", set_bool, AT(help), 0, 0, 0},
+    {VERB_READS, FLAG, "-h", NULL, NULL, set_bool, AT(help), 0, 0, 0},
+    HEADING("For work on mcc itself", VERB_COMPILE | VERB_EXECUTES),
+    {VERB_COMPILE | VERB_EXECUTES, VALUE, "--dump-after", "PASS", "print the graph after PASS, or after all", set_text,
+     AT(dump_after), 0, 0, 0},
+    {VERB_COMPILE | VERB_EXECUTES, VALUE, "--stop-after-pass", "N", "run only the first N passes", set_number,
+     AT(stop_after), 0, INT32_MAX, 0},
+    {VERB_READS, VALUE, "--fault-alloc", "N", "the Nth allocation fails, as if memory had run out", set_number,
+     AT(fault_alloc), 1, INT32_MAX, 0},
+};
+enum { N_ROWS = sizeof rows / sizeof *rows };
+
+static Verb verb_find(const char *word) {
+    static const struct {
+        const char *name;
+        Verb verb;
+    } verbs[] = {{"compile", VERB_COMPILE},
+                 {"run", VERB_RUN},
+                 {"verify", VERB_VERIFY},
+                 {"bench", VERB_BENCH},
+                 {"inspect", VERB_INSPECT}};
+    for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
+        if (!strcmp(word, verbs[i].name)) return verbs[i].verb;
+    return 0;
+}
+
+/* The row of an argument, and its value where the argument holds one. */
+static const Row *find(const char *arg, const char **value) {
+    *value = NULL;
+    for (int i = 0; i < N_ROWS; i++) {
+        const Row *r = &rows[i];
+        size_t n = r->name ? strlen(r->name) : 0;
+        if (!n || strncmp(arg, r->name, n) != 0) continue;
+        if (r->take == JOINED) {
+            *value = arg + n;
+            return r;
+        }
+        if (!arg[n]) return r;
+        bool count = !strcmp(r->name, "-j") && arg[n] >= '0' && arg[n] <= '9';
+        if ((arg[n] == '=' || count) && r->take != FLAG) {
+            *value = arg + n + !count;
+            return r;
+        }
+    }
+    return NULL;
+}
+
+static bool unknown(const char *arg, Verb verb) {
+    size_t n = strcspn(arg, "=");
+    char given[64];
+    snprintf(given, sizeof given, "%.*s", (int)(n < 63 ? n : 63), arg);
+    const char *nearest = NULL;
+    int best = 1 + (int)(n / 3 < 3 ? n / 3 : 3);
+    for (int i = 0; i < N_ROWS; i++)
+        if (rows[i].name && (rows[i].verbs & verb) && near_name(given, rows[i].name, &best)) nearest = rows[i].name;
+    say_error("unknown option '%s'", arg);
+    if (nearest) say_note("did you mean %s?", nearest);
+    else say_note("see mcc --help");
+    return false;
+}
+
+static bool option(Command *c, int argc, char **argv, int *i) {
+    const char *arg = argv[*i], *value;
+    const Row *r = find(arg, &value);
+    if (!r) return unknown(arg, c->verb);
+    if (!(r->verbs & c->verb)) {
+        say_error("%s is not an option of this verb", r->name);
+        return false;
+    }
+    if (r->take == VALUE && !value) {
+        if (*i + 1 >= argc) {
+            say_error("%s needs a value: %s", r->name, r->metavar);
+            return false;
+        }
+        value = argv[++*i];
+    }
+    const char *hint = r->set(c, r, value);
+    if (hint == fine) return true;
+    say_error("'%s' is not a value of %s", value ? value : "", r->name);
+    if (hint) say_note("%s", hint);
+    return false;
+}
+
+static bool allocate(Command *c, size_t n) {
+    c->files = calloc(n, sizeof *c->files);
+    c->dims = calloc(n, sizeof *c->dims);
+    c->max_dims = calloc(n, sizeof *c->max_dims);
+    c->shapes = calloc(n, sizeof *c->shapes);
+    c->warnings = calloc(n, sizeof *c->warnings);
+    c->inputs = calloc(n, sizeof *c->inputs);
+    return c->files && c->dims && c->max_dims && c->shapes && c->warnings && c->inputs;
+}
+
+int command_parse(Command *c, int argc, char **argv) {
+    *c = (Command){.verb = VERB_COMPILE,
+                   .opt_level = 2,
+                   .stop_after = -1,
+                   .seed = 1,
+                   .timeout = 60,
+                   .opt = {.max_fold = (size_t)1 << 30, .max_memory = MEM_UNLIMITED}};
+    if (!allocate(c, (size_t)argc + 1)) {
+        say_error("out of memory");
+        return BAD_MODEL;
+    }
+    int i = 1;
+    if (argc > 1 && !strcmp(argv[1], "help")) c->help = true, i++;
+    Verb verb = i < argc ? verb_find(argv[i]) : 0;
+    if (verb) c->verb = verb, i++;
+    bool options = true;
+    for (; i < argc; i++) {
+        if (options && !strcmp(argv[i], "--")) options = false;
+        else if (!options || argv[i][0] != '-') c->files[c->n_files++] = argv[i];
+        else if (!option(c, argc, argv, &i)) return BAD_USAGE;
+    }
+    c->opt.dims = c->dims;
+    c->opt.max_dims = c->max_dims;
+    c->opt.shapes = c->shapes;
+    return DONE;
+}
+
+bool one_model(const Command *c) {
+    if (c->n_files == 0) say_error("no input file; see mcc --help");
+    else if (c->n_files > 1) say_error("one file at a time: %s and %s", c->files[0], c->files[1]);
+    return c->n_files == 1;
+}
+
+void command_free(Command *c) {
+    free(c->files);
+    free(c->dims);
+    free(c->max_dims);
+    free(c->shapes);
+    free(c->warnings);
+    free(c->inputs);
+}
+
+void command_options_help(Verb verb, FILE *out) {
+    for (int i = 0; i < N_ROWS; i++) {
+        const Row *r = &rows[i];
+        if (!(r->verbs & verb) || !r->help) continue;
+        if (!r->name) {
+            fprintf(out, "\n%s:\n", r->help);
+            continue;
+        }
+        char text[64];
+        bool word = r->name[1] == '-' || r->name[1] == 'm';
+        const char *between = r->take == JOINED ? "" : r->take == OPTIONAL ? "[=" : word ? "=" : " ";
+        int n = snprintf(text, sizeof text, "%s%s%s%s", r->name, r->metavar ? between : "",
+                         r->metavar ? r->metavar : "", r->take == OPTIONAL ? "]" : "");
+        fprintf(out, n > 26 ? "  %s\n%30s%s\n" : "  %-28s%s%s\n", text, "", r->help);
+    }
+}

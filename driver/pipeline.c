@@ -1,0 +1,110 @@
+/* A model's way from its file to code, a step at a time, under one handler for exhausted memory. */
+#include "driver/driver.h"
+#include "passes/passes.h"
+
+typedef struct Guarded {
+    Ctx *ctx;
+    int (*work)(void *);
+    void *arg;
+} Guarded;
+
+int with_memory(Ctx *ctx, int (*work)(void *), void *arg) {
+    MemTry t;
+    if (mem_enter(ctx, &t), setjmp(t.jump)) {
+        say_error("out of memory");
+        return BAD_MODEL;
+    }
+    int result = work(arg);
+    mem_leave(ctx, &t);
+    return result;
+}
+
+Ctx *pipeline_ctx(const Command *c, const char *file) {
+    Ctx *ctx = ctx_new(file);
+    if (!ctx) {
+        say_error("out of memory");
+        return NULL;
+    }
+    ctx->opt = c->opt;
+    mem_limit(ctx, c->opt.max_memory);
+    if (c->fault_alloc) mem_fail_at(ctx, (long)c->fault_alloc);
+    for (int i = 0; i < c->n_warnings; i++) diag_set_flag(ctx, c->warnings[i]);
+    return ctx;
+}
+
+const Target *pipeline_target(const Command *c) {
+    const char *why = NULL;
+    bool host = !c->triple && !c->cpu && !c->features && c->verb != VERB_COMPILE;
+    const Target *t = target_find(c->triple, host ? "native" : c->cpu, c->features, &why);
+    if (!t) say_error("%s", why ? why : "the target is not known");
+    return t;
+}
+
+/* Warnings that -Werror made errors stop a step that went well otherwise. */
+static int outcome(const Pipeline *p, bool good) { return good && !diag_errors(p->ctx) ? DONE : BAD_MODEL; }
+
+int pipeline_read(Pipeline *p) {
+    progress_stage("reading the model");
+    p->graph = onnx_read(p->ctx, p->ctx->file);
+    return outcome(p, p->graph != NULL);
+}
+
+int pipeline_optimise(Pipeline *p) {
+    const Command *c = p->command;
+    progress_stage("optimising the graph");
+    PassCtx pass = {.ctx = p->ctx,
+                    .target = p->target,
+                    .opt_level = c->opt_level,
+                    .dump_after = c->dump_after,
+                    .dump = stderr,
+                    .time = c->time_passes,
+                    .verify = c->verb == VERB_VERIFY,
+                    .stop_after = (int)c->stop_after};
+#ifndef NDEBUG
+    pass.verify = true;
+#endif
+    return outcome(p, passes_run(p->graph, &pass));
+}
+
+static CodeOptions code_options(const Pipeline *p, const char *name) {
+    const Command *c = p->command;
+    return (CodeOptions){.name = name,
+                         .target = p->target,
+                         .opt_level = c->opt_level,
+                         .optimize_size = c->optimize_size,
+                         .time = c->time_passes};
+}
+
+int pipeline_generate(Pipeline *p, const char *name) {
+    progress_stage("generating code");
+    CodeOptions o = code_options(p, name);
+    return outcome(p, codegen_compile(p->ctx, p->graph, &o, &p->code));
+}
+
+int pipeline_print(Pipeline *p, const char *name, EmitText what, FILE *out) {
+    progress_stage("generating code");
+    CodeOptions o = code_options(p, name);
+    return outcome(p, codegen_print(p->ctx, p->graph, &o, what, out));
+}
+
+int pipeline_load(Pipeline *p) {
+    progress_stage("loading the code");
+    p->loaded = code_load(p->ctx, &p->code);
+    return outcome(p, p->loaded != NULL);
+}
+
+int pipeline_to_code(Pipeline *p) {
+    int result = pipeline_read(p);
+    if (result == DONE) result = pipeline_optimise(p);
+    if (result == DONE) result = pipeline_generate(p, "model");
+    if (result == DONE) result = pipeline_load(p);
+    progress_stage(NULL);
+    return result;
+}
+
+void pipeline_free(Pipeline *p) {
+    progress_stage(NULL);
+    if (p->loaded) code_unload(p->loaded);
+    code_free(&p->code);
+    onnx_unmap(p->ctx);
+}
