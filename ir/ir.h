@@ -93,6 +93,7 @@ struct Ctx {
     struct DimTable *dims;
     struct DimEqual *equal; /* what the entry checks before anything else: dim_require_equal */
     int n_equal;
+    struct Mapped *mapped; /* frontend/map.c: the model's files, until onnx_unmap */
     size_t folded; /* bytes of constants made so far, against opt.max_fold */
     int next_id;   /* of values and nodes */
 };
