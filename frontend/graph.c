@@ -97,15 +97,6 @@ static bool define_all(Build *b) {
     return scope_close(b->r, &b->scope);
 }
 
-static void note_declared(Reader *r, Value *v, Type type) {
-    if (r->n_declared == r->declared_room) {
-        size_t room = r->declared_room ? 2 * r->declared_room : 64;
-        r->declared = arena_grow(r->scratch, r->declared, r->declared_room, room, sizeof *r->declared);
-        r->declared_room = room;
-    }
-    r->declared[r->n_declared++] = (Declared){v, type};
-}
-
 static bool take_inputs(Build *b) {
     Reader *r = b->r;
     const Pb__ValueInfo **infos = ARENA_ARRAY(r->scratch, b->p->n_input, const Pb__ValueInfo *);
@@ -114,8 +105,7 @@ static bool take_inputs(Build *b) {
         Value *v = scope_find(&b->scope, str_pb(b->p->input[i]->name));
         if (v->constant) { /* by its initializer, which the declaration has to fit */
             Type type;
-            if (!type_read(r, b->p->input[i]->type, "input", &type)) return false;
-            note_declared(r, v, type);
+            if (!type_read(r, b->p->input[i]->type, "input", &type) || !check_declared(r, v, &type)) return false;
             continue;
         }
         infos[b->g->n_inputs] = b->p->input[i];
@@ -146,9 +136,8 @@ static bool take_declared(Build *b, Pb__ValueInfo *const *infos, size_t n) {
         const char *label = arena_printf(b->r->scratch, "value '%s'", diag_name(b->r->ctx, name));
         if (!v || (v->def ? v->def->graph != b->g : !v->constant)) continue;
         if (!type_read(b->r, infos[i]->type, label, &type)) return false;
-        if (type.kind == TYPE_UNKNOWN) continue;
         if (v->def) v->type = type;
-        note_declared(b->r, v, type);
+        else if (!check_declared(b->r, v, &type)) return false;
     }
     return true;
 }

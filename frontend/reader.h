@@ -45,11 +45,6 @@ typedef struct Unsupported {
     struct Unsupported *next;
 } Unsupported;
 
-typedef struct Declared { /* what the model says of a value that mcc infers itself */
-    Value *value;
-    Type type;
-} Declared;
-
 typedef struct Reader {
     Ctx *ctx;
     Arena *scratch;   /* what protobuf-c made, and tables of names: freed when the graph stands */
@@ -61,8 +56,6 @@ typedef struct Reader {
     const Pb__ValueInfo **infos; /* of the outermost graph's inputs */
     int opset;
     Unsupported *unsupported, **unsupported_end;
-    Declared *declared;
-    size_t n_declared, declared_room;
 } Reader;
 
 static inline bool is_standard(Str domain) { return domain.n == 0 || str_is(domain, "ai.onnx"); }
@@ -86,7 +79,7 @@ const Tensor *tensor_read_sparse(Reader *r, Graph *g, const Pb__SparseTensor *p,
 /* ---- types.c ---- */
 bool type_read(Reader *r, const Pb__Type *p, const char *label, Type *out); /* an open dim is NULL */
 const char *type_text(Ctx *ctx, const Type *t);
-bool check_declared(Reader *r); /* after inference */
+bool check_declared(Reader *r, const Value *v, const Type *declared); /* of a constant */
 
 /* ---- dims.c ---- */
 bool resolve_inputs(Reader *r, Graph *g); /* completes the types of g's inputs, under the user's pins and bounds */

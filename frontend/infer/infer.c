@@ -1,5 +1,5 @@
 /* Inference over a whole graph: every node in order, errors of independent nodes in one run. Then what the model
- * declared about its outputs is held against what was found: a wrong dtype is an error, a wrong shape a warning
+ * declared about the nodes' outputs is held against what was found: a wrong dtype is an error, a wrong shape a warning
  * (-Wshape). */
 #include "frontend/frontend.h"
 #include "frontend/infer/infer.h"
@@ -52,7 +52,7 @@ static bool check_declared(Ctx *ctx, const Node *n, const Value *v, const Type *
     return true;
 }
 
-static bool infer_node(Ctx *ctx, Graph *g, Node *n, bool bounded) {
+static bool infer_node(Ctx *ctx, Node *n, bool bounded) {
     Type *declared = ARENA_ARRAY(ctx->arena, n->n_out, Type);
     for (int i = 0; i < n->n_out; i++)
         if (n->out[i]) declared[i] = n->out[i]->type;
@@ -60,7 +60,7 @@ static bool infer_node(Ctx *ctx, Graph *g, Node *n, bool bounded) {
     if (bounded && !check_sizes(ctx, n)) return false;
     bool ok = true;
     for (int i = 0; i < n->n_out; i++)
-        if (n->out[i] && graph_is_output(g, n->out[i])) ok = check_declared(ctx, n, n->out[i], &declared[i]) && ok;
+        if (n->out[i]) ok = check_declared(ctx, n, n->out[i], &declared[i]) && ok;
     return ok;
 }
 
@@ -78,7 +78,7 @@ bool infer_graph(Ctx *ctx, Graph *g) {
     bool ok = true, bounded = inputs_bounded(g);
     for (Node *n = g->first; n; n = n->next) {
         bool known = inputs_known(n);
-        if (known && infer_node(ctx, g, n, bounded)) continue;
+        if (known && infer_node(ctx, n, bounded)) continue;
         forget_outputs(n);
         ok = false;
     }
