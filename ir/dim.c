@@ -131,6 +131,8 @@ static const DimTerm *copy_terms(Ctx *ctx, const DimTerm *t, int n) {
     return terms;
 }
 
+static void tighten_bounds(Ctx *ctx, DimNode *d);
+
 /* NULL: larger than any real model needs */
 static Dim intern(Ctx *ctx, const DimNode *want, bool fresh) {
     if (!ctx->dims) ctx->dims = ARENA_NEW(ctx->arena, DimTable);
@@ -141,6 +143,7 @@ static Dim intern(Ctx *ctx, const DimNode *want, bool fresh) {
     fill_bounds(&made);
     fill_facts(&made);
     if (made.weight > MAX_WEIGHT || made.depth > MAX_DEPTH) return NULL;
+    if (made.kind == DIM_SUM) tighten_bounds(ctx, &made);
     DimNode *d = ARENA_NEW(ctx->arena, DimNode);
     *d = made;
     d->id = ctx->dims->next_id++;
@@ -220,6 +223,31 @@ static bool term_mul(Ctx *ctx, const DimTerm *x, const DimTerm *y, DimTerm *out)
     return true;
 }
 
+/* For a sum r + k·floor(a / c): c·floor(a / c) lies in a - c + 1 … a, so that c·sum lies between c·r + k·a and
+ * c·r + k·(a - c + 1), which sees what r and a share: x - c·floor(x / c) is 0 to c - 1. The first such term will do. */
+static void tighten_bounds(Ctx *ctx, DimNode *d) {
+    for (int i = 0; i < d->n_terms; i++) {
+        const DimTerm *t = &d->terms[i];
+        if (t->n_factors != 1 || t->factors[0]->kind != DIM_FLOORDIV || t->factors[0]->b->kind != DIM_CONST) continue;
+        Poly r = {.n = d->n_terms};
+        memcpy(r.t, d->terms, sizeof *r.t * (size_t)r.n);
+        r.t[i] = r.t[--r.n];
+        Dim a = t->factors[0]->a, c = t->factors[0]->b, k = dim_const(ctx, t->coef), rest = poly_dim(ctx, &r);
+        Dim x = dim_add(ctx, dim_mul(ctx, c, rest), dim_mul(ctx, k, a));
+        Dim y = dim_sub(ctx, x, dim_mul(ctx, k, dim_sub(ctx, c, dim_const(ctx, 1))));
+        if (!x || !y) return;
+        if (t->coef > 0) {
+            Dim swap = x;
+            x = y;
+            y = swap;
+        }
+        int64_t lo = x->lo == INT64_MIN ? INT64_MIN : -floor_div(-x->lo, c->value), hi = floor_div(y->hi, c->value);
+        if (lo > d->lo) d->lo = lo;
+        if (y->hi != INT64_MAX && hi < d->hi) d->hi = hi;
+        return;
+    }
+}
+
 /* x / y where y divides x exactly */
 static bool term_div(Ctx *ctx, const DimTerm *x, const DimTerm *y, DimTerm *out) {
     if (y->coef == 0 || (x->coef == INT64_MIN && y->coef == -1) || x->coef % y->coef || x->n_factors < y->n_factors) return false;
@@ -269,6 +297,43 @@ static Dim exact_quotient(Ctx *ctx, Dim a, Dim b) {
     return NULL;
 }
 
+static int64_t gcd(int64_t a, int64_t b) {
+    while (b) {
+        int64_t t = a % b;
+        a = b;
+        b = t;
+    }
+    return a < 0 ? -a : a;
+}
+
+/* floor((g·p + k) / (g·c)) = floor((p + floor(k / g)) / c); NULL where the coefficients share no factor with c */
+static Dim cancel_factor(Ctx *ctx, const Poly *terms, int64_t c) {
+    Poly p = {0};
+    int64_t g = c;
+    for (int i = 0; i < terms->n; i++)
+        if (terms->t[i].n_factors) g = gcd(g, terms->t[i].coef);
+    if (g == 1) return NULL;
+    for (int i = 0; i < terms->n; i++) {
+        DimTerm t = terms->t[i];
+        t.coef = floor_div(t.coef, g);
+        if (!poly_add(&p, t)) return NULL;
+    }
+    return dim_floordiv(ctx, poly_dim(ctx, &p), dim_const(ctx, c / g));
+}
+
+/* floor((floor(x / d) + p) / c) = floor((x + d·p) / (d·c)) for constants c, d; NULL where `rest` is not of that form */
+static Dim merge_quotient(Ctx *ctx, Dim rest, const Poly *terms, int64_t c) {
+    for (int i = 0; i < terms->n; i++) {
+        const DimTerm *t = &terms->t[i];
+        if (t->coef != 1 || t->n_factors != 1 || t->factors[0]->kind != DIM_FLOORDIV) continue;
+        Dim inner = t->factors[0], d = inner->b;
+        if (d->kind != DIM_CONST) continue;
+        Dim sum = dim_add(ctx, inner->a, dim_mul(ctx, d, dim_sub(ctx, rest, inner)));
+        return dim_floordiv(ctx, sum, dim_mul(ctx, d, dim_const(ctx, c)));
+    }
+    return NULL;
+}
+
 /* floor((c·q + r) / c) = q + floor(r / c) for a constant c */
 static Dim divide_by_const(Ctx *ctx, Dim a, int64_t c) {
     Poly p = poly_of(ctx, a), q = {0}, r = {0};
@@ -282,11 +347,9 @@ static Dim divide_by_const(Ctx *ctx, Dim a, int64_t c) {
     if (!rest || !whole) return NULL;
     if (rest->kind == DIM_CONST) return dim_add(ctx, whole, dim_const(ctx, floor_div(rest->value, c)));
     if (rest->lo >= 0 && rest->hi < c) return whole;
-    if (rest->kind == DIM_FLOORDIV && rest->b->kind == DIM_CONST) { /* floor(floor(x / d) / c) = floor(x / (d·c)) */
-        Dim both = dim_mul(ctx, rest->b, dim_const(ctx, c));
-        if (!both) return NULL;
-        return dim_add(ctx, whole, dim_floordiv(ctx, rest->a, both));
-    }
+    Dim merged = cancel_factor(ctx, &r, c);
+    if (!merged) merged = merge_quotient(ctx, rest, &r, c);
+    if (merged) return dim_add(ctx, whole, merged);
     Dim quotient = intern(ctx, &(DimNode){.kind = DIM_FLOORDIV, .a = rest, .b = dim_const(ctx, c)}, false);
     return dim_add(ctx, whole, quotient);
 }
@@ -306,12 +369,25 @@ Dim dim_ceildiv(Ctx *ctx, Dim a, Dim b) { return dim_floordiv(ctx, dim_add(ctx, 
 
 Dim dim_mod(Ctx *ctx, Dim a, Dim b) { return dim_sub(ctx, a, dim_mul(ctx, b, dim_floordiv(ctx, a, b))); }
 
+enum { AT_MOST_DEPTH = 4 };
+
+/* a <= b, where minima and maxima show it. */
+static bool at_most(Ctx *ctx, Dim a, Dim b, int depth) {
+    Dim gap = dim_sub(ctx, a, b); /* a bound on the difference sees what they share */
+    if ((gap && gap->hi <= 0) || a->hi <= b->lo) return true;
+    if (depth == 0) return false;
+    depth--;
+    if (a->kind == DIM_MIN && (at_most(ctx, a->a, b, depth) || at_most(ctx, a->b, b, depth))) return true;
+    if (b->kind == DIM_MAX && (at_most(ctx, a, b->a, depth) || at_most(ctx, a, b->b, depth))) return true;
+    if (a->kind == DIM_MAX) return at_most(ctx, a->a, b, depth) && at_most(ctx, a->b, b, depth);
+    return b->kind == DIM_MIN && at_most(ctx, a, b->a, depth) && at_most(ctx, a, b->b, depth);
+}
+
 static Dim pick(Ctx *ctx, DimKind kind, Dim a, Dim b) {
     if (!a || !b) return NULL;
     if (a == b) return a;
-    Dim gap = dim_sub(ctx, a, b); /* a bound on the difference sees what they share */
-    if ((gap && gap->hi <= 0) || a->hi <= b->lo) return kind == DIM_MIN ? a : b;
-    if ((gap && gap->lo >= 0) || b->hi <= a->lo) return kind == DIM_MIN ? b : a;
+    if (at_most(ctx, a, b, AT_MOST_DEPTH)) return kind == DIM_MIN ? a : b;
+    if (at_most(ctx, b, a, AT_MOST_DEPTH)) return kind == DIM_MIN ? b : a;
     if (a->id > b->id) {
         Dim t = a;
         a = b;

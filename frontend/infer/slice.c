@@ -18,7 +18,9 @@ static Dim slice_size(Ctx *ctx, Dim size, Dim start, Dim end, int64_t step) {
     bool down = step < 0;
     Dim from = place(ctx, start, size, down, 0), to = place(ctx, end, size, down, down ? -1 : 0);
     Dim span = down ? dim_sub(ctx, from, to) : dim_sub(ctx, to, from);
-    Dim count = dim_ceildiv(ctx, span, dim_const(ctx, !down ? step : step == INT64_MIN ? INT64_MAX : -step));
+    int64_t stride = !down ? step : step == INT64_MIN ? INT64_MAX : -step;
+    if (stride > size->hi) stride = size->hi < 1 ? 1 : size->hi; /* takes one element too, and cannot overflow */
+    Dim count = dim_ceildiv(ctx, span, dim_const(ctx, stride));
     return dim_min(ctx, clamp_size(ctx, count), size);
 }
 

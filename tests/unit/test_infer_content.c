@@ -1,0 +1,51 @@
+/* Shapes that nodes compute: open dims go through Shape, Gather, arithmetic, Concat, … and come out as dims. */
+#include "tests/unit/infer_program.h"
+
+static const Case chains[] = {
+    {"x: float32[N, 3, H, W]; s = Shape(x); i: int64{0}; n = Gather(s, i); m: int64{-1}; t = Concat(n, m) axis=0; y = "
+     "Reshape(x, t)",
+     "float32[N, (3*H*W)]"},
+    {"x: float32[N, 3, H, W]; s = Shape(x); i: int64(2); h = Gather(s, i); two: int64(2); k = Mul(h, two); a: "
+     "int64{0}; u = Unsqueeze(k, a); "
+     "z: int64{5}; t = Concat(z, u) axis=0; y = ConstantOfShape(t)",
+     "float32[5, (2*H)]"},
+    {"x: float32[N, 8, H, W]; s = Shape(x); c = Cast(s) to=6; a: int64{0}; b: int64{2}; p = Slice(c, a, b); q = "
+     "Cast(p) to=7; m: int64{-1}; "
+     "t = Concat(q, m) axis=0; y = Reshape(x, t)",
+     "float32[N, 8, (H*W)]"},
+    {"x: float32[B, S, 512]; s = Shape(x); a, b, c = Split(s) num_outputs=3; h: int64{8}; d = Div(c, h); t = Concat(a, "
+     "b, h, d) axis=0; "
+     "y = Reshape(x, t)",
+     "float32[B, S, 8, 64]"},
+    {"x: float32[1, 4]; like: float32[N, S]; w: int64{-1, 4}; m: int64{-1}; e = Equal(w, m); s = Shape(like); o = "
+     "Where(e, s, w); "
+     "y = Expand(x, o)",
+     "float32[N, 4]"},
+    {"x: float32[H, W]; s = Shape(x); i: int64(1); w = Gather(s, i); a: int64(0); d: int64(1); y = Range(a, w, d)",
+     "int64[W]"},
+    {"x: float32[H, W]; s = Shape(x); i: int64(1); w = Gather(s, i); a: int64(1); d: int64(2); y = Range(a, w, d)",
+     "int64[(W // 2)]"},
+    {"x: float32[H, W]; y: float32[1, 1, 7, 9]; s = Shape(x); p: int64{1, 1}; t = Concat(p, s) axis=0; z = Resize(y, "
+     "-, -, t)",
+     "float32[1, 1, H, W]"},
+    {"x: float32[H, W]; s = Shape(x); y = ReduceProd(s) keepdims=0", "int64[]{(H*W)}"},
+    {"x: float32[H, 5]; s = Shape(x); y = ReduceMin(s)", "int64[1]{min(H, 5)}"},
+    {"x: float32[H, 5]; s = Shape(x); k: int64{1}; y = Tile(x, s) : float32[9, 25]", "float32[(H*H), 25]"},
+    {"x: float32[H]; s = Shape(x); k: int64{3}; r = Mod(s, k); y = ConstantOfShape(r)", "float32[(H - 3*(H // 3))]"},
+    {"x: float32[H]; s = Shape(x); k: int64{-3}; y = Div(s, k)", "int64[1]"},
+    {"x: float32[H]; s = Shape(x); k: int64{600}; y = Less(s, k)", "bool[1]{1}"},
+    {"x: float32[H]; s = Shape(x); k: int64{0}; c = Equal(s, k); n = Not(c); z: int64{7}; y = Where(n, s, z)",
+     "int64[1]{H}"},
+    {"x: float32[H]; s = Shape(x); k: int64{100}; y = Less(s, k)", "bool[1]"},
+    {"x: float32[H]; s = Shape(x); k: int64{2147483647}; m = Mul(s, k); y = Cast(m) to=6", "int32[1]"},
+    {"s: int64{3}; v = ConstantOfShape(s); y = Identity(v)", "float32[3]"},
+    {"x: int64{3, 4, 5}; p = Transpose(x); a: int64{-1}; e: int64{-9}; z: int64{0}; y = Slice(p, a, e, z, a)",
+     "int64[3]{5, 4, 3}"},
+    {"x: int64(3); s: int64{4}; y = Expand(x, s)", "int64[4]{3, 3, 3, 3}"},
+    {"x: int64{3, 9}; lo: int64(4); y = Clip(x, lo)", "int64[2]{4, 9}"},
+    {"x: float32[H]; r: int64[1]; s = Shape(x); t = Concat(s, r) axis=0; i: int64{0}; y = Gather(t, i)", "int64[1]{H}"},
+    {"x: float32[H]; r: int64[1]; s = Shape(x); t = Concat(s, r) axis=0; y = ConstantOfShape(t) : float32[512, 6]",
+     "float32[H, ?6]"},
+};
+
+int main(void) { return CHECK_CASES(chains); }
