@@ -87,9 +87,14 @@ static bool write_depfile(Compile *k) {
 }
 
 static bool write_object(Compile *k, FILE *out) {
-    bool good = out && code_write_object(k->p.ctx, &k->p.code, out);
-    if (good && out != stdout && ftell(out) > 0) k->written = (size_t)ftell(out);
-    return good;
+    if (!out) return false;
+    if (!code_write_object(k->p.ctx, &k->p.code, out)) {
+        if (output_close(&k->outputs, out)) say_error("out of memory");
+        return false;
+    }
+    long n = ftell(out);
+    if (n > 0) k->written = (size_t)n;
+    return true;
 }
 
 /* A shared or static library, made by the host's tools from an object in a scratch folder. */

@@ -123,6 +123,10 @@ void pipeline_free(Pipeline *p);   /* all but the Ctx */
 /* ---- tool.c ---- */
 bool tool_run(const char *const *argv); /* false after a message */
 
+/* ---- object.c ---- */
+bool object_is(const char *path); /* an ELF file */
+int object_inspect(const char *path);
+
 /* ---- the verbs, a file each ---- */
 int compile_main(const Command *c);
 int run_main(const Command *c);

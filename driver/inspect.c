@@ -106,6 +106,7 @@ static int inspect_model(void *arg) {
 
 int inspect_main(const Command *c) {
     if (!one_model(c)) return BAD_USAGE;
+    if (object_is(c->files[0])) return object_inspect(c->files[0]);
     Pipeline p = {.command = c};
     if (!(p.ctx = pipeline_ctx(c, c->files[0]))) return BAD_MODEL;
     int result = with_memory(p.ctx, inspect_model, &p);

@@ -137,7 +137,7 @@ static bool close_item(Output *item) {
     FILE *file = item->file;
     if (!file) return true;
     item->file = NULL;
-    errno = 0;
+    if (!ferror(file)) errno = 0; /* else it says what went wrong */
     bool bad = fflush(file) || ferror(file);
     int first = errno;
     if (file != stdout && fclose(file)) bad = true;
