@@ -80,6 +80,12 @@ Attr *node_set_ints(Node *n, const char *name, const int64_t *v, int count) {
     return a;
 }
 
+Attr *node_set_tensor(Node *n, const char *name, const Tensor *t) {
+    Attr *a = attr_slot(n, name, ATTR_TENSOR);
+    a->tensor = t;
+    return a;
+}
+
 void node_remove_attr(Node *n, const char *name) {
     Attr *a = (Attr *)node_attr(n, name);
     if (!a) return;

@@ -313,6 +313,7 @@ Attr *node_set_int(Node *n, const char *name, int64_t v);
 Attr *node_set_float(Node *n, const char *name, double v);
 Attr *node_set_string(Node *n, const char *name, const char *v);
 Attr *node_set_ints(Node *n, const char *name, const int64_t *v, int count);
+Attr *node_set_tensor(Node *n, const char *name, const Tensor *t);
 void node_remove_attr(Node *n, const char *name);
 Value *node_in(const Node *n, int i); /* NULL: absent */
 bool node_infer(Ctx *ctx, Node *n);   /* op_info(op)->infer */
