@@ -1,0 +1,79 @@
+/* Operators without a kernel of their own become operators that have one. Required: code generation meets none of them.
+ */
+#include "passes/internal.h"
+
+/* A node before n that combines a and b */
+static Value *combine(Rewrite *r, Node *n, Op op, Value *a, Value *b) {
+    Node *made = rewrite_insert(r, n, op, (Value *[]){a, b}, 2);
+    rewrite_infer(r, made);
+    return made->out[0];
+}
+
+/* f(a, b, c) -> f(f(a, b), c) */
+static void split_chain(Rewrite *r, Node *n, Op op, int n_in) {
+    Value *sum = n->in[0];
+    for (int i = 1; i < n_in - 1; i++) sum = combine(r, n, op, sum, n->in[i]);
+    if (n_in == 1) rewrite_become(r, n, OP_Identity, &sum, 1);
+    else rewrite_become(r, n, op, (Value *[]){sum, n->in[n_in - 1]}, 2);
+}
+
+/* Mean(a, b, c) -> Div(Add(Add(a, b), c), 3) */
+static void split_mean(Rewrite *r, Node *n) {
+    int count = n->n_in;
+    Value *sum = n->in[0];
+    for (int i = 1; i < count; i++) sum = combine(r, n, OP_Add, sum, n->in[i]);
+    Value *by = const_scalar(r->g, n->in[0]->type.dtype, count);
+    if (count == 1) rewrite_become(r, n, OP_Identity, &sum, 1);
+    else rewrite_become(r, n, OP_Div, (Value *[]){sum, by}, 2);
+}
+
+/* CastLike(x, y) -> Cast(x) {to = y's dtype}, with the attributes that both have */
+static void split_cast_like(Rewrite *r, Node *n) {
+    Node attrs = *n;
+    int64_t to = n->in[1]->type.dtype;
+    rewrite_become(r, n, OP_Cast, (Value *[]){n->in[0]}, 1);
+    node_copy_attrs(n, &attrs);
+    node_set_int(n, "to", to);
+}
+
+/* The mask of a Dropout that drops nothing: true everywhere */
+static void fill_mask(Rewrite *r, Node *n, Value *mask) {
+    static const unsigned char yes = 1;
+    static const Tensor one = {.dtype = DT_BOOL, .rank = 1, .dims = {1}, .bytes = 1, .data = &yes};
+    Node *shape = rewrite_insert(r, n, OP_Shape, &n->in[0], 1);
+    rewrite_infer(r, shape);
+    Node *fill = rewrite_insert(r, n, OP_ConstantOfShape, &shape->out[0], 1);
+    node_set_tensor(fill, "value", &one);
+    mask->def = fill; /* the value itself moves: it may be an output of the graph, and uses need no renaming */
+    mask->def_index = 0;
+    fill->out[0] = mask;
+}
+
+/* Dropout at inference -> its input */
+static void split_dropout(Rewrite *r, Node *n) {
+    Value *training = node_in(n, 2), *ratio = node_in(n, 1);
+    bool off = !training || const_is(training, 0), none = ratio && const_is(ratio, 0);
+    if (!off && !none) {
+        diag_error(r->ctx, n, "dropout in training mode is not supported");
+        diag_note(r->ctx, "export the model for inference (training_mode = false)");
+        return;
+    }
+    if (n->n_out > 1 && n->out[1]) fill_mask(r, n, n->out[1]);
+    n->n_out = 1;
+    rewrite_become(r, n, OP_Identity, (Value *[]){n->in[0]}, 1);
+}
+
+bool pass_decompose(Graph *g, PassCtx *p) {
+    Rewrite r;
+    (void)p;
+    rewrite_begin(&r, g);
+    for (Node *n; (n = rewrite_next(&r));) {
+        if (n->op == OP_Sum) split_chain(&r, n, OP_Add, n->n_in);
+        else if (n->op == OP_Mean) split_mean(&r, n);
+        else if (n->op == OP_CastLike) split_cast_like(&r, n);
+        else if (n->op == OP_Dropout) split_dropout(&r, n);
+        else if (op_has(n->op, OP_ELEMENTWISE | OP_VARIADIC) && n->n_in != 2) split_chain(&r, n, n->op, n->n_in);
+        else if (op_has(n->op, OP_DECOMPOSED)) diag_error(g->ctx, n, "%s is not supported here", op_info(n->op)->name);
+    }
+    return rewrite_end(&r);
+}

@@ -1,0 +1,62 @@
+/* What passes share: rewriting while walking the graph, and looking at constants. */
+#ifndef MCC_PASSES_INTERNAL_H
+#define MCC_PASSES_INTERNAL_H
+#include "passes/passes.h"
+
+#define PASS(name, what) bool pass_##name(Graph *g, PassCtx *p);
+#define REQUIRED(name, what) bool pass_##name(Graph *g, PassCtx *p);
+#include "passes/passes.def"
+
+/* ---- rewrite.c: one walk in topological order that changes what it meets. Use counts (outputs of the graph are uses)
+ * are right at every step; nodes that lose their last use are removed at once. Rules look upwards, at what has been
+ * visited. ---- */
+typedef struct Rewrite {
+    Graph *g;
+    Ctx *ctx;
+    Arena *scratch; /* of the walk */
+    Node *next;
+    Value **to; /* by value id: what took its place */
+    bool *is_output;
+    int n_ids; /* of both; values made on the way are beyond */
+    Node **dead;
+    int n_dead, cap_dead;
+    bool changed;
+} Rewrite;
+void rewrite_begin(Rewrite *r, Graph *g);
+Node *rewrite_next(Rewrite *r); /* its inputs are up to date; NULL: the walk is over */
+bool rewrite_end(Rewrite *r);   /* changed? */
+/* The node's only wanted output is `with`. Where an output of the graph must keep its own name, n becomes an Identity.
+ */
+void rewrite_replace(Rewrite *r, Node *n, Value *with);
+/* n computes the same value, of the same type, otherwise; attributes are gone. */
+void rewrite_become(Rewrite *r, Node *n, Op op, Value **in, int n_in);
+void rewrite_remove(Rewrite *r, Node *n); /* nobody needs it any more */
+void rewrite_input(Rewrite *r, Node *n, int i, Value *with);
+/* A new node before n, named as it in messages, with one output; rewrite_infer once its attributes are set. */
+Node *rewrite_insert(Rewrite *r, Node *n, Op op, Value **in, int n_in);
+Value *rewrite_view(Rewrite *r, Node *n, Value *x, int rank, const Dim *dims); /* x's elements under other dims */
+void rewrite_infer(Rewrite *r, Node *n);
+
+/* ---- values.c: what is known of a value ---- */
+bool value_same_type(const Value *a, const Value *b); /* tensors of one dtype and the same dims */
+bool value_same_dims(const Value *a, const Value *b);
+bool value_has_data_dims(const Value *v);
+bool value_is_float(const Value *v);
+Node *value_def(const Value *v, Op op);        /* the node that makes v, where it is an `op` */
+Node *value_only_def(const Value *v, Op op);   /* and v has no other use */
+bool const_splat(const Value *v, double *out); /* a numeric constant whose elements are all this number; at least one */
+bool const_is(const Value *v, double x);
+bool const_near(const Value *v, double x); /* equal, as far as v's dtype can say */
+bool near(Dtype t, double a, double b);
+bool const_ints(const Value *v, const int64_t **out, int64_t *n,
+                Arena *a); /* a constant list of integers; NULL: absent */
+bool const_is_zeros(const Value *v);
+Value *const_scalar(Graph *g, Dtype t, double v); /* rank 0 */
+Value *const_ints_value(Graph *g, const int64_t *v, int64_t n);
+void tensor_set_float(Tensor *t, int64_t i, double v); /* rounds to nearest even */
+bool fold_fits(Ctx *ctx, Dtype t, int64_t elements);   /* tensor_new would not complain */
+int64_t axis_of(int64_t axis, int rank);               /* counted from the front; -1: out of range */
+void node_copy_attrs(Node *to, const Node *from);
+bool broadcast_gives(Value *const *in, int n, const Value *out); /* these operands alone broadcast to out's dims */
+
+#endif
