@@ -20,10 +20,10 @@ KERNEL(Where, 1, EACH_F(WHERE, ) EACH_I(WHERE, ) EACH_U(WHERE, ) EACH_B(WHERE, )
 /* lowest, highest: the dtype's limits, for a bound that is absent */
 #define CLIP_BETWEEN(S, T, D, lowest, highest)                                                                         \
     case D: {                                                                                                          \
-        const T *x = a[0].data, lo = a[1].data ? *(const T *)a[1].data : (T)(lowest),                                  \
-                hi = a[2].data ? *(const T *)a[2].data : (T)(highest);                                                 \
-        T *y = a[3].data;                                                                                              \
-        idx n = element_count(a + 3);                                                                                  \
+        const int n_in = at->args.n_in;                                                                                \
+        const T *x = a[0].data, *low = n_in > 1 ? a[1].data : 0, *high = n_in > 2 ? a[2].data : 0;                     \
+        T lo = low ? *low : (T)(lowest), hi = high ? *high : (T)(highest), *y = a[n_in].data;                          \
+        idx n = element_count(a + n_in);                                                                               \
         for (idx i = 0; i < n; i++) y[i] = mcc_el_Clip_##S(x[i], lo, hi, at);                                          \
         return MCC_OK;                                                                                                 \
     }

@@ -51,7 +51,7 @@ static const Function functions[] = {
 /* |got - want| in units of the last place of an f32 near want; a zero of the wrong sign is infinitely wrong */
 static double ulps(float got, double want) {
     if (isnan(want) || isnan(got)) return isnan(want) && isnan(got) ? 0 : INFINITY;
-    if (got == 0 && signbit(got) != signbit(want)) return INFINITY;
+    if (got == 0 && !signbit(got) != !signbit(want)) return INFINITY;
     if (isinf(got) && isinf((float)want)) return (got > 0) == (want > 0) ? 0 : INFINITY;
     double value = isinf(got) ? copysign(0x1p128, got) : got; /* infinity counts as the first number past the largest */
     if (isinf((float)want)) want = copysign(0x1p128, want);

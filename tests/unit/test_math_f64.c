@@ -56,8 +56,8 @@ static double ulps(double got, long double want) {
         if (isinf(got)) return (double)(fabsl(want) >= DBL_MAX ? 1 : INFINITY);
         return (double)((0x1p1024L - fabsl((long double)got)) / 0x1p971L);
     }
-    if (want == 0) return got == 0 && signbit(got) == signbit(want) ? 0 : INFINITY;
-    if (got == 0 && signbit(got) != signbit(want)) return INFINITY;
+    if (want == 0) return got == 0 && !signbit(got) == !signbit(want) ? 0 : INFINITY;
+    if (got == 0 && !signbit(got) != !signbit(want)) return INFINITY;
     int e = ilogbl(want);
     return (double)(fabsl((long double)got - want) / ldexpl(1, (e < -1022 ? -1022 : e) - 52));
 }
