@@ -1,5 +1,4 @@
-/* Conv: Y[n,m,o] = B[m] + Σ X[n, group(m) + c, o·stride + k·dilation - pad] · W[m,c,k] over c and k, in the order (c,
- * k). */
+/* Conv: Y[n,m,o] = B[m] + Σ X[n, group(m) + c, o·stride + k·dilation - pad] · W[m,c,k] over c and k, in this order. */
 #include "runtime/kernels/window.h"
 
 typedef struct conv_shape {

@@ -1,5 +1,5 @@
-/* ConvTranspose: Y[n,m,o] = B[m] + Σ X[n,c,i] · W[c,m,k] over c, k and the i with i·stride + k·dilation - pad = o, in
- * the order (c, k). */
+/* ConvTranspose: Y[n,m,o] = B[m] + Σ X[n,c,i] · W[c,m,k] over c and k, in this order, where i·stride + k·dilation - pad
+ * is o. */
 #include "runtime/kernels/window.h"
 
 typedef struct transpose_shape {

@@ -76,6 +76,8 @@ int ref_GatherND(const mcc_arg *a, const mcc_attr *at) {
         p.stride[k] = used ? dims_product(x, batch_dims + k + 1, x->rank) : 0;
     }
     bool inside = true;
+    UNROLL for (int k = 0; k < RANK; k++) if (k < batch_dims) inside = inside && x->dims[k] == indices->dims[k];
+    if (!inside) return MCC_E_SHAPE;
     for (idx t = 0; t < p.batches * p.tuples; t++) inside = inside && gather_nd_offset(&p, indices, t) >= 0;
     if (!inside) return MCC_E_INDEX;
     if (elements(y) == 0) return MCC_OK;

@@ -1,8 +1,7 @@
 /* ReduceL1 … ReduceSumSquare: Y = a fold of the elements of X along a set of axes. axes (input 1, int64) absent or
  * empty means all, or with noop_with_empty_axes none: then each element is folded alone. Integers wrap; L2, LogSum and
- * LogSumExp of integers are computed in double and truncated. Over no elements: sums 0, the product 1, Max and Min the
- * identity
- * (-∞, or the lowest integer), Mean NaN or 0. */
+ * LogSumExp of integers are computed in double and truncated. Over no elements: sums are 0, the product is 1, Max the
+ * lowest value, Min the highest, Mean NaN (of integers 0). */
 #include "runtime/kernels/common.h"
 
 enum { R_L1, R_L2, R_LOG_SUM, R_LOG_SUM_EXP, R_MAX, R_MEAN, R_MIN, R_PROD, R_SUM, R_SUM_SQUARE };

@@ -1,10 +1,10 @@
 /* Resize: Y[o] = X interpolated at a coordinate along each axis, which coordinate_transformation_mode finds from o and
- * the axis's scale. Scales come as such (output dim = ⌊dim · scale⌋) or as sizes (scale = size / dim). Coordinates are
- * f32.
+ * the axis's scale. Scales come as such (output dim = ⌊dim · scale⌋) or as sizes (scale = size / dim).
  *
  * nearest picks one element; linear and cubic weigh the `taps` elements around the coordinate, antialias stretches that
  * footprint by 1 / scale. Elements beyond the edge repeat it, or with exclude_outside count for nothing. A coordinate
- * outside of X under tf_crop_and_resize gives extrapolation_value. The formulas are those of the standard's text. */
+ * outside of X under tf_crop_and_resize gives extrapolation_value. Coordinates and weights are f32, the
+ * formulas those of the standard's text, where length_resized is dim · scale, whole or not. */
 #include "runtime/kernels/real.h"
 
 enum {

@@ -25,7 +25,8 @@ static int slice_parse(const mcc_arg *a, const mcc_attr *at, slice_plan *p) {
     const mcc_arg *x = &a[0], *axes = input(a, at, 3), *steps = input(a, at, 4);
     const int64_t n = a[1].dims[0];
     unsigned seen = 0;
-    if (n > x->rank) return MCC_E_INDEX;
+    if (n > x->rank || a[2].dims[0] != n || (axes && axes->dims[0] != n) || (steps && steps->dims[0] != n))
+        return MCC_E_INDEX;
     UNROLL for (int k = 0; k < RANK; k++) {
         p->start[k] = 0;
         p->step[k] = 1;

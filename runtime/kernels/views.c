@@ -3,9 +3,8 @@
 #include "runtime/kernels/common.h"
 
 int ref_Copy(const mcc_arg *a, const mcc_attr *at) {
-    (void)at;
     const unsigned char *restrict from = a[0].data;
-    unsigned char *restrict to = a[1].data;
+    unsigned char *restrict to = output(a, at, 0)->data;
     const idx bytes = elements(&a[0]) * element_bytes(a[0].dtype);
     for (idx i = 0; i < bytes; i++) to[i] = from[i];
     return MCC_OK;
