@@ -106,7 +106,12 @@ static bool clip(Rewrite *r, Node *n, Value *x, Value *lo, Value *hi) {
     return true;
 }
 
+static bool rule_same(Rewrite *r, Node *n) { /* f(x, x) -> x */
+    return n->n_in == 2 && n->in[0] == n->in[1] && replace(r, n, n->in[0]);
+}
+
 static bool rule_max(Rewrite *r, Node *n) { /* max(x, 0) -> Relu(x) */
+    if (rule_same(r, n)) return true;
     return value_is_float(n->in[0]) && const_is(n->in[1], 0) && value_same_type(n->in[0], n->out[0]) &&
            become(r, n, OP_Relu, n->in[0], NULL);
 }
@@ -114,6 +119,7 @@ static bool rule_max(Rewrite *r, Node *n) { /* max(x, 0) -> Relu(x) */
 static bool rule_min(Rewrite *r, Node *n) { /* min(Relu(x), c) -> Clip(x, 0, c) for c >= 0 */
     double c;
     Node *relu = value_only_def(n->in[0], OP_Relu);
+    if (rule_same(r, n)) return true;
     if (!relu || !value_is_float(n->in[0]) || !const_splat(n->in[1], &c) || !(c >= 0) ||
         !value_same_type(n->in[0], n->out[0]))
         return false;
@@ -232,7 +238,7 @@ static Value *repeated(Rewrite *r, Value *v) {
         const Attr *fill = node_attr(v->def, "value");
         return fill ? value_of_tensor(r->g, fill->tensor) : const_scalar(r->g, DT_F32, 0);
     }
-    bool many = v->constant && product_i64(v->constant->dims, v->constant->rank, &elements) && elements > 1;
+    bool many = v->constant && v->type.rank > 0 && product_i64(v->constant->dims, v->constant->rank, &elements);
     if (many && value_is_float(v) && const_splat(v, &c)) return const_scalar(r->g, v->type.dtype, c);
     return NULL;
 }

@@ -1,0 +1,135 @@
+/* The runner: levels, dumps, bisection, errors, time. */
+#include "tests/passes/passtest.h"
+
+#define EXPECT(what) expect(what, #what, __LINE__)
+static void expect(bool ok, const char *what, int line) {
+    if (ok) return;
+    fprintf(stderr, "%s:%d: %s\n", __FILE__, line, what);
+    failures++;
+}
+
+typedef struct Run {
+    Case c;
+    PassCtx p;
+    char *text;
+    size_t size;
+} Run;
+
+static void begin(Run *r) {
+    case_begin(&r->c);
+    r->text = NULL;
+    r->p = (PassCtx){
+        .ctx = r->c.ctx, .opt_level = 2, .stop_after = -1, .verify = true, .dump = open_memstream(&r->text, &r->size)};
+    Value *x = input(&r->c, "x", "2x3"), *sum[] = {x, DO(&r->c, Identity, x), x};
+    output(&r->c, "y", DO(&r->c, Exp, result(&r->c, node_named(&r->c, OP_Sum, sum, 3, 1))));
+}
+
+static void end(Run *r) {
+    ctx_free(r->c.ctx);
+    free(r->text);
+}
+
+static int count(const Graph *g, Op op) {
+    int n = 0;
+    for (const Node *k = g->first; k; k = k->next) n += k->op == op;
+    return n;
+}
+
+static int occurrences(const char *text, const char *of) {
+    int n = 0;
+    for (const char *p = text; (p = strstr(p, of)); p++) n++;
+    return n;
+}
+
+static void check_levels(void) {
+    Run r;
+    begin(&r);
+    r.p.opt_level = 0;
+    EXPECT(passes_run(r.c.g, &r.p) && count(r.c.g, OP_Add) == 2 && count(r.c.g, OP_Identity) == 1 &&
+           count(r.c.g, OP_Fused) == 0);
+    fclose(r.p.dump);
+    EXPECT(r.size == 0);
+    end(&r);
+    begin(&r);
+    EXPECT(passes_run(r.c.g, &r.p) && count(r.c.g, OP_Fused) == 1 && !r.c.g->first->next);
+    EXPECT(r.c.g->outputs[0]->n_uses == 1);
+    fclose(r.p.dump);
+    end(&r);
+}
+
+static void check_dumps(void) {
+    Run r;
+    begin(&r);
+    r.p.dump_after = "all";
+    r.p.time = true;
+    EXPECT(passes_run(r.c.g, &r.p));
+    fclose(r.p.dump);
+    EXPECT(strstr(r.text, "# 1: decompose\ngraph (%x: float32[2, 3]) -> (%y)\n"));
+    EXPECT(strstr(r.text, "# 2: dead_code (unchanged)\n#") && strstr(r.text, " ms   1 x  decompose\n"));
+    end(&r);
+    begin(&r);
+    r.p.dump_after = "remove_identity";
+    r.p.stop_after = 4;
+    EXPECT(passes_run(r.c.g, &r.p));
+    fclose(r.p.dump);
+    EXPECT(occurrences(r.text, "# ") >= 1 && !strncmp(r.text, "# 4: remove_identity\ngraph", 26));
+    EXPECT(count(r.c.g, OP_Identity) == 0 && count(r.c.g, OP_Fused) == 0);
+    end(&r);
+    EXPECT(pass_known("cse") && pass_known("decompose") && !pass_known("csf"));
+}
+
+static void check_stops(void) {
+    Run r;
+    begin(&r);
+    r.p.stop_after = 0;
+    EXPECT(passes_run(r.c.g, &r.p) && count(r.c.g, OP_Sum) == 1);
+    fclose(r.p.dump);
+    end(&r);
+    begin(&r); /* an error ends the run */
+    diag_to(r.c.ctx, NULL);
+    r.c.g->last->op = OP_Constant;
+    r.p.verify = false;
+    EXPECT(!passes_run(r.c.g, &r.p));
+    fclose(r.p.dump);
+    end(&r);
+    begin(&r); /* a broken graph is found */
+    diag_to(r.c.ctx, NULL);
+    r.c.g->last->out[0]->type.rank = -1;
+    r.p.opt_level = 0;
+    EXPECT(!passes_run(r.c.g, &r.p));
+    fclose(r.p.dump);
+    EXPECT(strstr(r.text, "without a tensor type"));
+    end(&r);
+}
+
+/* time is linear in the nodes: long chains of what passes rewrite */
+static void check_long_chains(void) {
+    Run r;
+    begin(&r);
+    Value *v = r.c.g->inputs[0];
+    for (int i = 0; i < 20000; i++) {
+        v = DO(&r.c, Identity, v);
+        v = DO(&r.c, Transpose, v);
+        v = DO(&r.c, Add, v, number(&r.c, 0));
+        v = DO(&r.c, Exp, v);
+    }
+    output(&r.c, "z", v);
+    fclose(r.p.dump);
+    r.p.dump = stderr;
+    r.p.verify = false;
+    for (int i = 0; i < 8; i++) {
+        static Pass *const passes[] = {pass_decompose,    pass_fold_const,  pass_remove_identity, pass_cse,
+                                       pass_canonicalise, pass_merge_views, pass_sink_transpose,  pass_dead_code};
+        passes[i](r.c.g, &r.p);
+    }
+    EXPECT(count(r.c.g, OP_Identity) == 0 && count(r.c.g, OP_Add) <= 2 && graph_verify(r.c.g, stderr));
+    end(&r);
+}
+
+int main(void) {
+    check_levels();
+    check_dumps();
+    check_stops();
+    check_long_chains();
+    return failures ? 1 : 0;
+}
