@@ -44,9 +44,7 @@ static void fill_mask(Rewrite *r, Node *n, Value *mask) {
     rewrite_infer(r, shape);
     Node *fill = rewrite_insert(r, n, OP_ConstantOfShape, &shape->out[0], 1);
     node_set_tensor(fill, "value", &one);
-    mask->def = fill; /* the value itself moves: it may be an output of the graph, and uses need no renaming */
-    mask->def_index = 0;
-    fill->out[0] = mask;
+    rewrite_define(r, fill, mask);
 }
 
 /* Dropout at inference -> its input */

@@ -34,6 +34,8 @@ void rewrite_remove(Rewrite *r, Node *n); /* nobody needs it any more */
 void rewrite_input(Rewrite *r, Node *n, int i, Value *with);
 /* A new node before n, named as it in messages, with one output; rewrite_infer once its attributes are set. */
 Node *rewrite_insert(Rewrite *r, Node *n, Op op, Value **in, int n_in);
+void rewrite_define(Rewrite *r, Node *made,
+                    Value *v); /* from here on v is what `made` makes: name, type and uses stay */
 Value *rewrite_view(Rewrite *r, Node *n, Value *x, int rank, const Dim *dims); /* x's elements under other dims */
 void rewrite_infer(Rewrite *r, Node *n);
 

@@ -137,6 +137,16 @@ Node *rewrite_insert(Rewrite *r, Node *n, Op op, Value **in, int n_in) {
     return made;
 }
 
+void rewrite_define(Rewrite *r, Node *made, Value *v) {
+    Node *old = v->def;
+    assert(made->out[0]->n_uses == 0);
+    old->out[v->def_index] = NULL;
+    made->out[0] = v;
+    v->def = made;
+    v->def_index = 0;
+    r->changed = true;
+}
+
 Value *rewrite_view(Rewrite *r, Node *n, Value *x, int rank, const Dim *dims) {
     Value *out = rewrite_insert(r, n, OP_View, &x, 1)->out[0];
     value_set_dims(out, x->type.dtype, rank, dims);

@@ -71,6 +71,53 @@ static void check_sinking(void) {
     CHECK(&t, "what stays: another operand, another use", 0, SINK);
 }
 
+#define LOWER pass_fold_const, pass_lower_movement, pass_dead_code
+
+static void check_gather(const char *name, Value *indices(Case *), const char *dims, int64_t axis) {
+    Case t;
+    case_begin(&t);
+    Node *n = NODE(&t, Gather, input(&t, "x", dims), indices(&t));
+    node_set_int(n, "axis", axis);
+    output(&t, "y", result(&t, n));
+    CHECK(&t, name, 0, LOWER);
+}
+static Value *last(Case *t) { return DO(t, Squeeze, INTS_OF(t, -1)); }
+static Value *steps(Case *t) { return INTS_OF(t, 1, 3, 5); }
+static Value *mixed(Case *t) { return INTS_OF(t, 1, 3, 4); }
+static Value *downwards(Case *t) { return INTS_OF(t, 2, 1); }
+static Value *pairs(Case *t) { return DO(t, Reshape, INTS_OF(t, 0, 1), INTS_OF(t, 1, 2)); }
+
+static void check_blocks(const char *name, Op op, const char *dims, const char *mode) {
+    Case t;
+    case_begin(&t);
+    Value *x = input(&t, "x", dims);
+    Node *n = node_named(&t, op, &x, 1, 1);
+    node_set_int(n, "blocksize", 2);
+    if (mode) node_set_string(n, "mode", mode);
+    output(&t, "y", result(&t, n));
+    CHECK(&t, name, 0, LOWER);
+}
+
+static void check_lowering(void) {
+    Case t;
+    case_begin(&t);
+    Value *in[] = {input(&t, "x", "Nx6"), INTS_OF(&t, 1, 2, 3)};
+    Node *split = node_named(&t, OP_Split, in, 2, 3);
+    node_set_int(split, "axis", -1);
+    output(&t, "a", result(&t, split));
+    output(&t, "c", DO(&t, Exp, split->out[2]));
+    CHECK(&t, "Split", 0, LOWER);
+    check_gather("Gather of one", last, "2x3xN", 1);
+    check_gather("Gather of every other", steps, "2x7", 1);
+    check_gather("Gather of uneven places stays", mixed, "2x7", 1);
+    check_gather("Gather downwards stays", downwards, "3x2", 0);
+    check_gather("Gather of an open axis stays", last, "Nx2", 0);
+    check_gather("Gather of a table of places stays", pairs, "3x2", 0);
+    check_blocks("DepthToSpace", OP_DepthToSpace, "Nx8x2x3", NULL);
+    check_blocks("DepthToSpace, columns first", OP_DepthToSpace, "1x8x2x3", "CRD");
+    check_blocks("SpaceToDepth", OP_SpaceToDepth, "1x2x4x6", NULL);
+}
+
 int main(void) {
     golden_begin();
     check_conv("zeros around", one_around, 0, NULL);
@@ -83,5 +130,6 @@ int main(void) {
     check_pool("maximum after Relu", OP_MaxPool, true, NULL, one_around);
     check_pool("maximum of -inf", OP_MaxPool, false, minus_infinity, uneven);
     check_sinking();
+    check_lowering();
     return golden_end("movement");
 }
