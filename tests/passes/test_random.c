@@ -77,7 +77,7 @@ static Value *clip(Maker *m) {
 }
 
 static Value *transpose(Maker *m) {
-    int64_t perm[MCC_MAX_RANK];
+    int64_t perm[MCC_MAX_RANK] = {0};
     Value *x = any(m);
     int rank = x->type.rank;
     for (int i = 0; i < rank; i++) {
