@@ -1,46 +1,9 @@
-/* What may come into a node: arity, attributes, dtypes, ranks, axes. Every message says which input and which rule. */
+/* What may come into a node: dtypes, ranks, axes. Every message says which input and which rule. Arity, and the kinds
+ * of attributes, are the reader's business (frontend/check.c) and the passes'. */
 #include "frontend/infer/infer.h"
-#include <string.h>
+#include <assert.h>
 
 const Type *type_of(const Node *n, int in) { return &n->in[in]->type; }
-
-static bool check_arity(Ctx *ctx, const Node *n) {
-    const OpInfo *op = op_info(n->op);
-    if (n->n_in < op->min_in || (op->max_in != VAR && n->n_in > op->max_in))
-        return fail(ctx, n, "has %d inputs, the operator takes %d to %d", n->n_in, op->min_in,
-                    op->max_in == VAR ? n->n_in : op->max_in);
-    if (n->n_out < op->min_out || (op->max_out != VAR && n->n_out > op->max_out))
-        return fail(ctx, n, "has %d outputs, the operator gives %d to %d", n->n_out, op->min_out,
-                    op->max_out == VAR ? n->n_out : op->max_out);
-    for (int i = 0; i < n->n_in; i++)
-        if (!n->in[i] && (i < op->min_in || (op->flags & OP_VARIADIC))) return fail(ctx, n, "input %d is missing", i);
-    return true;
-}
-
-static const char *kind_name(AttrKind k) {
-    switch (k) {
-    case ATTR_INT: return "an integer";
-    case ATTR_FLOAT: return "a float";
-    case ATTR_STRING: return "a string";
-    case ATTR_INTS: return "a list of integers";
-    case ATTR_FLOATS: return "a list of floats";
-    default: return "something else";
-    }
-}
-
-static bool check_attrs(Ctx *ctx, const Node *n) {
-    for (const AttrSchema *s = op_info(n->op)->attrs; s->name; s++) {
-        const Attr *a = node_attr(n, s->name);
-        if (!a || s->kind == ATTR_OTHER) continue;
-        if (a->kind != s->kind) return fail(ctx, n, "attribute %s must be %s", s->name, kind_name(s->kind));
-        if (s->kind == ATTR_STRING && node_enum(n, s->name) < 0)
-            return fail(ctx, n, "attribute %s is '%s', must be one of %s", s->name, diag_name(ctx, a->s), s->words);
-        int max = s->kind == ATTR_INTS ? 2 * MCC_MAX_RANK : s->kind == ATTR_FLOATS ? MCC_MAX_RANK : 0;
-        if (max && a->n > max)
-            return fail(ctx, n, "attribute %s has %d entries, at most %d make sense", s->name, a->n, max);
-    }
-    return true;
-}
 
 static bool check_input_type(Ctx *ctx, const Node *n, int in) {
     const Type *t = type_of(n, in);
@@ -55,7 +18,7 @@ static bool check_input_type(Ctx *ctx, const Node *n, int in) {
 }
 
 bool infer_begin(Ctx *ctx, const Node *n) {
-    if (!check_arity(ctx, n) || !check_attrs(ctx, n)) return false;
+    assert(n->n_in >= op_info(n->op)->min_in && n->n_out >= op_info(n->op)->min_out);
     for (int i = 0; i < n->n_in; i++)
         if (n->in[i] && !check_input_type(ctx, n, i)) return false;
     int typed = n->op == OP_Where ? 1 : 0;

@@ -137,6 +137,8 @@ static Dim clip_one(Ctx *ctx, const Node *n, int i) {
 static Dim compute(Ctx *ctx, const Node *n, int i) {
     if (n->op == OP_Where) return select_one(element(n, 0, i), element(n, 1, i), element(n, 2, i));
     if (n->op == OP_Clip) return clip_one(ctx, n, i);
+    if (n->op == OP_Cast && dtype_class(n->in[0]->type.dtype) == DTC_F && n->out[0]->type.dtype != DT_BOOL)
+        return ratio_cast(ctx, n->in[0], i);
     if (op_info(n->op)->max_in == 1) return unary(ctx, n, element(n, 0, i));
     Dim d = element(n, 0, i);
     for (int k = 1; k < n->n_in; k++) d = binary(ctx, n, d, element(n, k, i));

@@ -39,6 +39,8 @@ bool set_output_like(Ctx *ctx, Node *n, int out, int in); /* the type of that in
 /* A dim of output 0 that only the run tells: at least lo, at most hi and what was declared for it (NULL: nothing
  * known). */
 Dim data_dim(Ctx *ctx, const Node *n, int out, int rank, int axis, int64_t lo, Dim hi);
+Dim largest_dim(Ctx *ctx, const Dim *dims, int lo,
+                int hi);                    /* the upper bound of dims[lo…hi] and 1: a bound for one of them */
 int declared_rank(Ctx *ctx, const Node *n); /* of output 0, where the inputs do not tell it; -1 after diag_error */
 Dim clamp_size(Ctx *ctx, Dim d);            /* max(d, 0) */
 
@@ -48,7 +50,9 @@ typedef struct IntList { /* an input that lists integers: axes, sizes, pads, …
     const Dim *v; /* NULL elements: known at run time only */
 } IntList;
 bool read_list(Ctx *ctx, const Node *n, int in, int max, IntList *out);
-bool list_is_const(const IntList *l, int64_t *out); /* every element is a constant */
+Dim list_length(Ctx *ctx, const Node *n, int in);
+bool need_length(Ctx *ctx, const Node *n, int in, int length); /* of a list whose length may be open */
+bool list_is_const(const IntList *l, int64_t *out);            /* every element is a constant */
 
 /* ---- window.c: what convolutions and pools share ---- */
 typedef struct Window {
@@ -68,5 +72,9 @@ void content_set(Ctx *ctx, Node *n, int out, const Dim *v, int count);
 void content_copy(Ctx *ctx, Node *n, int out, int in); /* the same elements in the same order */
 void content_elementwise(Ctx *ctx, Node *n);           /* arithmetic, comparison, logic, Where, Clip, Cast */
 void content_reduce(Ctx *ctx, Node *n);                /* to one element */
+
+/* ---- ratio.c ---- */
+Dim ratio_cast(Ctx *ctx, const Value *v,
+               int i); /* element i of a float tensor as an integer; NULL: not known exactly */
 
 #endif

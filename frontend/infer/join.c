@@ -53,6 +53,7 @@ static bool given_parts(Ctx *ctx, const Node *n, const IntList *list, Dim size, 
     if (node_attr(n, "num_outputs")) return fail(ctx, n, "both num_outputs and the sizes of the parts are given");
     if (list->n >= 0 && list->n != n->n_out)
         return fail(ctx, n, "%d sizes are listed, there are %d outputs", list->n, n->n_out);
+    if (list->n < 0 && !need_length(ctx, n, 1, n->n_out)) return false;
     for (int i = 0; i < n->n_out; i++) {
         parts[i] = list->n < 0 ? NULL : list->v[i];
         sum = dim_add(ctx, sum, parts[i]);

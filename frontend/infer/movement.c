@@ -35,6 +35,9 @@ bool infer_expand(Ctx *ctx, Node *n) {
     int rank = shape.n < 0 ? declared_rank(ctx, n) : shape.n > x->rank ? shape.n : x->rank;
     if (rank < 0) return false;
     if (rank < x->rank) return fail(ctx, n, "output 0 is declared with %d axes, input 0 has %d", rank, x->rank);
+    if (shape.n < 0 && rank > x->rank && !need_length(ctx, n, 1, rank)) return false;
+    if (shape.n < 0 && !need_at_most(ctx, n, type_of(n, 1)->dims[0], dim_const(ctx, rank), "the length of the shape"))
+        return false;
     Dim dims[MCC_MAX_RANK], one = dim_const(ctx, 1);
     for (int i = 1; i <= rank && rank <= MCC_MAX_RANK; i++) {
         Dim have = i <= x->rank ? x->dims[x->rank - i] : one;
@@ -60,6 +63,7 @@ bool infer_tile(Ctx *ctx, Node *n) {
     Type y = *type_of(n, 0);
     if (repeats.n >= 0 && repeats.n != y.rank)
         return fail(ctx, n, "%d repeats are listed, there are %d axes", repeats.n, y.rank);
+    if (repeats.n < 0 && !need_length(ctx, n, 1, y.rank)) return false;
     for (int i = 0; i < y.rank; i++) {
         Dim times = repeats.n < 0 ? NULL : repeats.v[i];
         if (times && times->hi < 0) return fail(ctx, n, "repeats[%d] is %s", i, dim_text(ctx, times));
@@ -77,9 +81,21 @@ static Dim padded(Ctx *ctx, const Node *n, Dim size, Dim before, Dim after, int 
     if (!before || !after) return data_dim(ctx, n, 0, rank, axis, 0, NULL);
     Dim d = dim_add(ctx, size, dim_add(ctx, before, after));
     if (!d) return fail_dim(ctx, n, "the size of axis %d overflows", axis);
-    if (dim_is(size, 0) && d->lo > 0 && node_enum(n, "mode") != PAD_CONSTANT)
-        return fail_dim(ctx, n, "axis %d is empty: there is nothing to pad it with", axis);
+    bool copies = node_enum(n, "mode") != PAD_CONSTANT && d != size && d->hi > 0 && !dim_has_data(size);
+    if (copies &&
+        !need_at_most(ctx, n, dim_const(ctx, 1), size, "the least size of an axis padded with its own elements"))
+        return NULL;
     return d;
+}
+
+static bool check_pad(Ctx *ctx, const Node *n) {
+    Dim pads = list_length(ctx, n, 1),
+        axes = node_in(n, 3) ? list_length(ctx, n, 3) : dim_const(ctx, type_of(n, 0)->rank);
+    if (!equal_dims(ctx, n, pads, dim_mul(ctx, axes, dim_const(ctx, 2)),
+                    "the length of pads and twice the number of axes"))
+        return false;
+    if (!need_at_most(ctx, n, axes, dim_const(ctx, type_of(n, 0)->rank), "the number of axes to pad")) return false;
+    return !node_in(n, 2) || (need_same_dtype(ctx, n, 2, 0) && need_scalar(ctx, n, 2));
 }
 
 bool infer_pad(Ctx *ctx, Node *n) {
@@ -87,20 +103,15 @@ bool infer_pad(Ctx *ctx, Node *n) {
     int64_t values[MCC_MAX_RANK];
     int axes[MCC_MAX_RANK];
     if (!infer_begin(ctx, n) || !read_list(ctx, n, 1, 2 * MCC_MAX_RANK, &pads) ||
-        !read_list(ctx, n, 3, MCC_MAX_RANK, &list))
+        !read_list(ctx, n, 3, MCC_MAX_RANK, &list) || !check_pad(ctx, n))
         return false;
-    if (node_in(n, 2) && (!need_same_dtype(ctx, n, 2, 0) || !need_scalar(ctx, n, 2))) return false;
     Type y = *type_of(n, 0);
     int count = list.present ? list.n : y.rank;
-    if (count >= 0 && pads.n >= 0 && pads.n != 2 * count)
-        return fail(ctx, n, "pads lists %d numbers, must be two for each of %d axes", pads.n, count);
-    if (count > y.rank) return fail(ctx, n, "%d axes are listed, there are %d", count, y.rank);
-    for (int i = 0; i < y.rank && !list.present; i++) values[i] = i;
-    if (list.present && !list_is_const(&list, values)) {
-        for (int i = 0; i < y.rank; i++)
-            if (!(y.dims[i] = data_dim(ctx, n, 0, y.rank, i, 0, NULL))) return false;
-        return set_output(ctx, n, 0, y.dtype, y.rank, y.dims);
+    for (int i = 0; i < y.rank; i++) {
+        if (!list.present) values[i] = i;
+        else if (!list_is_const(&list, values) && !(y.dims[i] = data_dim(ctx, n, 0, y.rank, i, 0, NULL))) return false;
     }
+    if (list.present && !list_is_const(&list, values)) return set_output(ctx, n, 0, y.dtype, y.rank, y.dims);
     if (!read_axes(ctx, n, values, count, y.rank, axes)) return false;
     for (int i = 0; i < count; i++) {
         Dim before = pads.n < 0 ? NULL : pads.v[i], after = pads.n < 0 ? NULL : pads.v[count + i];

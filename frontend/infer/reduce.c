@@ -1,24 +1,19 @@
 /* Reductions over axes that an input or an attribute names. */
 #include "frontend/infer/infer.h"
 
-/* The largest that one of dims[lo…hi] can be: a bound where it is not known which of them an output keeps */
-static Dim largest(Ctx *ctx, const Dim *dims, int lo, int hi) {
-    Dim most = dim_const(ctx, 1);
-    for (int i = lo; i <= hi; i++) most = dim_const(ctx, dims[i]->hi > most->hi ? dims[i]->hi : most->hi);
-    return most;
-}
-
 /* Which axes are known only at run time */
 static bool reduce_data_axes(Ctx *ctx, Node *n, int n_axes) {
     const Type *x = type_of(n, 0);
     bool keep = node_int(n, "keepdims") != 0;
     int rank = keep ? x->rank : n_axes < 0 ? declared_rank(ctx, n) : x->rank - n_axes;
-    if (rank < 0) return false;
-    if (rank > x->rank) return fail(ctx, n, "output 0 is declared with %d axes, input 0 has %d", rank, x->rank);
+    Dim all = dim_const(ctx, x->rank);
+    if (n_axes < 0 && !need_at_most(ctx, n, type_of(n, 1)->dims[0], all, "the number of axes to reduce")) return false;
+    if (rank < 0 || (n_axes < 0 && !keep && !need_length(ctx, n, 1, x->rank - rank))) return false;
     Dim dims[MCC_MAX_RANK];
     for (int i = 0; i < rank; i++) {
-        Dim most = keep ? largest(ctx, x->dims, i, i) : largest(ctx, x->dims, i, i + x->rank - rank);
-        if (!(dims[i] = data_dim(ctx, n, 0, rank, i, 0, most))) return false;
+        Dim most = keep ? largest_dim(ctx, x->dims, i, i) : largest_dim(ctx, x->dims, i, i + x->rank - rank);
+        int64_t least = keep && x->dims[i]->lo > 0; /* the axis stays as it is, or becomes 1 */
+        if (!(dims[i] = data_dim(ctx, n, 0, rank, i, least, most))) return false;
     }
     return set_output(ctx, n, 0, x->dtype, rank, dims);
 }
@@ -50,8 +45,8 @@ bool infer_arg_reduce(Ctx *ctx, Node *n) {
     if (!infer_begin(ctx, n) || !read_axis(ctx, n, node_int(n, "axis"), type_of(n, 0)->rank, &axis)) return false;
     const Type *x = type_of(n, 0);
     Dim dims[MCC_MAX_RANK];
-    if (dim_is(x->dims[axis], 0))
-        return fail(ctx, n, "axis %d is empty: there is no largest or smallest element", axis);
+    if (!need_at_most(ctx, n, dim_const(ctx, 1), x->dims[axis], "the least size of the axis and its size"))
+        return false;
     for (int i = 0; i < x->rank; i++)
         if (i != axis) dims[rank++] = x->dims[i];
         else if (node_int(n, "keepdims")) dims[rank++] = dim_const(ctx, 1);

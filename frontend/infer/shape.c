@@ -156,17 +156,24 @@ Dim data_dim(Ctx *ctx, const Node *n, int out, int rank, int axis, int64_t lo, D
     const Value *v = n->out[out];
     Dim declared = v && v->type.kind == TYPE_TENSOR && v->type.rank == rank ? v->type.dims[axis] : NULL;
     int64_t most = hi && dim_is_bounded(hi) ? hi->hi : INT64_MAX;
-    if (declared && dim_is_bounded(declared) && declared->hi < most) most = declared->hi;
+    if (lo == most) return dim_const(ctx, lo);
+    if (declared && dim_is_bounded(declared) && declared->hi < most)
+        most = declared->hi; /* a claim, held against the run */
     if (most == INT64_MAX)
         return fail_dim(
             ctx, n, "the size of output %d (axis %d) depends on run-time values and has no bound: declare its shape",
             out, axis);
     if (most < 0) most = 0;
     if (lo > most) lo = most;
-    if (lo == most) return dim_const(ctx, lo);
-    if (declared && declared->kind == DIM_SYMBOL && declared->node == n && declared->lo == lo && declared->hi == most)
-        return declared;
-    return dim_data(ctx, n, lo, most);
+    bool again =
+        declared && declared->kind == DIM_SYMBOL && declared->node == n && declared->lo == lo && declared->hi == most;
+    return again ? declared : dim_data(ctx, n, lo, most);
+}
+
+Dim largest_dim(Ctx *ctx, const Dim *dims, int lo, int hi) {
+    Dim most = dim_const(ctx, 1);
+    for (int i = lo; i <= hi; i++) most = dim_const(ctx, dims[i]->hi > most->hi ? dims[i]->hi : most->hi);
+    return most;
 }
 
 int declared_rank(Ctx *ctx, const Node *n) {
@@ -177,6 +184,16 @@ int declared_rank(Ctx *ctx, const Node *n) {
 }
 
 /* ---- lists of integers ---- */
+
+Dim list_length(Ctx *ctx, const Node *n, int in) {
+    return type_of(n, in)->rank ? type_of(n, in)->dims[0] : dim_const(ctx, 1);
+}
+
+bool need_length(Ctx *ctx, const Node *n, int in, int length) {
+    if (length < 0) return fail(ctx, n, "output 0 is declared with a number of axes that it cannot have");
+    return equal_dims(ctx, n, list_length(ctx, n, in), dim_const(ctx, length),
+                      "the length of a list and what goes with it");
+}
 
 static const Dim *list_elements(Ctx *ctx, const Value *v, int count) {
     if (value_content(v) >= 0) return v->content;

@@ -1,27 +1,38 @@
 /* Slice: numpy's x[start:end:step]; starts and ends beyond the tensor are clamped. */
 #include "frontend/infer/infer.h"
 
-/* A start or end as a place on the axis, counted from the end where it is negative, clamped to [0, size] going up and
- * to [floor, size - 1] going down. NULL: not known before the run. */
-static Dim place(Ctx *ctx, Dim v, Dim size, bool down, int64_t floor) {
-    if (!v) return NULL;
-    Dim least = dim_const(ctx, floor), most = down ? dim_sub(ctx, size, dim_const(ctx, 1)) : size;
-    if (v->lo >= 0) return dim_min(ctx, v, most);
-    if (v->hi >= 0) return NULL;
-    if (size->hi <= -(v->hi + 1)) return least;
-    Dim at = dim_add(ctx, size, v);
-    return down && dim_is(v, -1) ? at : dim_max(ctx, at, least);
+/* A constant far beyond the axis says no more than one just beyond it, and cannot overflow. */
+static Dim pull_in(Ctx *ctx, Dim v, Dim size) {
+    int64_t c, far = size->hi < INT64_MAX - 1 ? size->hi + 1 : INT64_MAX;
+    if (!dim_is_const(v, &c)) return v;
+    return dim_const(ctx, c > far ? far : c < -far ? -far : c);
 }
 
-/* How many elements are taken */
+/* Counted from the end where it is negative. NULL: not known before the run, or of either sign. */
+static Dim from_end(Ctx *ctx, Dim v, Dim size) {
+    if (!v) return NULL;
+    if (v->lo >= 0) return v;
+    return v->hi < 0 ? dim_add(ctx, size, v) : NULL;
+}
+
+/* Where the first element stands, for a slice that takes any */
+static Dim slice_start(Ctx *ctx, Dim start, Dim size, bool down) {
+    Dim at = from_end(ctx, start, size);
+    if (down) at = dim_min(ctx, at, dim_sub(ctx, size, dim_const(ctx, 1)));
+    return down && dim_is(start, -1) ? at : clamp_size(ctx, at);
+}
+
+/* How many elements are taken: ceil((end - start) / step) with both clamped to the axis, where that is not negative */
 static Dim slice_size(Ctx *ctx, Dim size, Dim start, Dim end, int64_t step) {
     bool down = step < 0;
-    Dim from = place(ctx, start, size, down, 0), to = place(ctx, end, size, down, down ? -1 : 0);
+    Dim from = slice_start(ctx, pull_in(ctx, start, size), size, down),
+        to = from_end(ctx, pull_in(ctx, end, size), size);
+    to = down ? dim_max(ctx, to, dim_const(ctx, -1)) : dim_min(ctx, to, size);
     Dim span = down ? dim_sub(ctx, from, to) : dim_sub(ctx, to, from);
     int64_t stride = !down ? step : step == INT64_MIN ? INT64_MAX : -step;
     if (stride > size->hi) stride = size->hi < 1 ? 1 : size->hi; /* takes one element too, and cannot overflow */
-    Dim count = dim_ceildiv(ctx, span, dim_const(ctx, stride));
-    return dim_min(ctx, clamp_size(ctx, count), size);
+    Dim count = clamp_size(ctx, dim_ceildiv(ctx, span, dim_const(ctx, stride)));
+    return down ? dim_min(ctx, count, size) : count; /* an empty axis has no element 0 to begin at */
 }
 
 typedef struct Slices {
@@ -37,11 +48,13 @@ static bool read_slices(Ctx *ctx, const Node *n, Slices *s) {
     s->n = -1;
     for (int i = 0; i < 4; i++) {
         if (!read_list(ctx, n, i + 1, MCC_MAX_RANK, &list[i])) return false;
-        if (!list[i].present || list[i].n < 0) continue;
-        if (s->n >= 0 && list[i].n != s->n)
-            return fail(ctx, n, "input %d lists %d numbers, another input %d", i + 1, list[i].n, s->n);
-        s->n = list[i].n;
+        if (!list[i].present) continue;
+        Dim length = list_length(ctx, n, i + 1), first = list_length(ctx, n, 1);
+        if (!equal_dims(ctx, n, length, first, "the lengths of starts, ends, axes and steps")) return false;
+        if (list[i].n >= 0) s->n = list[i].n;
     }
+    if (s->n < 0 && !need_at_most(ctx, n, list_length(ctx, n, 1), dim_const(ctx, rank), "the number of sliced axes"))
+        return false;
     if (s->n > rank) return fail(ctx, n, "%d axes are sliced, there are %d", s->n, rank);
     for (int i = 0; i < s->n && !list[2].present; i++) axes[i] = i;
     s->known = s->n >= 0 && (!list[2].present || list_is_const(&list[2], axes));
@@ -63,8 +76,8 @@ static void slice_content(Ctx *ctx, Node *n, const Slices *s) {
     if (have < 0 || !dim_is_const(n->out[0]->type.dims[0], &count) || count > have) return;
     if (s->n == 1) {
         if (!dim_is_const(s->step[0], &step)) return;
-        Dim from = place(ctx, s->start[0], dim_const(ctx, have), step < 0, 0);
-        if (!dim_is_const(from, &start)) return;
+        Dim size = dim_const(ctx, have), from = pull_in(ctx, s->start[0], size);
+        if (!dim_is_const(slice_start(ctx, from, size, step < 0), &start)) return;
     }
     for (int64_t i = 0; i < count; i++) out[i] = n->in[0]->content[start + i * step];
     content_set(ctx, n, 0, out, (int)count);

@@ -44,7 +44,7 @@ bool infer_constant_of_shape(Ctx *ctx, Node *n) {
     if (a && (!value || !product_i64(value->dims, value->rank, &one) || one != 1 || !dtype_supported(value->dtype)))
         return fail(ctx, n, "attribute value must be one number");
     int rank = shape.n < 0 ? declared_rank(ctx, n) : shape.n;
-    if (rank < 0) return false;
+    if (rank < 0 || (shape.n < 0 && !need_length(ctx, n, 0, rank))) return false;
     Dim dims[MCC_MAX_RANK];
     for (int i = 0; i < rank; i++) {
         dims[i] = shape.n < 0 ? NULL : shape.v[i];

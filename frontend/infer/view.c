@@ -76,7 +76,7 @@ bool infer_reshape(Ctx *ctx, Node *n) {
     if (!infer_begin(ctx, n) || !read_list(ctx, n, 1, MCC_MAX_RANK, &shape)) return false;
     if (shape.n < 0) {
         t = (Target){.rank = declared_rank(ctx, n), .n_data = MCC_MAX_RANK};
-        if (t.rank < 0) return false;
+        if (t.rank < 0 || !need_length(ctx, n, 1, t.rank)) return false;
     } else if (!read_target(ctx, n, &shape, &t)) {
         return false;
     }
@@ -98,13 +98,6 @@ bool infer_flatten(Ctx *ctx, Node *n) {
                     (Dim[]){dim_product(ctx, x->dims, split), dim_product(ctx, x->dims + split, x->rank - split)});
 }
 
-/* The largest of a list of dims: a bound for one of them */
-static Dim largest(Ctx *ctx, const Dim *dims, int lo, int hi) {
-    Dim most = dim_const(ctx, 1);
-    for (int i = lo; i <= hi; i++) most = dim_const(ctx, dims[i]->hi > most->hi ? dims[i]->hi : most->hi);
-    return most;
-}
-
 /* Axes known only at run time: output axis i is one of the input's axes i - after … i + before, or 1 */
 static bool view_data_axes(Ctx *ctx, Node *n, int rank) {
     const Type *x = type_of(n, 0);
@@ -116,7 +109,7 @@ static bool view_data_axes(Ctx *ctx, Node *n, int rank) {
         if (lo > hi) lo = i, hi = i + x->rank - rank;
         if (lo < 0) lo = 0;
         if (hi >= x->rank) hi = x->rank - 1;
-        if (!(dims[i] = data_dim(ctx, n, 0, rank, i, 0, largest(ctx, x->dims, lo, hi)))) return false;
+        if (!(dims[i] = data_dim(ctx, n, 0, rank, i, 0, largest_dim(ctx, x->dims, lo, hi)))) return false;
     }
     return set_view(ctx, n, rank, dims);
 }
@@ -130,7 +123,8 @@ bool infer_squeeze(Ctx *ctx, Node *n) {
     if (list.n > x->rank) return fail(ctx, n, "%d axes are listed, there are %d", list.n, x->rank);
     if (list.present && !list_is_const(&list, values)) {
         rank = list.n >= 0 ? x->rank - list.n : declared_rank(ctx, n);
-        return rank >= 0 && view_data_axes(ctx, n, rank);
+        if (rank < 0 || (list.n < 0 && !need_length(ctx, n, 1, x->rank - rank))) return false;
+        return view_data_axes(ctx, n, rank);
     }
     if (!read_axes(ctx, n, values, list.n, x->rank, axes)) return false;
     unsigned gone = 0;
@@ -151,7 +145,7 @@ bool infer_unsqueeze(Ctx *ctx, Node *n) {
     if (!infer_begin(ctx, n) || !read_list(ctx, n, 1, MCC_MAX_RANK, &list)) return false;
     const Type *x = type_of(n, 0);
     int rank = list.n >= 0 ? x->rank + list.n : declared_rank(ctx, n);
-    if (rank < 0) return false;
+    if (rank < 0 || (list.n < 0 && !need_length(ctx, n, 1, rank - x->rank))) return false;
     if (rank > MCC_MAX_RANK)
         return fail(ctx, n, "output 0 would have %d axes, mcc takes at most %d", rank, MCC_MAX_RANK);
     if (!list_is_const(&list, values)) return view_data_axes(ctx, n, rank);

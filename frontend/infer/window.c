@@ -40,9 +40,8 @@ static bool read_kernel(Ctx *ctx, const Node *n, const Dim *kernel, Window *w) {
         Dim given = count ? dim_const(ctx, v[i]) : kernel[i];
         w->kernel[i] = kernel ? equal_dims(ctx, n, given, kernel[i], "kernel_shape and the weight's shape") : given;
         if (!w->kernel[i]) return false;
-        if (w->kernel[i]->lo < 1 && (count || w->kernel[i]->hi < 1))
-            return fail(ctx, n, "the kernel is %s long on spatial axis %d, must be at least 1",
-                        dim_text(ctx, w->kernel[i]), i);
+        if (!need_at_most(ctx, n, dim_const(ctx, 1), w->kernel[i], "the least size of a kernel and its size"))
+            return false;
     }
     return true;
 }

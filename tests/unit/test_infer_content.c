@@ -48,4 +48,24 @@ static const Case chains[] = {
      "float32[H, ?6]"},
 };
 
-int main(void) { return CHECK_CASES(chains); }
+/* Through floats, where they are exact */
+static const Case floats[] = {
+    {"x: float32[H, W]; s = Shape(x); f = Cast(s) to=1; k: float32(2); m = Mul(f, k); y = Cast(m) to=7",
+     "int64[2]{(2*H), (2*W)}"},
+    {"x: float32[H]; s = Shape(x); f = Cast(s) to=1; k: float32{1.5}; m = Mul(f, k); r = Floor(m); y = Cast(r) to=7",
+     "int64[1]{((3*H) // 2)}"},
+    {"x: float32[H]; s = Shape(x); f = Cast(s) to=1; k: float32{3}; m = Div(f, k); r = Ceil(m); y = Cast(r) to=6",
+     "int32[1]{((H + 2) // 3)}"},
+    {"x: float32[H]; s = Shape(x); f = Cast(s) to=1; k: float32{3}; m = Div(f, k); d = Mul(m, k); y = Cast(d) to=6",
+     "int32[1]"},
+    {"x: float32[H]; s = Shape(x); f = Cast(s) to=1; k: float32{0.7}; m = Mul(f, k); y = Cast(m) to=6", "int32[1]"},
+    {"x: float32[H<30000000]; s = Shape(x); f = Cast(s) to=1; y = Cast(f) to=6", "int32[1]"},
+    {"x: float32[H<30000000]; s = Shape(x); f = Cast(s) to=11; y = Cast(f) to=6", "int32[1]{H}"},
+    {"x: float32[H]; s = Shape(x); f = Cast(s) to=10; y = Cast(f) to=6", "int32[1]"},
+    {"x: float32[H]; s = Shape(x); f = Cast(s) to=1; k: float32{0.5}; m = Sub(k, f); y = Cast(m) to=6", "int32[1]"},
+    {"x: float32[H]; s = Shape(x); f = Cast(s) to=1; k: float32{7}; m = Sub(k, f); c = Concat(k, m) axis=0; y = "
+     "Cast(c) to=6",
+     "int32[2]{7, (-H + 7)}"},
+};
+
+int main(void) { return CHECK_CASES(chains) | CHECK_CASES(floats); }
