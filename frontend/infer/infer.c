@@ -41,8 +41,8 @@ static bool may_be_equal(const Type *a, const Type *b) {
 }
 
 static bool check_declared(Ctx *ctx, const Node *n, const Value *v, const Type *declared) {
-    if (declared->kind != TYPE_TENSOR) return true;
-    if (declared->dtype != DT_NONE && declared->dtype != v->type.dtype)
+    if (declared->kind != TYPE_TENSOR || declared->dtype == DT_NONE) return true;
+    if (declared->dtype != v->type.dtype)
         return fail(ctx, n, "output '%s' is declared as %s, but is %s", diag_name(ctx, v->name),
                     dtype_name(declared->dtype), dtype_name(v->type.dtype));
     if (declared->rank < 0 || may_be_equal(declared, &v->type)) return true;
@@ -50,6 +50,19 @@ static bool check_declared(Ctx *ctx, const Node *n, const Value *v, const Type *
     diag_warn(ctx, "shape", n, "output '%s' is declared with shape %s, but has %s", diag_name(ctx, v->name),
               shape_text(ctx, &shown), shape_text(ctx, v));
     return true;
+}
+
+/* What is declared of an elementwise result bounds its operands too, where nothing is declared of them: a hint, without
+ * a dtype, that nothing is held against. */
+static void hint_operands(const Node *n) {
+    const Type *y = n->n_out && n->out[0] ? &n->out[0]->type : NULL;
+    if (!op_has(n->op, OP_ELEMENTWISE) || !y || y->kind != TYPE_TENSOR || y->rank < 0) return;
+    for (int i = 0; i < n->n_in; i++) {
+        Value *v = n->in[i];
+        if (!v || !v->def || v->type.kind != TYPE_UNKNOWN) continue;
+        v->type = *y;
+        v->type.dtype = DT_NONE;
+    }
 }
 
 static bool infer_node(Ctx *ctx, Node *n, bool bounded) {
@@ -76,6 +89,7 @@ static bool inputs_bounded(const Graph *g) {
 
 bool infer_graph(Ctx *ctx, Graph *g) {
     bool ok = true, bounded = inputs_bounded(g);
+    for (const Node *n = g->last; n; n = n->prev) hint_operands(n);
     for (Node *n = g->first; n; n = n->next) {
         bool known = inputs_known(n);
         if (known && infer_node(ctx, n, bounded)) continue;

@@ -152,6 +152,12 @@ bool set_output_like(Ctx *ctx, Node *n, int out, int in) {
     return set_output(ctx, n, out, t->dtype, t->rank, t->dims);
 }
 
+static int64_t bound_of_rest(const Ctx *ctx) { /* --max-dim '*=N' */
+    for (int i = 0; i < ctx->opt.n_max_dims; i++)
+        if (!strcmp(ctx->opt.max_dims[i].name, "*")) return ctx->opt.max_dims[i].value;
+    return INT64_MAX;
+}
+
 Dim data_dim(Ctx *ctx, const Node *n, int out, int rank, int axis, int64_t lo, Dim hi) {
     const Value *v = n->out[out];
     Dim declared = v && v->type.kind == TYPE_TENSOR && v->type.rank == rank ? v->type.dims[axis] : NULL;
@@ -159,10 +165,12 @@ Dim data_dim(Ctx *ctx, const Node *n, int out, int rank, int axis, int64_t lo, D
     if (lo == most) return dim_const(ctx, lo);
     if (declared && dim_is_bounded(declared) && declared->hi < most)
         most = declared->hi; /* a claim, held against the run */
+    if (most == INT64_MAX) most = bound_of_rest(ctx);
     if (most == INT64_MAX)
-        return fail_dim(
-            ctx, n, "the size of output %d (axis %d) depends on run-time values and has no bound: declare its shape",
-            out, axis);
+        return fail_dim(ctx, n,
+                        "the size of output %d (axis %d) depends on run-time values and has no bound: declare its "
+                        "shape, or add --max-dim '*=N'",
+                        out, axis);
     if (most < 0) most = 0;
     if (lo > most) lo = most;
     bool again =

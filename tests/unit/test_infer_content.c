@@ -43,6 +43,9 @@ static const Case chains[] = {
      "int64[3]{5, 4, 3}"},
     {"x: int64(3); s: int64{4}; y = Expand(x, s)", "int64[4]{3, 3, 3, 3}"},
     {"x: int64{3, 9}; lo: int64(4); y = Clip(x, lo)", "int64[2]{4, 9}"},
+    {"a: float32(0); n: float32[]; d: float32(1); r = Range(a, n, d); k: float32(2); m = Mul(r, k); y = Cos(m) : "
+     "float32[10]",
+     "float32[?10]"},
     {"x: float32[H]; r: int64[1]; s = Shape(x); t = Concat(s, r) axis=0; i: int64{0}; y = Gather(t, i)", "int64[1]{H}"},
     {"x: float32[H]; r: int64[1]; s = Shape(x); t = Concat(s, r) axis=0; y = ConstantOfShape(t) : float32[512, 6]",
      "float32[H, ?6]"},
