@@ -55,6 +55,15 @@ static unsigned elem_align(const Value *v) {
     return bytes ? (unsigned)bytes : 1;
 }
 
+/* what inference took to be equal though open dims decide it */
+static void require_equal_dims(Entry *e, const Symbol *open, int n_open) {
+    Gen *g = e->g;
+    for (int i = 0; i < g->ctx->n_equal; i++) {
+        LLVMValueRef x = gen_dim(g, e->b, g->ctx->equal[i].a, open, n_open), y = gen_dim(g, e->b, g->ctx->equal[i].b, open, n_open);
+        require(e, LLVMBuildICmp(e->b, LLVMIntEQ, x, y, ""), gen_i32(g, MCC_E_SHAPE));
+    }
+}
+
 /* every dim of the model that these open dims could make negative */
 static void require_dims(Entry *e, const Symbol *open, int n_open) {
     Gen *g = e->g;
@@ -122,6 +131,7 @@ void gen_typed_entry(Gen *g, LLVMValueRef body) {
         require(&e, LLVMBuildICmp(e.b, LLVMIntSLE, open[i].value, gen_i64(g, open[i].dim->hi), ""), gen_i32(g, MCC_E_BOUND));
     }
     args[used++] = LLVMGetParam(fn, (unsigned)at);
+    require_equal_dims(&e, open, g->n_open);
     require_dims(&e, open, g->n_open);
     require_workspace(&e, LLVMGetParam(fn, (unsigned)at));
     for (int i = 0; i < graph->n_inputs; i++) require_buffer(&e, graph->inputs[i], args[i], open, g->n_open);
@@ -271,6 +281,7 @@ void gen_described_entry(Gen *g, LLVMValueRef body) {
     Symbol *open = ARENA_ARRAY(a, g->n_open, Symbol);
     for (int i = 0; i < g->n_open; i++)
         open[i] = (Symbol){g->open[i].dim, LLVMBuildLoad2(e.b, g->i64, gen_offset(g, e.b, symbols, gen_i64(g, i * 8)), "")};
+    require_equal_dims(&e, open, g->n_open);
     require_dims(&e, open, g->n_open);
     require_workspace(&e, workspace);
     require_ok(&e, check_buffers(&e, model, in, out, open));

@@ -426,6 +426,7 @@ bool dim_require_equal(Ctx *ctx, Dim a, Dim b) {
         b = t;
     }
     if (a == b) return true;
+    if (a->wild || b->wild) return false; /* the entry could not compute them */
     for (int i = 0; i < ctx->n_equal; i++)
         if (ctx->equal[i].a == a && ctx->equal[i].b == b) return true;
     if (ctx->n_equal == MAX_EQUALS) return false;

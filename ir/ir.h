@@ -163,7 +163,7 @@ bool dim_is(Dim d, int64_t value);
 bool dim_has_data(Dim d); /* depends on a symbol that a node writes */
 bool dim_is_bounded(Dim d); /* no part of it can overflow */
 /* Two dims of open symbols that the model takes to be equal though that cannot be proven (2·ceil(H/32) and ceil(H/16)). The
- * entry evaluates all pairs in ctx->equal and returns MCC_E_SHAPE where one differs. false: too many. */
+ * entry evaluates all pairs in ctx->equal and returns MCC_E_SHAPE where one differs. false: too many, or one may overflow. */
 typedef struct DimEqual {
     Dim a, b;
 } DimEqual;

@@ -105,9 +105,9 @@ static Dim select_one(Dim condition, Dim x, Dim y) {
 static Dim unary(Ctx *ctx, const Node *n, Dim a) {
     if (!a) return NULL;
     switch (n->op) {
-    case OP_Identity:
-    case OP_CastLike: return a;
+    case OP_Identity: return a;
     case OP_Cast:
+    case OP_CastLike:
         if (n->out[0]->type.dtype != DT_BOOL) return a;
         return a->lo > 0 || a->hi < 0 ? truth(ctx, true) : dim_is(a, 0) ? a : NULL;
     case OP_Neg: return dim_sub(ctx, dim_const(ctx, 0), a);
@@ -137,9 +137,10 @@ static Dim clip_one(Ctx *ctx, const Node *n, int i) {
 static Dim compute(Ctx *ctx, const Node *n, int i) {
     if (n->op == OP_Where) return select_one(element(n, 0, i), element(n, 1, i), element(n, 2, i));
     if (n->op == OP_Clip) return clip_one(ctx, n, i);
-    if (n->op == OP_Cast && dtype_class(n->in[0]->type.dtype) == DTC_F && n->out[0]->type.dtype != DT_BOOL)
+    bool cast = n->op == OP_Cast || n->op == OP_CastLike;
+    if (cast && dtype_class(n->in[0]->type.dtype) == DTC_F && n->out[0]->type.dtype != DT_BOOL)
         return ratio_cast(ctx, n->in[0], i);
-    if (op_info(n->op)->max_in == 1) return unary(ctx, n, element(n, 0, i));
+    if (cast || op_info(n->op)->max_in == 1) return unary(ctx, n, element(n, 0, i));
     Dim d = element(n, 0, i);
     for (int k = 1; k < n->n_in; k++) d = binary(ctx, n, d, element(n, k, i));
     return d;

@@ -57,7 +57,10 @@ bool infer_cast(Ctx *ctx, Node *n) {
 }
 
 bool infer_cast_like(Ctx *ctx, Node *n) {
-    return infer_begin(ctx, n) && set_output(ctx, n, 0, type_of(n, 1)->dtype, type_of(n, 0)->rank, type_of(n, 0)->dims);
+    if (!infer_begin(ctx, n) || !set_output(ctx, n, 0, type_of(n, 1)->dtype, type_of(n, 0)->rank, type_of(n, 0)->dims))
+        return false;
+    content_elementwise(ctx, n);
+    return true;
 }
 
 static bool broadcast_inputs(Ctx *ctx, const Node *n, Type *y) {

@@ -26,6 +26,13 @@ static bool check_size(Ctx *ctx, const Node *n, const Value *v) {
            fail(ctx, n, "output %d of shape %s overflows the address space", v->def_index, shape_text(ctx, v));
 }
 
+static bool check_input_size(Ctx *ctx, const Value *v) {
+    size_t bytes;
+    if (v->type.kind != TYPE_TENSOR || v->type.rank < 0 || value_max_bytes(ctx, v, &bytes)) return true;
+    return fail(ctx, NULL, "input '%s' of shape %s overflows the address space", diag_name(ctx, v->name),
+                shape_text(ctx, v));
+}
+
 static bool check_sizes(Ctx *ctx, const Node *n) {
     for (int i = 0; i < n->n_out; i++)
         if (n->out[i] && !check_size(ctx, n, n->out[i])) return false;
@@ -90,6 +97,7 @@ static bool inputs_bounded(const Graph *g) {
 bool infer_graph(Ctx *ctx, Graph *g) {
     bool ok = true, bounded = inputs_bounded(g);
     for (const Node *n = g->last; n; n = n->prev) hint_operands(n);
+    for (int i = 0; i < g->n_inputs && bounded; i++) ok = check_input_size(ctx, g->inputs[i]) && ok;
     for (Node *n = g->first; n; n = n->next) {
         bool known = inputs_known(n);
         if (known && infer_node(ctx, n, bounded)) continue;

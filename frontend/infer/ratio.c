@@ -26,6 +26,8 @@ static Ratio checked(Dtype t, Dim num, int64_t den, bool rounded) {
     return (Ratio){num, den, rounded};
 }
 
+static Ratio checked_again(Dtype t, Ratio r) { return checked(t, r.num, r.den, r.rounded); }
+
 static Ratio ratio_of_double(Ctx *ctx, Dtype t, double v) {
     int64_t den = 1;
     for (int i = 0; i < MAX_HALVINGS && v != floor(v); i++, v *= 2) den *= 2;
@@ -72,7 +74,7 @@ static Ratio of_elementwise(Ctx *ctx, const Node *n, int i, int *steps) {
     case OP_Floor: return checked(t, whole(ctx, a, false), 1, false);
     case OP_Ceil: return checked(t, whole(ctx, a, true), 1, false);
     case OP_Cast:
-    case OP_Identity: return checked(t, a.num, a.den, a.rounded);
+    case OP_Identity: return checked_again(t, a);
     default: return unknown;
     }
 }
@@ -90,6 +92,7 @@ static Ratio of_concat(Ctx *ctx, const Node *n, int i, int *steps) {
 static Ratio of_node(Ctx *ctx, const Node *n, int i, int *steps) {
     if (n->op == OP_Concat) return of_concat(ctx, n, i, steps);
     if (n->op == OP_Unsqueeze || n->op == OP_Squeeze || n->op == OP_Reshape) return ratio_of(ctx, n->in[0], i, steps);
+    if (n->op == OP_CastLike) return checked_again(n->out[0]->type.dtype, ratio_of(ctx, n->in[0], i, steps));
     return op_has(n->op, OP_ELEMENTWISE) && n->n_in <= 2 ? of_elementwise(ctx, n, i, steps) : unknown;
 }
 

@@ -53,7 +53,8 @@ Dim equal_dims(Ctx *ctx, const Node *n, Dim a, Dim b, const char *what) {
     if (dim_is_const(a, &v) && is_linear(b, &symbol, &c, &k)) return pin_error(ctx, n, b, v, what);
     if (dim_is_const(b, &v) && is_linear(a, &symbol, &c, &k)) return pin_error(ctx, n, a, v, what);
     if (!dim_require_equal(ctx, a, b))
-        return fail_dim(ctx, n, "too many sizes are equal only for some inputs: pin dims with --dim");
+        return fail_dim(ctx, n, "%s are %s and %s, which the run cannot compare: pin dims with --dim", what,
+                        dim_text(ctx, a), dim_text(ctx, b));
     if (a->hi != b->hi) return a->hi < b->hi ? a : b;
     return a->id < b->id ? a : b;
 }
@@ -131,7 +132,8 @@ static Dim usable_size(Ctx *ctx, const Node *n, int out, int axis, Dim d) {
     Dim clamped = clamp_size(ctx, d);
     if (!clamped || dim_has_data(d)) return clamped;
     if (!dim_require_equal(ctx, d, clamped))
-        return fail_dim(ctx, n, "too many sizes fit only some inputs: pin dims with --dim");
+        return fail_dim(ctx, n, "output %d: whether %s is a size the run cannot tell: pin dims with --dim", out,
+                        dim_text(ctx, d));
     return d;
 }
 

@@ -55,6 +55,8 @@ static const Case chains[] = {
 static const Case floats[] = {
     {"x: float32[H, W]; s = Shape(x); f = Cast(s) to=1; k: float32(2); m = Mul(f, k); y = Cast(m) to=7",
      "int64[2]{(2*H), (2*W)}"},
+    {"x: float32[H]; s = Shape(x); k: float32{0.5}; f = CastLike(s, k); m = Mul(f, k); y = CastLike(m, s)",
+     "int64[1]{(H // 2)}"},
     {"x: float32[H]; s = Shape(x); f = Cast(s) to=1; k: float32{1.5}; m = Mul(f, k); r = Floor(m); y = Cast(r) to=7",
      "int64[1]{((3*H) // 2)}"},
     {"x: float32[H]; s = Shape(x); f = Cast(s) to=1; k: float32{3}; m = Div(f, k); r = Ceil(m); y = Cast(r) to=6",
