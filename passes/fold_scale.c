@@ -66,32 +66,54 @@ static bool find_site(Value *y, Site *s) {
     return dim_is_const(y->type.dims[s->axis], &s->channels) && s->channels > 0;
 }
 
-/* The output channel that element i of the weights belongs to */
-static int64_t channel_of(const Site *s, int64_t i, int64_t elements) {
+/* The weights as [groups][inputs][outputs of a group][inner], where the output channel is group · outputs + output */
+typedef struct WeightOrder {
+    int64_t groups, inputs, outputs, inner;
+} WeightOrder;
+
+static WeightOrder weight_order(const Site *s, int64_t elements) {
     const Tensor *w = s->node->in[1]->constant;
-    int64_t group, outs;
-    switch (s->node->op) {
-    case OP_Conv: return i / (elements / s->channels);
-    case OP_ConvTranspose:
-        group = node_int(s->node, "group");
-        outs = s->channels / group;
-        return i / (elements / w->dims[0]) / (w->dims[0] / group) * outs + i / (elements / w->dims[0] / outs) % outs;
-    case OP_Gemm: return node_int(s->node, "transB") ? i / w->dims[1] : i % s->channels;
-    default: return i % s->channels;
-    }
+    int64_t group = node_int(s->node, "group");
+    bool outputs_first = s->node->op == OP_Conv || (s->node->op == OP_Gemm && node_int(s->node, "transB"));
+    if (s->node->op == OP_ConvTranspose)
+        return (WeightOrder){group, w->dims[0] / group, w->dims[1], elements / w->dims[0] / w->dims[1]};
+    if (outputs_first) return (WeightOrder){1, 1, s->channels, elements / s->channels};
+    return (WeightOrder){1, elements / s->channels, s->channels, 1};
 }
 
-static Value *scaled_weights(Graph *g, const Site *s, const Step *by) {
-    const Tensor *w = s->node->in[1]->constant;
-    int64_t n;
-    if (!w || !product_i64(w->dims, w->rank, &n) || n == 0 || !fold_fits(g->ctx, w->dtype, n)) return NULL;
-    Tensor *t = tensor_new(g, w->dtype, w->rank, w->dims);
-    for (int64_t i = 0; i < n; i++) {
-        double old = tensor_float(w, i);
-        tensor_set_float(t, i, old * step_at(by, channel_of(s, i, n)));
-        if (isfinite(old) && !isfinite(tensor_float(t, i))) return NULL;
+/* n elements from `at` on, times c. false: a finite one became infinite */
+static bool scale_run(Tensor *to, const Tensor *from, int64_t at, int64_t n, double c) {
+    bool finite = true;
+    if (to->dtype == DT_F32) {
+        const float *x = (const float *)from->data + at;
+        float *y = (float *)to->data + at;
+        for (int64_t i = 0; i < n; i++) {
+            y[i] = (float)((double)x[i] * c);
+            finite = finite && (isfinite(y[i]) || !isfinite(x[i]));
+        }
+        return finite;
     }
-    return value_of_tensor(g, t);
+    for (int64_t i = at; i < at + n; i++) {
+        double x = tensor_float(from, i);
+        tensor_set_float(to, i, x * c);
+        finite = finite && (isfinite(tensor_float(to, i)) || !isfinite(x));
+    }
+    return finite;
+}
+
+static Value *scaled_weights(Rewrite *r, const Site *s, const Step *by) {
+    const Tensor *w = s->node->in[1]->constant;
+    int64_t n, at = 0;
+    if (!w || !product_i64(w->dims, w->rank, &n) || n == 0 || !fold_fits(r->ctx, w->dtype, n)) return NULL;
+    double *c = ARENA_ARRAY(r->scratch, s->channels, double);
+    for (int64_t i = 0; i < s->channels; i++) c[i] = step_at(by, i);
+    Tensor *t = tensor_new(r->g, w->dtype, w->rank, w->dims);
+    WeightOrder o = weight_order(s, n);
+    for (int64_t group = 0; group < o.groups; group++)
+        for (int64_t input = 0; input < o.inputs; input++)
+            for (int64_t output = 0; output < o.outputs; output++, at += o.inner)
+                if (!scale_run(t, w, at, o.inner, c[group * o.outputs + output])) return NULL;
+    return value_of_tensor(r->g, t);
 }
 
 /* The bias as one number a channel, after the step; NULL: it cannot be told */
@@ -121,7 +143,7 @@ static bool into_contraction(Rewrite *r, Node *n, const Step *by) {
         if (!isfinite(step_at(by, i))) return false;
     Value *bias = has_bias || !by->is_scale ? stepped_bias(r->g, &s, by) : NULL;
     if (!bias && (has_bias || !by->is_scale)) return false;
-    Value *weights = by->is_scale ? scaled_weights(r->g, &s, by) : s.node->in[1];
+    Value *weights = by->is_scale ? scaled_weights(r, &s, by) : s.node->in[1];
     if (!weights) return false;
     Node attrs = *s.node;
     rewrite_become(r, n, s.node->op, (Value *[]){s.node->in[0], weights, bias}, bias ? 3 : 2);
