@@ -33,7 +33,7 @@ int mcc_check_buffers(const mcc_model *m, const mcc_tensor *in, const mcc_tensor
     for (int32_t i = 0; i < m->n_inputs + m->n_outputs; i++) {
         const mcc_tensor *t = i < m->n_inputs ? &in[i] : &out[i - m->n_inputs];
         if (bytes[i] > 0 && !t->data) return MCC_E_NULL;
-        if ((uintptr_t)t->data % align[i]) return MCC_E_ALIGN;
+        if ((uintptr_t)t->data & (align[i] - 1u)) return MCC_E_ALIGN; /* a power of two; % would be a library call on Arm */
         if ((uint64_t)bytes[i] > t->bytes) return MCC_E_SPACE;
     }
     return MCC_OK;
