@@ -1,7 +1,17 @@
 /* Which form a node's kernel takes: the first that fits, the reference kernel otherwise. */
+#include "codegen/contract.h"
 #include "codegen/loops.h"
 
 const Emitter *emitter_of(const Node *n) {
-    if (n->op == OP_Fused) return &fused_emitter;
-    return &reference_emitter;
+    switch (n->op) {
+    case OP_Fused: return &fused_emitter;
+    case OP_Block:
+    case OP_Unblock: return &reorder_emitter;
+    case OP_BlockConv: return &conv_emitter;
+    case OP_BlockDepthwise:
+    case OP_BlockPool: return &channelwise_emitter;
+    case OP_BlockGlobalPool: return &global_pool_emitter;
+    case OP_PackedMatMul: return &product_emitter;
+    default: return &reference_emitter;
+    }
 }

@@ -187,7 +187,8 @@ typedef enum OpFlag {
     OP_INDEXING = 1 << 10,     /* input 1 holds indices, checked at run time */
     OP_DECOMPOSED = 1 << 11,   /* no kernel: the reader or a pass replaces it */
     OP_SHAPE_ONLY = 1 << 12,   /* looks at its input's dims alone */
-    OP_FUSED = 1 << 13         /* holds its body as a subgraph */
+    OP_FUSED = 1 << 13,        /* holds its body as a subgraph */
+    OP_LOWERED = 1 << 14       /* made late, for one form of code: no reference kernel */
 } OpFlag;
 #define VAR 255
 enum { F = DTC_F, I = DTC_I, U = DTC_U, B = DTC_B, ALL = DTC_F | DTC_I | DTC_U | DTC_B }; /* ops.def's dtype sets */

@@ -1,5 +1,5 @@
-/* Graph to graph. One pass a file, `bool pass_<name>(Graph *, PassCtx *)`, true where it changed something; passes.def is the
- * pipeline in order. The runner owns dumps, timing, bisection and the verifier. */
+/* Graph to graph. One pass a file, `bool pass_<name>(Graph *, PassCtx *)`, true where it changed something; passes.def
+ * is the pipeline in order. The runner owns dumps, timing, bisection and the verifier. */
 #ifndef MCC_PASSES_H
 #define MCC_PASSES_H
 
@@ -8,7 +8,7 @@
 
 typedef struct PassCtx {
     Ctx *ctx;
-    const Target *target;
+    const Target *target; /* NULL: nothing is lowered for one */
     int opt_level;
     const char *dump_after; /* a pass's name, or "all"; NULL: none */
     FILE *dump;

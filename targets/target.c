@@ -10,11 +10,12 @@ typedef struct Row {
     const char *arch, *cpu;
     int vector_bits, vector_registers;
     bool fma;
+    int multiply_bits;
     size_t l1, l2;
 } Row;
 
 static const Row rows[] = {
-#define CPU(arch, cpu, bits, registers, fma, l1, l2) {arch, cpu, bits, registers, fma, l1, l2},
+#define CPU(arch, cpu, bits, registers, fma, multiply, l1, l2) {arch, cpu, bits, registers, fma, multiply, l1, l2},
 #include "targets/targets.def"
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
@@ -138,7 +139,7 @@ const Target *target_find(const char *triple, const char *cpu, const char *featu
     kept = k;
     Target *t = &k->target;
     *t = (Target){.triple = normal, .cpu = name, .features = all, .vector_bits = row->vector_bits,
-                  .vector_registers = row->vector_registers, .has_fma = row->fma, .l1 = row->l1, .l2 = row->l2};
+                  .vector_registers = row->vector_registers, .has_fma = row->fma, .multiply_bits = row->multiply_bits, .lane_multiply = starts(arch, "aarch64"), .l1 = row->l1, .l2 = row->l2};
     t->pointer_bits = starts(arch, "armv7") || starts(arch, "thumb") ? 32 : 64;
     return t;
 }

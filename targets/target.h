@@ -14,6 +14,8 @@ typedef struct Target {
     int vector_bits;        /* of the widest registers worth using; 0: none */
     int vector_registers;   /* of that width */
     bool has_fma;           /* fused multiply-add in vector registers */
+    int multiply_bits;      /* bits of vectors that it multiplies and adds a cycle */
+    bool lane_multiply;     /* multiplies a vector by one lane of another in one instruction */
     size_t l1, l2;          /* data cache bytes a core */
 } Target;
 

@@ -1,0 +1,328 @@
+/* The loop nest that convolutions and matrix products share: batch, phases, groups, runs of rows, panels of columns,
+ * rows, tiles along a row; inside a tile blocks of channels, taps, channels. Padding costs no copy: outer taps are
+ * clamped by the loops' bounds; along the row, tiles at the borders leave out the taps that fall outside, each its own
+ * variant where dims are constants, else columns near the borders are computed one by one. A ragged last tile overlaps
+ * its neighbour. */
+#include "codegen/contract.h"
+
+enum { MAX_BORDER_TILES = 4 };
+
+typedef struct Panel { /* vectors side by side, and where the tile at hand stands */
+    Contraction *c;
+    int vecs;
+    LLVMValueRef w, bias, x; /* of the panel; x: of the batch and group */
+    LLVMValueRef batch, phase[3];
+    LLVMValueRef col;          /* its first column, over all groups */
+    LLVMValueRef outer[2];     /* spatial coordinates of the row */
+    LLVMValueRef lo[2], hi[2]; /* the taps of the outer axes that lie inside */
+} Panel;
+
+static LLVMValueRef zero(const Panel *p) { return gen_i64(p->c->k->gen, 0); }
+
+/* ---- inside a tile ---- */
+
+typedef struct Place { /* of a block of channels */
+    LLVMValueRef x, w;
+    LLVMValueRef count; /* its channels */
+} Place;
+
+static void channel_steps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, LLVMValueRef x, uint32_t mask) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    LLVMValueRef panel = gen_i64(k->gen, p->vecs * c->lanes);
+    LLVMValueRef w = f32_at(k, at->w, i_mul(k, i_mul(k, tap, at->count), panel));
+    TileSteps s = {.a = x,
+                   .row = i_scale(k, c->x_pixel, c->stride[2]),
+                   .b = w,
+                   .next = panel,
+                   .count = at->count,
+                   .inner = 1,
+                   .b_align = (unsigned)c->lanes * 4,
+                   .unroll = c->unroll,
+                   .mask = mask};
+    tile_steps(t, &s);
+}
+
+static void row_taps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, LLVMValueRef x, const Taps *taps) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    uint32_t all = (uint32_t)((1ull << t->rows) - 1);
+    LLVMValueRef step = i_scale(k, c->x_pixel, c->dilation[2]);
+    tap = i_scale(k, tap, c->kernel[2]);
+    if (c->combine != COMBINE_DENSE) {
+        channelwise_row(c, t, x, at->w ? f32_at(k, at->w, i_scale(k, tap, c->lanes)) : NULL, taps);
+        return;
+    }
+    for (int64_t i = 0; !taps->from && i < c->kernel[2]; i++)
+        if (taps->masks[i])
+            channel_steps(p, t, at, i_plus(k, tap, i), f32_at(k, x, i_scale(k, step, i)), taps->masks[i]);
+    if (!taps->from) return;
+    For f = for_begin(k, taps->from, taps->to, 1);
+    channel_steps(p, t, at, i_add(k, tap, f.i), f32_at(k, x, i_mul(k, f.i, step)), all);
+    for_end(k, &f);
+}
+
+/* input coordinate of outer axis i at a tap */
+static LLVMValueRef input_at(Panel *p, int i, LLVMValueRef tap) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    LLVMValueRef at = i_add(k, i_scale(k, p->outer[i], c->stride[i]), i_scale(k, tap, c->dilation[i]));
+    return i_plus(k, at, -c->pad[i]);
+}
+
+static void block_taps(Panel *p, Tile *t, const Place *at, LLVMValueRef start, const Taps *taps) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    LLVMValueRef column = i_plus(k, i_scale(k, start, c->stride[2]), -c->pad[2]);
+    For f = for_begin(k, p->lo[0], p->hi[0], 1);
+    For g = for_begin(k, p->lo[1], p->hi[1], 1);
+    LLVMValueRef row = i_add(k, i_mul(k, input_at(p, 0, f.i), c->in[1]), input_at(p, 1, g.i));
+    LLVMValueRef pixel = i_add(k, i_mul(k, row, c->in[2]), column);
+    LLVMValueRef tap = i_add(k, i_scale(k, f.i, c->kernel[1]), g.i);
+    /* the address may lie before the row's first pixel: only taps inside of it are loaded */
+    row_taps(p, t, at, tap, f32_at(k, at->x, i_mul(k, pixel, c->x_pixel)), taps);
+    for_end(k, &g);
+    for_end(k, &f);
+}
+
+static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    Tile t;
+    int64_t blocks = (c->channels + c->block - 1) / c->block, last = c->channels - (blocks - 1) * c->block;
+    int64_t panel = c->block * c->kernel[0] * c->kernel[1] * c->kernel[2] * p->vecs * c->lanes;
+    tile_begin(&t, k, rows, p->vecs, c->lanes);
+    if (c->combine == COMBINE_DENSE) tile_fill(&t, p->bias, 4);
+    else channelwise_fill(c, &t, p->bias);
+    For f = for_count(k, blocks);
+    Place at = {f32_at(k, p->x, i_mul(k, f.i, c->x_block)), p->w ? f32_at(k, p->w, i_scale(k, f.i, panel)) : NULL,
+                gen_i64(k->gen, c->block)};
+    if (last != c->block) {
+        LLVMValueRef ends = LLVMBuildICmp(k->b, LLVMIntEQ, f.i, gen_i64(k->gen, blocks - 1), "");
+        at.count =
+            blocks == 1 ? gen_i64(k->gen, last) : LLVMBuildSelect(k->b, ends, gen_i64(k->gen, last), at.count, "");
+    }
+    block_taps(p, &t, &at, start, taps);
+    for_end(k, &f);
+    if (c->combine == COMBINE_MEAN) channelwise_finish(c, &t, p->outer, start);
+    Point out = {.batch = p->batch, .col = p->col};
+    for (int i = 0; i < 3; i++) out.space[i] = i_add(k, i_scale(k, i < 2 ? p->outer[i] : start, c->up[i]), p->phase[i]);
+    tile_store(&t, &c->epilogue, &out, c->up[2]);
+}
+
+/* ---- along a row ---- */
+
+static bool is_flat(const Contraction *c) { return c->kernel[2] == 1 && c->pad[2] == 0; }
+
+static Taps all_taps(Panel *p) { return (Taps){zero(p), gen_i64(p->c->k->gen, p->c->kernel[2]), NULL}; }
+
+/* first tile … last tile - 1 of `rows` rows; the one that passes `end` is moved back */
+static void emit_run(Panel *p, int rows, LLVMValueRef first, LLVMValueRef last, LLVMValueRef begin, LLVMValueRef end) {
+    Kernel *k = p->c->k;
+    Taps taps = all_taps(p);
+    int64_t size;
+    For f = for_begin(k, first, last, 1);
+    LLVMValueRef start = i_add(k, begin, i_scale(k, f.i, rows)), most = i_plus(k, end, -rows);
+    bool whole = i_is_const(i_sub(k, end, begin), &size) && size % rows == 0;
+    emit_tile(p, rows, whole ? start : i_min(k, start, most), &taps);
+    for_end(k, &f);
+}
+
+/* columns from … to - 1, one by one, with the taps that lie inside */
+static void emit_columns(Panel *p, LLVMValueRef from, LLVMValueRef to) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    For f = for_begin(k, from, to, 1);
+    LLVMValueRef at = i_plus(k, i_scale(k, f.i, c->stride[2]), -c->pad[2]), none = zero(p);
+    LLVMValueRef before = i_max(k, i_sub(k, none, at), none), inside = i_max(k, i_sub(k, c->in[2], at), none);
+    LLVMValueRef size = gen_i64(k->gen, c->kernel[2]);
+    Taps taps = {i_min(k, i_div_up(k, before, c->dilation[2]), size),
+                 i_min(k, i_div_up(k, inside, c->dilation[2]), size), NULL};
+    emit_tile(p, 1, f.i, &taps);
+    for_end(k, &f);
+}
+
+/* any width: columns near the borders alone, tiles between them where at least one fits */
+static void emit_open_row(Panel *p) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    LLVMValueRef none = zero(p), width = c->out[2];
+    LLVMValueRef lo = i_min(k, gen_i64(k->gen, (c->pad[2] + c->stride[2] - 1) / c->stride[2]), width);
+    int64_t reach = (c->kernel[2] - 1) * c->dilation[2];
+    LLVMValueRef room = i_max(k, i_plus(k, c->in[2], c->pad[2] - reach), none); /* places where all taps end inside */
+    LLVMValueRef hi = i_max(k, i_min(k, i_div_up(k, room, c->stride[2]), width), lo), inner = i_sub(k, hi, lo);
+    if (is_flat(c)) lo = none, hi = inner = width;
+    LLVMValueRef fits = LLVMBuildICmp(k->b, LLVMIntSGE, inner, gen_i64(k->gen, c->rows), "");
+    If f = if_begin(k, fits);
+    emit_run(p, c->rows, none, i_div_up(k, inner, c->rows), lo, hi);
+    if_end(k, &f);
+    LLVMValueRef left = LLVMBuildSelect(k->b, fits, lo, width, ""), right = LLVMBuildSelect(k->b, fits, hi, width, "");
+    For side = for_count(k, 2); /* before the tiles, behind them; everything before where there are none */
+    LLVMValueRef behind = LLVMBuildICmp(k->b, LLVMIntEQ, side.i, gen_i64(k->gen, 1), "");
+    emit_columns(p, LLVMBuildSelect(k->b, behind, right, none, ""), LLVMBuildSelect(k->b, behind, width, left, ""));
+    for_end(k, &side);
+}
+
+typedef struct Row { /* of constant width */
+    int rows;
+    int64_t in, out, tiles;
+} Row;
+
+static int64_t tile_start(const Row *r, int64_t tile) {
+    return tile * r->rows + r->rows > r->out ? r->out - r->rows : tile * r->rows;
+}
+
+/* the rows of a tile that each tap finds inside; true: all of them do */
+static bool fill_masks(const Contraction *c, const Row *r, int64_t tile, uint32_t *masks) {
+    bool full = true;
+    for (int64_t i = 0; i < c->kernel[2]; i++) {
+        masks[i] = 0;
+        for (int row = 0; row < r->rows; row++) {
+            int64_t at = (tile_start(r, tile) + row) * c->stride[2] - c->pad[2] + i * c->dilation[2];
+            if (at >= 0 && at < r->in) masks[i] |= 1u << row;
+            else full = false;
+        }
+    }
+    return full;
+}
+
+static bool is_constant_row(Contraction *c, Row *r, uint32_t *masks) {
+    if (!i_is_const(c->in[2], &r->in) || !i_is_const(c->out[2], &r->out) || r->out < 1) return false;
+    r->rows = r->out < c->rows ? (int)r->out : c->rows;
+    r->tiles = (r->out + r->rows - 1) / r->rows;
+    int borders = 0;
+    for (int64_t i = 0; i < r->tiles && !is_flat(c); i++) {
+        borders += !fill_masks(c, r, i, masks);
+        if (borders > MAX_BORDER_TILES) return false;
+    }
+    return true;
+}
+
+static void emit_constant_row(Panel *p, const Row *r, uint32_t *masks) {
+    Contraction *c = p->c;
+    Gen *g = c->k->gen;
+    for (int64_t i = 0; i < r->tiles; i++) {
+        int64_t from = i;
+        while (i < r->tiles && fill_masks(c, r, i, masks)) i++;
+        if (i > from) emit_run(p, r->rows, gen_i64(g, from), gen_i64(g, i), zero(p), gen_i64(g, r->out));
+        Taps taps = {.masks = masks};
+        if (i < r->tiles) emit_tile(p, r->rows, gen_i64(g, tile_start(r, i)), &taps);
+    }
+}
+
+/* ---- outside of it ---- */
+
+static void fill_outer_taps(Panel *p) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    for (int i = 0; i < 2; i++) {
+        LLVMValueRef none = zero(p), size = gen_i64(k->gen, c->kernel[i]);
+        p->lo[i] = none;
+        p->hi[i] = size;
+        if (c->kernel[i] == 1 && c->pad[i] == 0) continue;
+        LLVMValueRef at = i_plus(k, i_scale(k, p->outer[i], c->stride[i]), -c->pad[i]);
+        LLVMValueRef before = i_max(k, i_sub(k, none, at), none), inside = i_max(k, i_sub(k, c->in[i], at), none);
+        p->lo[i] = i_min(k, i_div_up(k, before, c->dilation[i]), size);
+        p->hi[i] = i_min(k, i_div_up(k, inside, c->dilation[i]), size);
+    }
+}
+
+static bool is_one(LLVMValueRef v) {
+    int64_t n;
+    return i_is_const(v, &n) && n == 1;
+}
+
+static LLVMValueRef outer_rows(Contraction *c) { return i_mul(c->k, c->out[0], c->out[1]); }
+static bool is_one_row(Contraction *c) { return is_one(outer_rows(c)); }
+
+/* a panel over a run: rows first … last - 1, or tiles of the only row */
+static void emit_panel_run(Panel *p, LLVMValueRef first, LLVMValueRef last) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    uint32_t *masks = ARENA_ARRAY(k->gen->ctx->arena, c->kernel[2], uint32_t);
+    Row r;
+    bool constant = is_constant_row(c, &r, masks);
+    if (is_one_row(c) && is_flat(c) && constant) {
+        p->outer[0] = p->outer[1] = zero(p);
+        fill_outer_taps(p);
+        emit_run(p, r.rows, first, last, zero(p), gen_i64(k->gen, r.out));
+        return;
+    }
+    For f = for_begin(k, first, last, 1);
+    p->outer[0] = is_one(c->out[0]) ? zero(p) : LLVMBuildUDiv(k->b, f.i, c->out[1], "");
+    p->outer[1] = is_one(c->out[0]) ? f.i : LLVMBuildURem(k->b, f.i, c->out[1], "");
+    fill_outer_taps(p);
+    if (constant) emit_constant_row(p, &r, masks);
+    else emit_open_row(p);
+    for_end(k, &f);
+}
+
+static LLVMValueRef run_length(Contraction *c) {
+    int64_t width;
+    if (!is_one_row(c) || !is_flat(c) || !i_is_const(c->out[2], &width)) return outer_rows(c);
+    int64_t rows = width < c->rows ? width : c->rows;
+    return gen_i64(c->k->gen, rows ? (width + rows - 1) / rows : 0);
+}
+
+/* weights before column `col` of a group, in elements */
+static int64_t weights_before(const Contraction *c, int64_t col) {
+    return col * c->channels * c->kernel[0] * c->kernel[1] * c->kernel[2];
+}
+
+static int64_t vectors_of(const Contraction *c) { return (c->cols + c->lanes - 1) / c->lanes; }
+
+/* panels first … last - 1 of `vecs` vectors; from is the column of the first */
+static void emit_panels(Panel *p, int vecs, int64_t from, int64_t n, int64_t w_from, LLVMValueRef w, LLVMValueRef col,
+                        LLVMValueRef r0, LLVMValueRef r1) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    Panel own = *p;
+    int64_t wide = (int64_t)vecs * c->lanes;
+    own.vecs = vecs;
+    For f = for_count(k, n);
+    LLVMValueRef here = i_plus(k, i_scale(k, f.i, wide), from);
+    own.col = i_add(k, col, here);
+    if (c->combine != COMBINE_DENSE) own.x = f32_at(k, p->x, i_mul(k, here, c->x_col));
+    own.w = w ? f32_at(k, w, i_plus(k, i_scale(k, f.i, weights_before(c, wide)), w_from)) : NULL;
+    own.bias = c->bias ? f32_at(k, c->bias, own.col) : NULL;
+    emit_panel_run(&own, r0, r1);
+    for_end(k, &f);
+}
+
+static void emit_group(Panel *p, LLVMValueRef w, LLVMValueRef col) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    int64_t wide = (int64_t)c->vecs * c->lanes, full = c->cols / wide, left = vectors_of(c) - full * c->vecs;
+    LLVMValueRef end = run_length(c);
+    int64_t total;
+    int64_t run = i_is_const(end, &total) && (c->run == 0 || total <= c->run) ? (total ? total : 1)
+                  : c->run                                                    ? c->run
+                                                                              : INT64_MAX / 2;
+    For f = for_begin(k, zero(p), end, run);
+    LLVMValueRef last = i_min(k, i_plus(k, f.i, run), end);
+    if (full) emit_panels(p, c->vecs, 0, full, 0, w, col, f.i, last);
+    int64_t start = c->overlap ? c->cols - left * c->lanes : full * wide;
+    if (left) emit_panels(p, (int)left, start, 1, weights_before(c, full * wide), w, col, f.i, last);
+    for_end(k, &f);
+}
+
+void contraction_emit(Contraction *c) {
+    Kernel *k = c->k;
+    Panel p = {.c = c};
+    int64_t group = weights_before(c, vectors_of(c) * c->lanes);
+    For batch = for_begin(k, gen_i64(k->gen, 0), c->batch, 1), phase[3];
+    p.batch = batch.i;
+    LLVMValueRef w = gen_i64(k->gen, 0);
+    for (int i = 0; i < 3; i++) {
+        phase[i] = for_count(k, c->up[i]);
+        p.phase[i] = phase[i].i;
+        w = i_add(k, i_scale(k, w, c->up[i]), phase[i].i);
+    }
+    For g = for_count(k, c->groups);
+    p.x = f32_at(k, c->x, i_add(k, i_mul(k, batch.i, c->x_batch), i_mul(k, g.i, c->x_group)));
+    w = i_scale(k, i_add(k, i_scale(k, w, c->groups), g.i), group);
+    emit_group(&p, c->w ? f32_at(k, c->w, w) : NULL, i_scale(k, g.i, c->cols));
+    for_end(k, &g);
+    for (int i = 2; i >= 0; i--) for_end(k, &phase[i]);
+    for_end(k, &batch);
+}

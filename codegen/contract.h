@@ -1,0 +1,131 @@
+/* What the kernels of contractions and of their neighbours in blocked layouts share: control flow, register tiles,
+ * epilogues, and the one loop nest that convolutions and matrix products are. */
+#ifndef MCC_CODEGEN_CONTRACT_H
+#define MCC_CODEGEN_CONTRACT_H
+
+#include "codegen/gen.h"
+
+/* ---- flow.c: short names for building control flow and arithmetic on i64 ---- */
+typedef struct For {
+    LLVMBasicBlockRef head, exit; /* NULL: at most one turn, known now */
+    LLVMValueRef i;
+    int64_t step;
+} For;
+typedef struct If {
+    LLVMBasicBlockRef other, join;
+} If;
+/* for (i = from; i < to; i += step), never unrolled or vectorised by LLVM; the builder is left inside */
+For for_begin(Kernel *k, LLVMValueRef from, LLVMValueRef to, int64_t step);
+For for_count(Kernel *k, int64_t n); /* i = 0 … n - 1 */
+void for_end(Kernel *k, For *f);
+If if_begin(Kernel *k, LLVMValueRef cond);
+void if_else(Kernel *k, If *f);
+void if_end(Kernel *k, If *f); /* with or without if_else */
+LLVMValueRef i_add(Kernel *k, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef i_sub(Kernel *k, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef i_mul(Kernel *k, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef i_scale(Kernel *k, LLVMValueRef a, int64_t by);
+LLVMValueRef i_plus(Kernel *k, LLVMValueRef a, int64_t more);
+LLVMValueRef i_min(Kernel *k, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef i_max(Kernel *k, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef i_div(Kernel *k, LLVMValueRef a, int64_t by);    /* a >= 0 */
+LLVMValueRef i_div_up(Kernel *k, LLVMValueRef a, int64_t by); /* a >= 0 */
+bool i_is_const(LLVMValueRef v, int64_t *out);
+LLVMValueRef f32_at(Kernel *k, LLVMValueRef base, LLVMValueRef elements); /* address of base[elements] */
+LLVMValueRef kernel_dims(Kernel *k, const Dim *dims, int n);              /* their product */
+
+/* ---- vector.c: f32 vectors ---- */
+LLVMTypeRef vec_type(Gen *g, int lanes);
+LLVMValueRef vec_load(Kernel *k, LLVMValueRef p, int lanes, unsigned align);
+void vec_store(Kernel *k, LLVMValueRef v, LLVMValueRef p, unsigned align);
+LLVMValueRef vec_splat(Kernel *k, LLVMValueRef scalar, int lanes);
+LLVMValueRef vec_const(Gen *g, double v, int lanes);
+LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c,
+                         int lanes); /* a·b + c, as the target does it best */
+/* An elementwise node on vectors of f32; NULL: it has no vector form here (gen_elementwise has one for every node). */
+LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *args, int lanes);
+bool vec_has_elementwise(const Node *n);
+
+/* ---- tile.c: rows × vecs accumulators in registers ---- */
+enum { TILE_MAX = 32 };
+typedef struct Tile {
+    Kernel *k;
+    int rows, vecs, lanes;
+    LLVMValueRef acc[TILE_MAX]; /* stack slots that LLVM turns into registers */
+} Tile;
+typedef struct TileSteps { /* for c < count: acc[r][v] += a[r·row + c·inner] · b[c·next + v·lanes …], elements */
+    LLVMValueRef a, row, b, next;
+    LLVMValueRef count;
+    int64_t inner;
+    unsigned b_align;
+    int unroll;    /* divides count where that is not constant */
+    uint32_t mask; /* which rows take part */
+} TileSteps;
+void tile_begin(Tile *t, Kernel *k, int rows, int vecs, int lanes);
+void tile_fill(Tile *t, LLVMValueRef bias, unsigned align); /* the same in every row; NULL: zeros */
+void tile_steps(Tile *t, const TileSteps *s);
+LLVMValueRef tile_get(const Tile *t, int row, int vec);
+void tile_put(Tile *t, int row, int vec, LLVMValueRef v);
+
+/* ---- epilogue.c: what happens to a tile's elements between registers and memory ---- */
+typedef struct Operand { /* element strides along the output's coordinates; an extent of 1 has stride 0 */
+    LLVMValueRef base;
+    LLVMValueRef batch, col, space[3];
+    bool splat; /* one element for all lanes */
+} Operand;
+typedef struct Point { /* of the output: a tile's first element */
+    LLVMValueRef batch, col, space[3];
+} Point;
+typedef struct Epilogue {
+    const Graph *body; /* inputs: the accumulator, then the operands; NULL: nothing to do */
+    Operand out, *operands;
+} Epilogue;
+LLVMValueRef operand_offset(Kernel *k, const Operand *o, const Point *at);
+/* Rows step by row_step along space[2], vectors by t->lanes columns. */
+void tile_store(Tile *t, const Epilogue *e, const Point *at, int64_t row_step);
+
+/* ---- contract.c: the loop nest ---- */
+/* y[n, g·cols + col, up·s + phase] = Σ x[n, g, block, s·stride - pad + k·dilation, c] · w[phase, g, panel, block, k, c,
+ * col] over the taps k whose place lies inside of the input. Strides of x are in elements; the channels of a block are
+ * contiguous at each pixel. A panel is vecs·lanes columns, the last one of a group what is left. */
+typedef enum Combine {                    /* what becomes of an input element */
+                       COMBINE_DENSE,     /* every channel of a group goes into every column of it, times a weight */
+                       COMBINE_DEPTHWISE, /* a channel goes into its column, times a weight of w[panel, k, col] */
+                       COMBINE_MAX,       /* … as the largest of its column; NaN wins */
+                       COMBINE_MEAN       /* … as one of those that are averaged */
+} Combine;
+typedef struct Contraction {
+    Kernel *k;
+    Combine combine;
+    int rows, vecs, lanes, unroll; /* the tile, and the steps in its innermost loop */
+    int64_t run; /* rows of the output, or tiles where it is one row, that a panel serves while it is hot */
+    LLVMValueRef batch;
+    int64_t groups, cols;       /* columns of a group; without overlap a multiple of lanes */
+    int64_t channels, block;    /* input channels of a group; in a block */
+    LLVMValueRef in[3], out[3]; /* spatial dims, a row's last; out: of one phase */
+    int64_t kernel[3], stride[3], dilation[3], pad[3], up[3];
+    LLVMValueRef x, w, bias; /* bias: by column, group after group; NULL: none */
+    LLVMValueRef x_batch, x_group, x_block, x_pixel;
+    LLVMValueRef x_col; /* of channelwise forms: between columns of different blocks */
+    int64_t pad_end[3]; /* COMBINE_MEAN that counts padding: padding behind the input */
+    bool count_padding;
+    bool overlap; /* any number of columns: the last vector overlaps its neighbour, and repeats its columns in w */
+    Epilogue epilogue;
+} Contraction;
+void contraction_emit(Contraction *c);
+typedef struct Taps {      /* which taps of a row a tile takes */
+    LLVMValueRef from, to; /* in a loop, by all rows; or from NULL: */
+    const uint32_t *masks; /* one by one, each by these rows */
+} Taps;
+
+/* ---- channelwise.c: tiles whose lanes do not mix ---- */
+void channelwise_fill(const Contraction *c, Tile *t, LLVMValueRef bias);
+/* The taps of one kernel row. x: what the first row of the tile reads at tap 0; w: the weights of tap 0. */
+void channelwise_row(const Contraction *c, Tile *t, LLVMValueRef x, LLVMValueRef w, const Taps *taps);
+/* Divides by the number of taps: those of the outer axes, and along the row from `start` on. */
+void channelwise_finish(const Contraction *c, Tile *t, const LLVMValueRef outer[2], LLVMValueRef start);
+
+/* ---- conv.c, global_pool.c, reorder.c: kernels of the operators that lowering passes make ---- */
+extern const Emitter conv_emitter, channelwise_emitter, product_emitter, global_pool_emitter, reorder_emitter;
+
+#endif

@@ -1,0 +1,199 @@
+/* Convolutions and pooling in channel-blocked layout, and products with packed weights: what their types and attributes
+ * mean for the loop nest. A blocked value [N, C/b, spatial…, b] has its channels in its second and last dims; a plain
+ * input [N, C, spatial…] is one whose blocks are one channel wide. */
+#include "codegen/contract.h"
+
+/* ---- strides of operands ---- */
+
+/* element strides of a row-major value along the dims of `like`, aligned at the right; 0 where it is broadcast */
+static void fill_strides(Kernel *k, const Value *v, const Value *like, LLVMValueRef *strides) {
+    Ctx *ctx = k->gen->ctx;
+    int shift = like->type.rank - v->type.rank;
+    Dim s = dim_const(ctx, 1);
+    for (int d = like->type.rank - 1; d >= 0; d--) {
+        strides[d] = gen_i64(k->gen, 0);
+        if (d < shift) continue;
+        Dim n = v->type.dims[d - shift];
+        if (!dim_is(n, 1)) strides[d] = kernel_dim(k, s);
+        s = dim_mul(ctx, s, n);
+    }
+}
+
+/* an operand of the shape of `out`, [N, C/b, spatial…, b], or broadcast to it */
+static Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat) {
+    int rank = out->type.rank, spatial = rank - 3;
+    LLVMValueRef strides[MCC_MAX_RANK], none = gen_i64(k->gen, 0);
+    int64_t lanes = out->type.dims[rank - 1]->value;
+    fill_strides(k, v, out, strides);
+    Operand o = {.base = base, .batch = strides[0], .space = {none, none, none}};
+    o.splat = v->type.rank == 0 || dim_is(v->type.dims[v->type.rank - 1], 1);
+    o.col = o.splat && lanes > 1 ? none
+                                 : i_div(k, strides[1], lanes); /* a column is a lane's worth of the block's stride */
+    for (int i = 0; i < spatial && !flat; i++) o.space[3 - spatial + i] = strides[2 + i];
+    if (flat && spatial) o.space[2] = strides[1 + spatial];
+    return o;
+}
+
+/* ---- convolution ---- */
+
+static int64_t int_at(const Node *n, const char *name, int i, int64_t fallback) {
+    const int64_t *v;
+    return i < node_ints(n, name, &v) ? v[i] : fallback;
+}
+
+static void fill_window(Contraction *c, const Node *n, int spatial) {
+    bool transposed = node_int(n, "transposed");
+    for (int i = 0; i < 3; i++) {
+        int at = i - (3 - spatial);
+        bool used = at >= 0;
+        int64_t stride = used ? int_at(n, "strides", at, 1) : 1;
+        c->kernel[i] = used && !transposed ? int_at(n, "kernel_shape", at, 1) : 1;
+        c->dilation[i] = used ? int_at(n, "dilations", at, 1) : 1;
+        c->pad[i] = used ? int_at(n, "pads", at, 0) : 0;
+        c->stride[i] = transposed ? 1 : stride;
+        c->up[i] = transposed ? stride : 1;
+    }
+}
+
+/* nothing but pixels: all of them are one row */
+static bool is_pointwise(const Contraction *c) {
+    for (int i = 0; i < 3; i++)
+        if (c->kernel[i] != 1 || c->stride[i] != 1 || c->pad[i] || c->up[i] != 1) return false;
+    return true;
+}
+
+static void fill_space(Contraction *c, const Node *n, int spatial, bool flat) {
+    Kernel *k = c->k;
+    LLVMValueRef one = gen_i64(k->gen, 1);
+    const Value *x = n->in[0], *y = n->out[0];
+    for (int i = 0; i < 3; i++) {
+        int at = i - (3 - spatial) + 2;
+        bool used = at >= 2 && !flat;
+        c->in[i] = used ? kernel_dim(k, x->type.dims[at]) : one;
+        c->out[i] = !used ? one : c->up[i] == 1 ? kernel_dim(k, y->type.dims[at]) : c->in[i];
+    }
+    if (flat) c->in[2] = c->out[2] = kernel_dims(k, y->type.dims + 2, spatial);
+}
+
+static void fill_input(Contraction *c, const Value *x, int spatial) {
+    Kernel *k = c->k;
+    int64_t blocks = (c->channels + c->block - 1) / c->block; /* of a group; several groups have whole blocks */
+    LLVMValueRef pixels = kernel_dims(k, x->type.dims + 2, spatial);
+    c->x_pixel = gen_i64(k->gen, c->block);
+    c->x_block = i_scale(k, pixels, c->block);
+    c->x_group = i_scale(k, c->x_block, blocks);
+    c->x_batch = i_mul(k, c->x_block, kernel_dim(k, x->type.dims[1]));
+}
+
+static void fill_operands(Contraction *c, const Node *n, int first, bool flat,
+                          Operand (*operand)(Kernel *, const Value *, const Value *, LLVMValueRef, bool)) {
+    Kernel *k = c->k;
+    c->epilogue.body = n->body;
+    c->epilogue.operands = ARENA_ARRAY(k->gen->ctx->arena, n->n_in, Operand);
+    c->epilogue.out = operand(k, n->out[0], n->out[0], k->out[0], flat);
+    for (int i = first; i < n->n_in; i++)
+        c->epilogue.operands[i - first] = operand(k, n->in[i], n->out[0], k->in[i], flat);
+}
+
+static void fill_tile(Contraction *c, const Node *n) {
+    c->rows = (int)node_int(n, "rows");
+    c->vecs = (int)node_int(n, "vecs");
+    c->unroll = (int)node_int(n, "unroll");
+    c->run = node_int(n, "run");
+}
+
+static bool emit_conv(Kernel *k) {
+    const Node *n = k->node;
+    const Value *y = n->out[0];
+    int rank = y->type.rank, spatial = rank - 3;
+    Contraction c = {.k = k, .x = k->in[0], .w = k->in[1], .bias = k->in[2]};
+    fill_tile(&c, n);
+    c.lanes = (int)y->type.dims[rank - 1]->value;
+    c.groups = node_int(n, "group");
+    c.channels = node_int(n, "in_channels");
+    c.block = node_int(n, "in_block");
+    c.cols = y->type.dims[1]->value * c.lanes / c.groups;
+    fill_window(&c, n, spatial);
+    bool flat = is_pointwise(&c);
+    fill_space(&c, n, spatial, flat);
+    fill_input(&c, n->in[0], spatial);
+    fill_operands(&c, n, 3, flat, blocked_operand);
+    c.batch = kernel_dim(k, y->type.dims[0]);
+    contraction_emit(&c);
+    LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
+    return true;
+}
+
+const Emitter conv_emitter = {.form = "blocked convolution", .emit = emit_conv};
+
+/* ---- depthwise convolution, pooling ---- */
+
+static bool emit_channelwise(Kernel *k) {
+    const Node *n = k->node;
+    const Value *x = n->in[0], *y = n->out[0];
+    int rank = y->type.rank, spatial = rank - 3;
+    bool pool = n->op == OP_BlockPool;
+    Contraction c = {.k = k, .x = k->in[0], .groups = 1, .channels = 1, .block = 1, .vecs = 1, .unroll = 1};
+    c.combine = !pool ? COMBINE_DEPTHWISE : node_int(n, "mean") ? COMBINE_MEAN : COMBINE_MAX;
+    c.w = pool ? NULL : k->in[1];
+    c.bias = pool ? NULL : k->in[2];
+    c.rows = (int)node_int(n, "rows");
+    c.lanes = (int)y->type.dims[rank - 1]->value;
+    c.cols = y->type.dims[1]->value * c.lanes;
+    fill_window(&c, n, spatial);
+    c.count_padding = pool && node_int(n, "count_include_pad");
+    for (int i = 0; i < spatial; i++) c.pad_end[3 - spatial + i] = int_at(n, "pads", spatial + i, 0);
+    fill_space(&c, n, spatial, false);
+    c.x_pixel = gen_i64(k->gen, c.lanes);
+    c.x_col = kernel_dims(k, x->type.dims + 2, spatial);
+    c.x_batch = i_scale(k, c.x_col, c.cols);
+    c.x_group = c.x_block = gen_i64(k->gen, 0);
+    fill_operands(&c, n, pool ? 1 : 3, false, blocked_operand);
+    c.batch = kernel_dim(k, y->type.dims[0]);
+    contraction_emit(&c);
+    LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
+    return true;
+}
+
+const Emitter channelwise_emitter = {.form = "blocked, channel by channel", .emit = emit_channelwise};
+
+/* ---- products with packed weights ---- */
+
+/* an operand of the shape of `out`, [rows…, N], or broadcast to it so that all rows step alike */
+static Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat) {
+    int rank = out->type.rank;
+    LLVMValueRef strides[MCC_MAX_RANK], none = gen_i64(k->gen, 0);
+    (void)flat;
+    fill_strides(k, v, out, strides);
+    Operand o = {.base = base,
+                 .batch = none,
+                 .col = strides[rank - 1],
+                 .space = {none, none, rank > 1 ? strides[rank - 2] : none}};
+    o.splat = v->type.rank == 0 || dim_is(v->type.dims[v->type.rank - 1], 1);
+    return o;
+}
+
+static bool emit_product(Kernel *k) {
+    const Node *n = k->node;
+    const Value *x = n->in[0], *y = n->out[0];
+    LLVMValueRef one = gen_i64(k->gen, 1), none = gen_i64(k->gen, 0);
+    Contraction c = {
+        .k = k, .x = k->in[0], .w = k->in[1], .bias = k->in[2], .groups = 1, .overlap = true, .batch = one};
+    fill_tile(&c, n);
+    c.lanes = (int)node_int(n, "lanes");
+    c.cols = y->type.dims[y->type.rank - 1]->value;
+    c.channels = c.block = x->type.dims[x->type.rank - 1]->value;
+    for (int i = 0; i < 3; i++) {
+        c.in[i] = c.out[i] = one;
+        c.kernel[i] = c.stride[i] = c.dilation[i] = c.up[i] = 1;
+    }
+    c.in[2] = c.out[2] = kernel_dims(k, y->type.dims, y->type.rank - 1);
+    c.x_batch = c.x_group = c.x_block = none;
+    c.x_pixel = gen_i64(k->gen, c.channels);
+    fill_operands(&c, n, 3, true, row_operand);
+    contraction_emit(&c);
+    LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
+    return true;
+}
+
+const Emitter product_emitter = {.form = "packed product", .emit = emit_product};

@@ -1,0 +1,98 @@
+/* Between plain [N, C, pixels] and blocked [N, ⌈C/b⌉, pixels, b]: squares of b channels × b pixels, turned in
+ * registers; a ragged last square overlaps its neighbour, fewer pixels than b go one by one. Channels beyond C: zeros,
+ * or dropped. */
+#include "codegen/contract.h"
+
+typedef struct Reorder {
+    Kernel *k;
+    int block;
+    bool to_blocked;
+    int64_t channels;
+    LLVMValueRef pixels;
+} Reorder;
+
+/* square of vectors, turned: log2(n) stages that swap halves of pairs */
+static void turn(Kernel *k, LLVMValueRef *v, int n) {
+    LLVMValueRef low[64], high[64];
+    for (int s = 1; s < n; s *= 2) {
+        for (int j = 0; j < n; j++) {
+            low[j] = gen_i32(k->gen, j & s ? n + j - s : j);
+            high[j] = gen_i32(k->gen, j & s ? n + j : j + s);
+        }
+        LLVMValueRef first = LLVMConstVector(low, (unsigned)n), second = LLVMConstVector(high, (unsigned)n);
+        for (int i = 0; i < n; i++) {
+            if (i & s) continue;
+            LLVMValueRef a = v[i], b = v[i + s];
+            v[i] = LLVMBuildShuffleVector(k->b, a, b, first, "");
+            v[i + s] = LLVMBuildShuffleVector(k->b, a, b, second, "");
+        }
+    }
+}
+
+/* plain: the block's first channel; blocked: the block; `there` of its channels exist */
+static void emit_square(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, int there, LLVMValueRef pixel) {
+    Kernel *k = r->k;
+    LLVMValueRef v[64];
+    for (int i = 0; i < r->block; i++) {
+        LLVMValueRef p = r->to_blocked ? f32_at(k, plain, i_add(k, i_scale(k, r->pixels, i), pixel))
+                                       : f32_at(k, blocked, i_scale(k, i_plus(k, pixel, i), r->block));
+        bool exists = !r->to_blocked || i < there;
+        v[i] = exists ? vec_load(k, p, r->block, 4) : LLVMConstNull(vec_type(k->gen, r->block));
+    }
+    turn(k, v, r->block);
+    for (int i = 0; i < (r->to_blocked ? r->block : there); i++) {
+        LLVMValueRef p = !r->to_blocked ? f32_at(k, plain, i_add(k, i_scale(k, r->pixels, i), pixel))
+                                        : f32_at(k, blocked, i_scale(k, i_plus(k, pixel, i), r->block));
+        vec_store(k, v[i], p, 4);
+    }
+}
+
+static void emit_pixels(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, int there) {
+    Kernel *k = r->k;
+    LLVMValueRef none = gen_i64(k->gen, 0);
+    For pixel = for_begin(k, none, r->pixels, 1), lane = for_count(k, there);
+    LLVMValueRef p = f32_at(k, plain, i_add(k, i_mul(k, lane.i, r->pixels), pixel.i));
+    LLVMValueRef q = f32_at(k, blocked, i_add(k, i_scale(k, pixel.i, r->block), lane.i));
+    vec_store(k, vec_load(k, r->to_blocked ? p : q, 1, 4), r->to_blocked ? q : p, 4);
+    for_end(k, &lane);
+    for (int i = there; r->to_blocked && i < r->block; i++)
+        vec_store(k, LLVMConstNull(k->gen->f32), f32_at(k, blocked, i_plus(k, i_scale(k, pixel.i, r->block), i)), 4);
+    for_end(k, &pixel);
+}
+
+static void emit_block(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, int there) {
+    Kernel *k = r->k;
+    If f = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, r->pixels, gen_i64(k->gen, r->block), ""));
+    For square = for_begin(k, gen_i64(k->gen, 0), r->pixels, r->block);
+    emit_square(r, plain, blocked, there, i_min(k, square.i, i_plus(k, r->pixels, -r->block)));
+    for_end(k, &square);
+    if_else(k, &f);
+    emit_pixels(r, plain, blocked, there);
+    if_end(k, &f);
+}
+
+static bool emit(Kernel *k) {
+    const Node *n = k->node;
+    Reorder r = {.k = k, .to_blocked = n->op == OP_Block};
+    const Value *plain = r.to_blocked ? n->in[0] : n->out[0], *blocked = r.to_blocked ? n->out[0] : n->in[0];
+    LLVMValueRef x = r.to_blocked ? k->in[0] : k->out[0], y = r.to_blocked ? k->out[0] : k->in[0];
+    r.block = (int)blocked->type.dims[blocked->type.rank - 1]->value;
+    r.channels = plain->type.dims[1]->value;
+    r.pixels = kernel_dims(k, plain->type.dims + 2, plain->type.rank - 2);
+    int64_t full = r.channels / r.block, left = r.channels % r.block, blocks = full + (left > 0);
+    For batch = for_begin(k, gen_i64(k->gen, 0), kernel_dim(k, plain->type.dims[0]), 1);
+    x = f32_at(k, x, i_mul(k, batch.i, i_scale(k, r.pixels, r.channels)));
+    y = f32_at(k, y, i_mul(k, batch.i, i_scale(k, r.pixels, blocks * r.block)));
+    LLVMValueRef step = i_scale(k, r.pixels, r.block);
+    if (full) {
+        For f = for_count(k, full);
+        emit_block(&r, f32_at(k, x, i_mul(k, f.i, step)), f32_at(k, y, i_mul(k, f.i, step)), r.block);
+        for_end(k, &f);
+    }
+    if (left) emit_block(&r, f32_at(k, x, i_scale(k, step, full)), f32_at(k, y, i_scale(k, step, full)), (int)left);
+    for_end(k, &batch);
+    LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
+    return true;
+}
+
+const Emitter reorder_emitter = {.form = "reorder", .emit = emit};

@@ -1,0 +1,103 @@
+/* Register tiles: rows × vecs vectors of accumulators, fed by one element a row (broadcast) and vecs vectors a step.
+ * Accumulators are stack slots here; every access is a whole load or store, so that LLVM makes registers of them
+ * through any control flow. A step's elements come from memory one by one, or, where the target multiplies by a lane,
+ * in vectors of consecutive elements of each row. */
+#include "codegen/contract.h"
+
+void tile_begin(Tile *t, Kernel *k, int rows, int vecs, int lanes) {
+    *t = (Tile){.k = k, .rows = rows, .vecs = vecs, .lanes = lanes};
+    assert(rows * vecs <= TILE_MAX);
+    for (int i = 0; i < rows * vecs; i++)
+        t->acc[i] = gen_alloca(k->gen, k->b, vec_type(k->gen, lanes), (unsigned)lanes * 4);
+}
+
+void tile_put(Tile *t, int row, int vec, LLVMValueRef v) {
+    vec_store(t->k, v, t->acc[row * t->vecs + vec], (unsigned)t->lanes * 4);
+}
+
+LLVMValueRef tile_get(const Tile *t, int row, int vec) {
+    return vec_load(t->k, t->acc[row * t->vecs + vec], t->lanes, (unsigned)t->lanes * 4);
+}
+
+void tile_fill(Tile *t, LLVMValueRef bias, unsigned align) {
+    Kernel *k = t->k;
+    for (int v = 0; v < t->vecs; v++) {
+        LLVMValueRef x = LLVMConstNull(vec_type(k->gen, t->lanes));
+        if (bias) x = vec_load(k, f32_at(k, bias, gen_i64(k->gen, v * t->lanes)), t->lanes, align);
+        for (int r = 0; r < t->rows; r++) tile_put(t, r, v, x);
+    }
+}
+
+static bool takes_part(const TileSteps *s, int row) { return s->mask >> row & 1; }
+
+static void multiply(Tile *t, int row, LLVMValueRef a, LLVMValueRef *b) {
+    for (int v = 0; v < t->vecs; v++) tile_put(t, row, v, vec_mul_add(t->k, a, b[v], tile_get(t, row, v), t->lanes));
+}
+
+static void load_columns(Tile *t, const TileSteps *s, LLVMValueRef base, LLVMValueRef step, LLVMValueRef *b) {
+    Kernel *k = t->k;
+    LLVMValueRef p = f32_at(k, base, i_mul(k, step, s->next));
+    for (int v = 0; v < t->vecs; v++)
+        b[v] = vec_load(k, f32_at(k, p, gen_i64(k->gen, v * t->lanes)), t->lanes, s->b_align);
+}
+
+/* one step at element `at` of the rows from a, and vectors from b */
+static void step(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, int at) {
+    Kernel *k = t->k;
+    LLVMValueRef vectors[TILE_MAX];
+    load_columns(t, s, b, gen_i64(k->gen, at), vectors);
+    for (int r = 0; r < t->rows; r++) {
+        if (!takes_part(s, r)) continue;
+        LLVMValueRef p = f32_at(k, f32_at(k, a, i_scale(k, s->row, r)), gen_i64(k->gen, at * s->inner));
+        LLVMValueRef scalar = LLVMBuildLoad2(k->b, k->gen->f32, p, "");
+        LLVMSetAlignment(scalar, 4);
+        multiply(t, r, vec_splat(k, scalar, t->lanes), vectors);
+    }
+}
+
+static LLVMValueRef splat_lane(Kernel *k, LLVMValueRef v, int lane, int lanes) {
+    LLVMValueRef mask[64];
+    for (int i = 0; i < lanes; i++) mask[i] = gen_i32(k->gen, lane);
+    return LLVMBuildShuffleVector(k->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(mask, (unsigned)lanes), "");
+}
+
+enum { BY_LANE = 4 };
+
+/* BY_LANE steps, whose elements of a row are one vector */
+static void steps_by_lane(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, int at) {
+    Kernel *k = t->k;
+    LLVMValueRef rows[TILE_MAX], vectors[TILE_MAX];
+    for (int r = 0; r < t->rows; r++) {
+        LLVMValueRef p = f32_at(k, f32_at(k, a, i_scale(k, s->row, r)), gen_i64(k->gen, at));
+        if (takes_part(s, r)) rows[r] = vec_load(k, p, BY_LANE, 4);
+    }
+    for (int lane = 0; lane < BY_LANE; lane++) {
+        load_columns(t, s, b, gen_i64(k->gen, at + lane), vectors);
+        for (int r = 0; r < t->rows; r++)
+            if (takes_part(s, r)) multiply(t, r, splat_lane(k, rows[r], lane, t->lanes), vectors);
+    }
+}
+
+static void unrolled(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, int count) {
+    int at = 0;
+    if (t->k->gen->target->lane_multiply && s->inner == 1)
+        for (; at + BY_LANE <= count; at += BY_LANE) steps_by_lane(t, s, a, b, at);
+    for (; at < count; at++) step(t, s, a, b, at);
+}
+
+void tile_steps(Tile *t, const TileSteps *s) {
+    Kernel *k = t->k;
+    int64_t count, rest = 0;
+    LLVMValueRef end = s->count;
+    if (i_is_const(s->count, &count)) {
+        rest = count % s->unroll;
+        end = gen_i64(k->gen, count - rest);
+    }
+    if (rest == 0 || count > rest) {
+        For f = for_begin(k, gen_i64(k->gen, 0), end, s->unroll);
+        unrolled(t, s, f32_at(k, s->a, i_scale(k, f.i, s->inner)), f32_at(k, s->b, i_mul(k, f.i, s->next)), s->unroll);
+        for_end(k, &f);
+    }
+    if (rest)
+        unrolled(t, s, f32_at(k, s->a, i_scale(k, end, s->inner)), f32_at(k, s->b, i_mul(k, end, s->next)), (int)rest);
+}

@@ -1,0 +1,129 @@
+/* Vectors of f32: memory, arithmetic, and the elementwise operators that are a handful of vector instructions. Each
+ * gives the bits of its mcc_el_<op>_f32: the same operations in the same order, NaN included. */
+#include <string.h>
+#include "codegen/contract.h"
+
+LLVMTypeRef vec_type(Gen *g, int lanes) { return lanes == 1 ? g->f32 : LLVMVectorType(g->f32, (unsigned)lanes); }
+
+LLVMValueRef vec_load(Kernel *k, LLVMValueRef p, int lanes, unsigned align) {
+    LLVMValueRef v = LLVMBuildLoad2(k->b, vec_type(k->gen, lanes), p, "");
+    LLVMSetAlignment(v, align);
+    return v;
+}
+
+void vec_store(Kernel *k, LLVMValueRef v, LLVMValueRef p, unsigned align) {
+    LLVMSetAlignment(LLVMBuildStore(k->b, v, p), align);
+}
+
+LLVMValueRef vec_splat(Kernel *k, LLVMValueRef scalar, int lanes) {
+    if (lanes == 1) return scalar;
+    LLVMTypeRef type = vec_type(k->gen, lanes);
+    LLVMValueRef mask = LLVMConstNull(LLVMVectorType(k->gen->i32, (unsigned)lanes)), none = LLVMGetPoison(type);
+    LLVMValueRef v = LLVMBuildInsertElement(k->b, none, scalar, gen_i64(k->gen, 0), "");
+    return LLVMBuildShuffleVector(k->b, v, none, mask, "");
+}
+
+LLVMValueRef vec_const(Gen *g, double v, int lanes) {
+    LLVMValueRef c = LLVMConstReal(g->f32, v), all[64];
+    if (lanes == 1) return c;
+    for (int i = 0; i < lanes; i++) all[i] = c;
+    return LLVMConstVector(all, (unsigned)lanes);
+}
+
+LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c, int lanes) {
+    Gen *g = k->gen;
+    if (!g->target->has_fma) return LLVMBuildFAdd(k->b, c, LLVMBuildFMul(k->b, a, b, ""), "");
+    LLVMTypeRef type = vec_type(g, lanes);
+    unsigned id = LLVMLookupIntrinsicID("llvm.fma", 8);
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(g->module, id, &type, 1), args[3] = {a, b, c};
+    return LLVMBuildCall2(k->b, LLVMIntrinsicGetType(g->llvm, id, &type, 1), fn, args, 3, "");
+}
+
+typedef struct Vec { /* where a form is built */
+    Kernel *k;
+    LLVMBuilderRef b;
+    const Node *n;
+    int lanes;
+} Vec;
+
+static LLVMValueRef number(const Vec *v, double x) { return vec_const(v->k->gen, (double)(float)x, v->lanes); }
+
+static LLVMValueRef select_if(const Vec *v, LLVMRealPredicate p, LLVMValueRef a, LLVMValueRef b, LLVMValueRef yes,
+                              LLVMValueRef no) {
+    return LLVMBuildSelect(v->b, LLVMBuildFCmp(v->b, p, a, b, ""), yes, no, "");
+}
+
+/* t = x < lo ? lo : x;  t > hi ? hi : t */
+static LLVMValueRef clamp(const Vec *v, LLVMValueRef x, LLVMValueRef lo, LLVMValueRef hi) {
+    LLVMValueRef t = select_if(v, LLVMRealOLT, x, lo, lo, x);
+    return select_if(v, LLVMRealOGT, t, hi, hi, t);
+}
+
+static LLVMValueRef clip(const Vec *v, LLVMValueRef *a) {
+    LLVMValueRef lo = v->n->n_in > 1 ? a[1] : NULL, hi = v->n->n_in > 2 ? a[2] : NULL, t = a[0];
+    if (lo) t = select_if(v, LLVMRealOLT, t, lo, lo, t);
+    return hi ? select_if(v, LLVMRealOGT, t, hi, hi, t) : t;
+}
+
+/* x before y ? x : y, NaN in x stays */
+static LLVMValueRef extremum(const Vec *v, LLVMRealPredicate before, LLVMValueRef x, LLVMValueRef y) {
+    LLVMValueRef is = LLVMBuildFCmp(v->b, before, x, y, ""), nan = LLVMBuildFCmp(v->b, LLVMRealUNO, x, x, "");
+    return LLVMBuildSelect(v->b, LLVMBuildOr(v->b, is, nan, ""), x, y, "");
+}
+
+static LLVMValueRef scale_below_zero(const Vec *v, LLVMValueRef x, LLVMValueRef slope) {
+    return select_if(v, LLVMRealOLT, x, number(v, 0), LLVMBuildFMul(v->b, slope, x, ""), x);
+}
+
+static LLVMValueRef hard_swish(const Vec *v, LLVMValueRef x) {
+    LLVMValueRef t = LLVMBuildFAdd(v->b, LLVMBuildFMul(v->b, x, number(v, 1.0 / 6), ""), number(v, 0.5), "");
+    return LLVMBuildFMul(v->b, x, clamp(v, t, number(v, 0), number(v, 1)), "");
+}
+
+static LLVMValueRef hard_sigmoid(const Vec *v, LLVMValueRef x) {
+    LLVMValueRef t = LLVMBuildFMul(v->b, number(v, node_float(v->n, "alpha")), x, "");
+    return clamp(v, LLVMBuildFAdd(v->b, t, number(v, node_float(v->n, "beta")), ""), number(v, 0), number(v, 1));
+}
+
+bool vec_has_elementwise(const Node *n) {
+    switch (n->op) {
+    case OP_Add:
+    case OP_Sub:
+    case OP_Mul:
+    case OP_Div:
+    case OP_Max:
+    case OP_Min:
+    case OP_Neg:
+    case OP_Relu:
+    case OP_Clip:
+    case OP_LeakyRelu:
+    case OP_PRelu:
+    case OP_HardSwish:
+    case OP_HardSigmoid:
+    case OP_Reciprocal:
+    case OP_Identity: return n->op == OP_Clip || n->n_in <= 2;
+    default: return false;
+    }
+}
+
+LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *a, int lanes) {
+    Vec v = {k, k->b, n, lanes};
+    switch (n->op) {
+    case OP_Add: return LLVMBuildFAdd(k->b, a[0], a[1], "");
+    case OP_Sub: return LLVMBuildFSub(k->b, a[0], a[1], "");
+    case OP_Mul: return LLVMBuildFMul(k->b, a[0], a[1], "");
+    case OP_Div: return LLVMBuildFDiv(k->b, a[0], a[1], "");
+    case OP_Max: return extremum(&v, LLVMRealOGT, a[0], a[1]);
+    case OP_Min: return extremum(&v, LLVMRealOLT, a[0], a[1]);
+    case OP_Neg: return LLVMBuildFNeg(k->b, a[0], "");
+    case OP_Relu: return select_if(&v, LLVMRealOLT, a[0], number(&v, 0), number(&v, 0), a[0]);
+    case OP_Clip: return clip(&v, a);
+    case OP_LeakyRelu: return scale_below_zero(&v, a[0], number(&v, node_float(n, "alpha")));
+    case OP_PRelu: return select_if(&v, LLVMRealOLT, a[0], number(&v, 0), LLVMBuildFMul(k->b, a[0], a[1], ""), a[0]);
+    case OP_HardSwish: return hard_swish(&v, a[0]);
+    case OP_HardSigmoid: return hard_sigmoid(&v, a[0]);
+    case OP_Reciprocal: return LLVMBuildFDiv(k->b, number(&v, 1), a[0], "");
+    case OP_Identity: return a[0];
+    default: return NULL;
+    }
+}

@@ -1,0 +1,65 @@
+/* What the lowering passes share: blocked layouts, tiles, packed constants. */
+#ifndef MCC_PASSES_LOWER_H
+#define MCC_PASSES_LOWER_H
+
+#include "passes/passes.h"
+
+/* ---- tiles.c: what fits the target's registers and caches ---- */
+typedef struct Work {                            /* a contraction as a tile choice sees it */
+    int lanes;                                   /* of a vector; 0: to be chosen, columns are contiguous */
+    int64_t groups, cols, channels, block, taps; /* columns and channels of a group, channels in a block, kernel size */
+    int64_t row, rows;                           /* places in a row that a tile runs along, and rows; 0: not known */
+} Work;
+typedef struct TileChoice {
+    int lanes, rows, vecs, unroll;
+    int64_t run; /* see Contraction in codegen/contract.h */
+} TileChoice;
+int channel_rows(const Target *t, int64_t row, int64_t kernel); /* the tile of a channelwise form; row 0: not known */
+int channel_block(const Target *t, int64_t channels); /* the block of a blocked value with that many channels */
+TileChoice tile_choose(const Target *t, const Work *w);
+
+/* ---- pack.c: constants in the order in which kernels read them ---- */
+Tensor *tensor_packed(Graph *g, int rank, const int64_t *dims); /* f32, zeroed; does not count as folded */
+/* w[out][in][taps…] of groups; element (o, i, k) at o·out + i·in + k·tap elements of `data` */
+typedef struct Weights {
+    const float *data;
+    int64_t out, in, tap;
+    int64_t phase;                /* between the phases of a transposed convolution */
+    int64_t phases, groups;       /* groups lie one after the other along `out` */
+    int64_t cols, channels, taps; /* of a group */
+    float scale;
+} Weights;
+Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, int64_t block, bool overlap);
+Value *pack_channels(Graph *g, const Value *v, int rank, int axis, int block); /* axis of a constant into blocks */
+
+/* ---- window of a convolution or pool whose numbers are all known ---- */
+typedef struct FixedWindow {
+    int n;
+    int64_t kernel[3], stride[3], dilation[3], begin[3], end[3];
+} FixedWindow;
+bool window_fixed(const Node *n, const int64_t *kernel, FixedWindow *w); /* false: not known, or more than three axes */
+void window_set(Node *n, const FixedWindow *w);
+
+bool value_is_f32(const Value *v);
+
+/* ---- layout.c: blocked twins of plain values while the layout pass walks the graph ---- */
+typedef struct Layout {
+    Graph *g;
+    Ctx *ctx;
+    const Target *target;
+    Value **twin; /* by id of a value that was there before the pass: its blocked form */
+    int n_ids;
+} Layout;
+int block_of(const Value *blocked);
+Value *twin_of(const Layout *l, const Value *plain);                   /* NULL: none yet */
+Value *want_blocked(Layout *l, Value *plain, Node *before, int block); /* block 0: its own, or the channels' */
+Value *want_plain(Layout *l, Value *v, Node *before); /* v itself, made from its twin where that is all there is */
+/* A node before n that computes the blocked form of n's output 0; n goes. */
+Node *replace_blocked(Layout *l, Node *n, Op op, Value **in, int n_in, int block);
+bool lower_conv(Layout *l, Node *n); /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
+bool lower_pool(Layout *l, Node *n); /* lower_pool.c */
+bool lower_reduction(Layout *l, Node *n);
+bool lower_elementwise(Layout *l, Node *n); /* lower_blocked.c: what can follow its inputs into blocks */
+bool lower_movement(Layout *l, Node *n);
+
+#endif

@@ -1,0 +1,184 @@
+/* Conv and ConvTranspose with constant weights as mcc.BlockConv and mcc.BlockDepthwise: which of them, in which blocks,
+ * with which tile, and their weights packed for it. */
+#include "passes/lower.h"
+
+enum { PLAIN_CHANNELS = 4 }; /* up to so many are read where they lie; more are brought into blocks first */
+
+typedef struct Convolution {
+    Layout *l;
+    Node *n;
+    FixedWindow window;
+    int64_t batch, channels, cols, groups; /* of a group */
+    bool transposed;
+} Convolution;
+
+static bool is_constant_f32(const Value *v) { return v && v->constant && v->constant->dtype == DT_F32; }
+
+static bool read_convolution(Layout *l, Node *n, Convolution *c) {
+    *c = (Convolution){.l = l, .n = n, .transposed = n->op == OP_ConvTranspose, .groups = node_int(n, "group")};
+    const Value *x = n->in[0], *w = n->in[1], *bias = node_in(n, 2);
+    int64_t channels;
+    if (!value_is_f32(x) || x->type.rank + 1 > MCC_MAX_RANK || !is_constant_f32(w) || (bias && !is_constant_f32(bias)))
+        return false;
+    if (!dim_is_const(x->type.dims[1], &channels) || !window_fixed(n, w->constant->dims + 2, &c->window)) return false;
+    c->channels = channels / c->groups;
+    c->cols = c->transposed ? w->constant->dims[1] : w->constant->dims[0] / c->groups;
+    for (int i = 0; i < c->window.n; i++)
+        if (c->window.kernel[i] < 1) return false;
+    return c->channels > 0 && c->cols > 0;
+}
+
+/* every output place is one product of one input place: the kernel is as long as its stride, nothing is cut off or
+ * added */
+static bool is_tiling(const Convolution *c) {
+    const FixedWindow *w = &c->window;
+    const int64_t *unused;
+    if (c->groups != 1 || node_ints(c->n, "output_shape", &unused)) return false;
+    int more = node_ints(c->n, "output_padding", &unused);
+    for (int i = 0; i < w->n; i++)
+        if (w->kernel[i] != w->stride[i] || w->dilation[i] != 1 || w->begin[i] || w->end[i] || (more && unused[i]))
+            return false;
+    return true;
+}
+
+static bool is_depthwise(const Convolution *c) {
+    return !c->transposed && c->groups > 1 && c->channels == 1 && c->cols == 1;
+}
+
+static int64_t taps_of(const Convolution *c) {
+    int64_t taps = 1;
+    for (int i = 0; i < c->window.n; i++) taps *= c->window.kernel[i];
+    return taps;
+}
+
+static bool is_pointwise(const Convolution *c) {
+    const FixedWindow *w = &c->window;
+    for (int i = 0; i < w->n; i++)
+        if (w->kernel[i] != 1 || w->stride[i] != 1 || w->begin[i] || w->end[i]) return false;
+    return true;
+}
+
+static Value *packed_bias(const Convolution *c, int block) {
+    Value *bias = node_in(c->n, 2);
+    return bias ? pack_channels(c->l->g, bias, 1, 0, block) : NULL;
+}
+
+/* the work along a row; dims that are not known count as 0 */
+static Work work_of(const Convolution *c, int in_block, int out_block) {
+    const Type *y = c->transposed ? &c->n->in[0]->type : &c->n->out[0]->type;
+    Work w = {.lanes = out_block,
+              .groups = c->groups,
+              .channels = c->channels,
+              .block = in_block,
+              .taps = c->transposed ? 1 : taps_of(c)};
+    w.cols = (c->cols + out_block - 1) / out_block * out_block;
+    w.rows = 1;
+    bool known = dim_is_const(y->dims[y->rank - 1], &w.row), flat = is_pointwise(c) && !c->transposed;
+    if (!known) w.row = 0;
+    for (int i = 2; i < y->rank - 1; i++) {
+        int64_t n;
+        bool is = dim_is_const(y->dims[i], &n);
+        if (flat) w.row = is ? w.row * n : 0;
+        else w.rows = is ? w.rows * n : 0;
+    }
+    return w;
+}
+
+static Weights weights_of(const Convolution *c) {
+    const Tensor *t = c->n->in[1]->constant;
+    int64_t taps = taps_of(c);
+    Weights w = {.data = t->data,
+                 .cols = c->cols,
+                 .channels = c->channels,
+                 .groups = c->groups,
+                 .phases = 1,
+                 .taps = taps,
+                 .tap = 1,
+                 .scale = 1};
+    w.out = c->transposed ? taps : c->channels * taps;
+    w.in = c->transposed ? c->cols * taps : taps;
+    if (c->transposed) w.phases = taps, w.phase = 1, w.taps = 1;
+    return w;
+}
+
+static void set_tile(Node *made, const TileChoice *t) {
+    node_set_int(made, "rows", t->rows);
+    node_set_int(made, "vecs", t->vecs);
+    node_set_int(made, "unroll", t->unroll);
+    node_set_int(made, "run", t->run);
+}
+
+static void lower_dense(Convolution *c, Value *x, int in_block, int out_block) {
+    Layout *l = c->l;
+    Work work = work_of(c, in_block, out_block);
+    TileChoice tile = tile_choose(l->target, &work);
+    Weights w = weights_of(c);
+    Value *in[3] = {x, pack_weights(l->g, &w, &tile, in_block, false), packed_bias(c, out_block)};
+    Node *made = replace_blocked(l, c->n, OP_BlockConv, in, 3, out_block);
+    window_set(made, &c->window);
+    node_set_int(made, "group", c->groups);
+    node_set_int(made, "transposed", c->transposed);
+    node_set_int(made, "in_channels", c->channels);
+    node_set_int(made, "in_block", in_block);
+    set_tile(made, &tile);
+}
+
+/* the widest block that whole groups consist of; 0: none */
+static int group_block(const Layout *l, int64_t channels, int64_t total) {
+    for (int b = channel_block(l->target, total); b >= 4; b /= 2)
+        if (channels % b == 0) return b;
+    return 0;
+}
+
+static bool lower_grouped(Convolution *c) {
+    Layout *l = c->l;
+    Value *x = c->n->in[0], *twin = twin_of(l, x);
+    int in_block = group_block(l, c->channels, c->channels * c->groups),
+        out_block = group_block(l, c->cols, c->cols * c->groups);
+    if (!in_block || !out_block) return false;
+    if (twin && c->channels % block_of(twin) == 0) in_block = block_of(twin);
+    lower_dense(c, want_blocked(l, x, c->n, in_block), in_block, out_block);
+    return true;
+}
+
+/* [channel][taps] in blocks: [block][taps][b] */
+static Value *packed_taps(const Convolution *c, int block) {
+    int64_t taps = taps_of(c), channels = c->groups, dims[3] = {(channels + block - 1) / block, taps, block};
+    const float *from = c->n->in[1]->constant->data;
+    Tensor *t = tensor_packed(c->l->g, 3, dims);
+    float *to = (float *)t->data;
+    for (int64_t i = 0; i < channels; i++)
+        for (int64_t k = 0; k < taps; k++) to[(i / block * taps + k) * block + i % block] = from[i * taps + k];
+    return value_of_tensor(c->l->g, t);
+}
+
+static void lower_depthwise(Convolution *c) {
+    Layout *l = c->l;
+    Value *x = want_blocked(l, c->n->in[0], c->n, 0);
+    const Type *y = &c->n->out[0]->type;
+    int64_t row = 0;
+    int block = block_of(x);
+    if (!dim_is_const(y->dims[y->rank - 1], &row)) row = 0;
+    Value *in[3] = {x, packed_taps(c, block), packed_bias(c, block)};
+    int rows = channel_rows(l->target, row, c->window.kernel[c->window.n - 1]);
+    Node *made = replace_blocked(l, c->n, OP_BlockDepthwise, in, 3, block);
+    window_set(made, &c->window);
+    node_set_int(made, "rows", rows);
+}
+
+bool lower_conv(Layout *l, Node *n) {
+    Convolution c;
+    if (!read_convolution(l, n, &c)) return false;
+    if (c.transposed && !is_tiling(&c)) return false;
+    if (is_depthwise(&c)) {
+        lower_depthwise(&c);
+        return true;
+    }
+    if (c.groups > 1) return lower_grouped(&c);
+    Value *x = n->in[0];
+    int out_block = channel_block(l->target, c.cols);
+    bool plain = !twin_of(l, x) && c.channels <= PLAIN_CHANNELS;
+    if (!plain) x = want_blocked(l, x, n, 0);
+    lower_dense(&c, x, plain ? 1 : block_of(x), out_block);
+    return true;
+}

@@ -1,0 +1,125 @@
+/* MatMul and Gemm with constant f32 weights as mcc.PackedMatMul: the weights packed in panels of columns, Gemm's alpha
+ * in them, its C as the bias where it is a constant row, else as an addition behind. */
+#include <string.h>
+#include "passes/lower.h"
+
+typedef struct Product { /* y[rows…, cols] = x[rows…, inner] · w */
+    Node *n;
+    Value *x;
+    const Tensor *w;
+    bool transposed; /* w is [cols, inner] */
+    int64_t inner, cols;
+    double alpha;
+} Product;
+
+static bool read_product(Node *n, Product *p) {
+    *p = (Product){.n = n, .x = n->in[0], .alpha = 1};
+    const Value *x = p->x, *w = n->in[1];
+    if (!value_is_f32(x) || !value_is_f32(n->out[0]) || !w->constant || x->constant || x->type.rank < 2) return false;
+    p->w = w->constant;
+    int rank = p->w->rank;
+    for (int i = 0; i + 2 < rank; i++)
+        if (p->w->dims[i] != 1) return false;
+    if (rank < 2 || rank > x->type.rank) return false;
+    if (n->op == OP_Gemm) {
+        if (node_int(n, "transA")) return false;
+        p->transposed = node_int(n, "transB") != 0;
+        p->alpha = node_float(n, "alpha");
+    }
+    p->inner = p->w->dims[rank - 2 + p->transposed];
+    p->cols = p->w->dims[rank - 1 - p->transposed];
+    return p->inner > 0 && p->cols > 0 && dim_is(x->type.dims[x->type.rank - 1], p->inner);
+}
+
+static int64_t constant_rows(const Product *p) {
+    int64_t rows = 1, n;
+    for (int i = 0; i + 1 < p->x->type.rank; i++) {
+        if (!dim_is_const(p->x->type.dims[i], &n) || !mul_i64(rows, n, &rows)) return 0;
+    }
+    return rows;
+}
+
+/* Gemm's C, where it is one constant row or number: beta · C as a row of the bias */
+static Value *bias_of(Graph *g, const Product *p, const Value *c) {
+    const Tensor *t = c->constant;
+    if (!t || t->dtype != DT_F32) return NULL;
+    int64_t elements = (int64_t)(t->bytes / 4);
+    bool row = elements == 1 || (elements == p->cols && t->dims[t->rank - 1] == p->cols);
+    if (!row) return NULL;
+    Tensor *bias = tensor_packed(g, 1, &p->cols);
+    float *to = (float *)bias->data;
+    const float *from = t->data;
+    for (int64_t i = 0; i < p->cols; i++)
+        to[i] = (float)(node_float(p->n, "beta") * (double)from[elements == 1 ? 0 : i]);
+    return value_of_tensor(g, bias);
+}
+
+static Value *number(Graph *g, float v) {
+    Tensor *t = tensor_packed(g, 0, NULL);
+    *(float *)t->data = v;
+    return value_of_tensor(g, t);
+}
+
+/* out = sum + beta · C, in nodes of their own */
+static void add_matrix(Graph *g, Node *product, Node *before, Value *c, double beta, Value *out) {
+    if (beta != 1) {
+        Value *in[2] = {c, number(g, (float)beta)};
+        Node *scaled = node_new(g, OP_Mul, before, in, 2, 1);
+        scaled->out[0]->type = c->type;
+        c = scaled->out[0];
+    }
+    Value *in[2] = {product->out[0], c};
+    Node *sum = node_new(g, OP_Add, before, in, 2, 1);
+    product->out[0]->type = out->type;
+    sum->out[0] = out;
+    out->def = sum;
+}
+
+static void lower_product(Graph *g, const Target *target, const Product *p) {
+    Work work = {.groups = 1,
+                 .cols = p->cols,
+                 .channels = p->inner,
+                 .block = p->inner,
+                 .taps = 1,
+                 .row = constant_rows(p),
+                 .rows = 1};
+    TileChoice tile = tile_choose(target, &work);
+    Weights w = {.data = p->w->data,
+                 .out = p->transposed ? p->inner : 1,
+                 .in = p->transposed ? 1 : p->cols,
+                 .phases = 1,
+                 .groups = 1,
+                 .cols = p->cols,
+                 .channels = p->inner,
+                 .taps = 1,
+                 .scale = (float)p->alpha};
+    Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL;
+    Value *in[3] = {p->x, pack_weights(g, &w, &tile, p->inner, true), bias}, *out = p->n->out[0];
+    Node *made = node_new(g, OP_PackedMatMul, p->n, in, 3, 1);
+    made->name = p->n->name;
+    made->index = p->n->index;
+    node_set_int(made, "lanes", tile.lanes);
+    node_set_int(made, "rows", tile.rows);
+    node_set_int(made, "vecs", tile.vecs);
+    node_set_int(made, "unroll", tile.unroll);
+    node_set_int(made, "run", tile.run);
+    if (c && !bias) {
+        add_matrix(g, made, p->n, c, node_float(p->n, "beta"), out);
+    } else {
+        made->out[0] = out;
+        out->def = made;
+    }
+    node_remove(p->n);
+}
+
+bool pass_lower_products(Graph *g, PassCtx *p) {
+    bool changed = false;
+    for (Node *n = p->target ? g->first : NULL, *next; n; n = next) {
+        next = n->next;
+        Product product;
+        if ((n->op != OP_MatMul && n->op != OP_Gemm) || !read_product(n, &product)) continue;
+        lower_product(g, p->target, &product);
+        changed = true;
+    }
+    return changed;
+}

@@ -1,0 +1,97 @@
+/* Tile choice: rows × vectors of accumulators that fit the target's registers, by a count of the cycles that a row of
+ * the output takes in multiplications, loads and latency. */
+#include "passes/lower.h"
+
+enum { LATENCY = 4, MAX_VECS = 8, MAX_ROWS = 28, OPEN_ROW = 64 };
+
+static int vector_lanes(const Target *t) { return t->vector_bits >= 64 ? t->vector_bits / 32 : 4; }
+
+int channel_block(const Target *t, int64_t channels) {
+    int lanes = vector_lanes(t), best = lanes;
+    int64_t whole = (channels + lanes - 1) / lanes * lanes;
+    for (int b = lanes / 2; b >= 4; b /= 2) { /* narrower vectors where whole ones waste more than an eighth */
+        int64_t padded = (channels + b - 1) / b * b;
+        if (padded * 8 <= whole * 7) best = b, whole = padded;
+    }
+    return best;
+}
+
+/* registers that a tile needs beside its accumulators */
+static int fits(const Target *t, int rows, int vecs) {
+    int registers = t->vector_registers ? t->vector_registers : 8, used = rows * vecs + vecs + 1;
+    if (!t->has_fma) used++;
+    if (t->lane_multiply) used += rows - 1;
+    return used <= registers && rows * vecs <= MAX_ROWS;
+}
+
+/* cycles of one step of a tile: multiplications, loads (two a cycle, or one of more than 256 bits where such are
+ * halved), or the time until a sum can be added to again */
+static double step_cycles(const Target *t, int lanes, int rows, int vecs) {
+    double multiply = rows * vecs * (lanes * 32.0 / t->multiply_bits),
+           halved = lanes * 32 > t->multiply_bits / 2 ? 1 : 0.5;
+    if (multiply < rows * vecs * 0.5) multiply = rows * vecs * 0.5; /* two instructions a cycle */
+    double load = rows * 0.5 + vecs * halved, most = multiply > load ? multiply : load;
+    return (most > LATENCY ? most : LATENCY) + 0.05 * load + 0.25;
+}
+
+static double tile_cycles(const Target *t, const Work *w, int lanes, int rows, int vecs) {
+    double steps = (double)(w->channels * w->taps);
+    return steps * step_cycles(t, lanes, rows, vecs) + 12 + 2.0 * rows * vecs;
+}
+
+static double work_cycles(const Target *t, const Work *w, int lanes, int rows, int vecs) {
+    int64_t vectors = (w->cols + lanes - 1) / lanes, full = vectors / vecs, row = w->row ? w->row : OPEN_ROW;
+    double cycles = (double)full * tile_cycles(t, w, lanes, rows, vecs);
+    if (vectors % vecs) cycles += tile_cycles(t, w, lanes, rows, (int)(vectors % vecs));
+    return cycles * (w->row ? (double)((row + rows - 1) / rows) : (double)row / rows);
+}
+
+/* as many steps as make a loop's body worth its overhead */
+static int unroll_of(const Target *t, const Work *w, const TileChoice *c) {
+    int64_t last = w->channels % w->block;
+    bool constant = w->channels <= w->block;
+    int most = t->lane_multiply ? 4 : c->rows * c->vecs >= 16 ? 2 : 4;
+    for (int u = most; u > 1; u /= 2)
+        if (w->block >= u && (constant || last % u == 0) && w->block % u == 0) return u;
+    return constant && w->channels >= most ? most : 1;
+}
+
+/* how many rows, or tiles of the only row, one panel of weights serves before the next: as many as keep their input in
+ * cache */
+static int64_t run_of(const Target *t, const Work *w, const TileChoice *c) {
+    int64_t weights = w->cols * w->channels * w->taps * 4, row = w->row ? w->row : OPEN_ROW;
+    bool flat = w->rows == 1 && w->taps == 1;
+    int64_t unit = flat ? c->rows * w->channels * 4 : row * w->channels * 4, cache = (int64_t)t->l2 / 4;
+    if (weights * 2 <= (int64_t)t->l1) return 1;
+    if (weights * 8 <= (int64_t)t->l2) return flat ? 4 : 1;
+    return unit > 0 && cache / unit > 4 ? cache / unit : 4;
+}
+
+TileChoice tile_choose(const Target *t, const Work *w) {
+    TileChoice best = {.lanes = w->lanes, .rows = 1, .vecs = 1, .unroll = 1};
+    if (!best.lanes)
+        for (best.lanes = vector_lanes(t); best.lanes > w->cols; best.lanes /= 2) {}
+    double least = 1e300;
+    int64_t vectors =
+        w->lanes ? (w->cols + best.lanes - 1) / best.lanes : w->cols / best.lanes; /* contiguous ones overlap */
+    for (int vecs = 1; vecs <= MAX_VECS && vecs <= vectors; vecs++)
+        for (int rows = 1; rows <= MAX_ROWS && fits(t, rows, vecs) && (!w->row || rows <= w->row); rows++) {
+            double cycles = work_cycles(t, w, best.lanes, rows, vecs);
+            if (cycles < least) least = cycles, best.rows = rows, best.vecs = vecs;
+        }
+    best.unroll = unroll_of(t, w, &best);
+    best.run = run_of(t, w, &best);
+    return best;
+}
+
+int channel_rows(const Target *t, int64_t row, int64_t kernel) {
+    int registers = t->vector_registers ? t->vector_registers : 8;
+    int64_t most = registers - 2 - (kernel < registers / 4 ? kernel : registers / 4), best = 1;
+    if (most > registers / 2) most = registers / 2;
+    if (!row) return (int)most;
+    for (int64_t r = 1, least = INT64_MAX; r <= most && r <= row; r++) {
+        int64_t tiles = (row + r - 1) / r, work = tiles * (r + 2); /* a tile's start costs about two places */
+        if (work <= least) least = work, best = r;
+    }
+    return (int)best;
+}
