@@ -1,20 +1,12 @@
 /* Argument reduction for sin, cos, tan: |x| = r + lo + quadrant · π/2 with |r| ≤ π/4, exact to the last bit of r for
  * every finite x, in integers (Payne and Hanek, "Radian reduction for trigonometric functions", 1983). |x| = m 2^e;
  * only a window of the bits of 2/π matters: those above it multiply m to whole turns, those below it to less than is
- * kept. Branch-free: the f32 form picks its window with selects, the f64 form with a table look-up. */
+ * kept. Branch-free: the f32 form picks its window with selects, the f64 form with a table look-up.
+ * mcc_reduce_… returns the quadrant, of which only the low two bits mean anything; infinities and NaN give anything. */
 #ifndef MCC_ANGLE_H
 #define MCC_ANGLE_H
 #include "runtime/builtins/bits.h"
 #include "runtime/builtins/convert.h"
-
-typedef struct mcc_angle_f32 {
-    float r, lo;
-    uint32_t quadrant; /* only its low two bits mean anything */
-} mcc_angle_f32;
-typedef struct mcc_angle_f64 {
-    double r, lo;
-    uint32_t quadrant;
-} mcc_angle_f64;
 
 static inline uint32_t mcc_one_of_5(uint32_t i, uint32_t a, uint32_t b, uint32_t c, uint32_t d, uint32_t e) {
     uint32_t low = i == 0 ? a : b, high = i == 2 ? c : d;
@@ -22,7 +14,7 @@ static inline uint32_t mcc_one_of_5(uint32_t i, uint32_t a, uint32_t b, uint32_t
     return i == 4 ? e : low;
 }
 
-static inline mcc_angle_f32 mcc_reduce_f32(float x) {
+static inline uint32_t mcc_reduce_f32(float x, float *reduced, float *reduced_lo) {
     /* 26 zero bits, then 2/π: the window for |x| = m 2^e starts at bit e + 24 */
     const uint32_t t0 = 0x00000028u, t1 = 0xbe60db93u, t2 = 0x91054a7fu, t3 = 0x09d5f47du, t4 = 0x4d377036u,
                    t5 = 0xd8a5664fu, t6 = 0x10e4107fu, t7 = 0x9458eaf7u;
@@ -49,10 +41,10 @@ static inline mcc_angle_f32 mcc_reduce_f32(float x) {
     float p = v * unit, p_lo = ((v1 * u1 - p) + v1 * u2 + v2 * u1) + v2 * u2 + (v_lo * unit + v * unit_lo);
     float r = p + p_lo, lo = (p - r) + p_lo;
     uint32_t sign = negative & 0x80000000u;
-    mcc_angle_f32 turned = {mcc_from_bits_f32(mcc_bits_f32(r) ^ sign), mcc_from_bits_f32(mcc_bits_f32(lo) ^ sign),
-                            (uint32_t)(product >> 62)};
-    mcc_angle_f32 small = {a, 0, 0};
-    return a < 0.785398163f ? small : turned;
+    int small = a < 0.785398163f; /* π/4 */
+    *reduced = small ? a : mcc_from_bits_f32(mcc_bits_f32(r) ^ sign);
+    *reduced_lo = small ? 0 : mcc_from_bits_f32(mcc_bits_f32(lo) ^ sign);
+    return small ? 0 : (uint32_t)(product >> 62);
 }
 
 static inline uint64_t mcc_multiply_high(uint64_t x, uint64_t y) {
@@ -61,7 +53,7 @@ static inline uint64_t mcc_multiply_high(uint64_t x, uint64_t y) {
     return x1 * y1 + (middle >> 32) + (carry >> 32);
 }
 
-static inline mcc_angle_f64 mcc_reduce_f64(double x) {
+static inline uint32_t mcc_reduce_f64(double x, double *reduced, double *reduced_lo) {
     /* 55 zero bits, then 2/π: the window for |x| = m 2^e starts at bit e + 53 */
     static const uint64_t t[20] = {0x0000000000000145, 0xf306dc9c882a53f8, 0x4eafa3ea69bb81b6, 0xc52b3278872083fc,
                                    0xa2c757bd778ac36e, 0x48dc74849ba5c00c, 0x925dd413a32439fc, 0x3bd63962534e7dd1,
@@ -90,9 +82,9 @@ static inline mcc_angle_f64 mcc_reduce_f64(double x) {
     double p = v * unit, p_lo = ((v1 * u1 - p) + v1 * u2 + v2 * u1) + v2 * u2 + (v_lo * unit + v * unit_lo);
     double r = p + p_lo, lo = (p - r) + p_lo;
     uint64_t sign = negative & UINT64_C(0x8000000000000000);
-    mcc_angle_f64 turned = {mcc_from_bits_f64(mcc_bits_f64(r) ^ sign), mcc_from_bits_f64(mcc_bits_f64(lo) ^ sign),
-                            (uint32_t)(high >> 62)};
-    mcc_angle_f64 small = {a, 0, 0};
-    return a < 0.78539816339744828 ? small : turned;
+    int small = a < 0.78539816339744828;
+    *reduced = small ? a : mcc_from_bits_f64(mcc_bits_f64(r) ^ sign);
+    *reduced_lo = small ? 0 : mcc_from_bits_f64(mcc_bits_f64(lo) ^ sign);
+    return small ? 0 : (uint32_t)(high >> 62);
 }
 #endif

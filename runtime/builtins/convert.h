@@ -11,12 +11,11 @@
 /* ---- f16 and bf16 to and from f32 ---- */
 
 static inline float mcc_f16_to_f32(uint16_t h) {
-    uint32_t u = (uint32_t)(h & 0x7fff) << 13, e = u & 0x0f800000u;
-    u += 112u << 23; /* the exponent's bias: 15 → 127 */
-    uint32_t special = u + (112u << 23);
+    uint32_t bits = (uint32_t)(h & 0x7fff) << 13, u = bits + (112u << 23); /* the exponent's bias: 15 → 127 */
     /* a subnormal is 2^-14 · 0.m: as 2^-14 · 1.m, less 2^-14 */
     float tiny = mcc_from_bits_f32(u + (1u << 23)) - mcc_from_bits_f32(113u << 23);
-    u = e == 0x0f800000u ? special : e == 0 ? mcc_bits_f32(tiny) : u;
+    u = bits < (1u << 23) ? mcc_bits_f32(tiny) : u;
+    u = bits >= (31u << 23) ? u + (112u << 23) : u; /* infinity, NaN */
     return mcc_from_bits_f32(u | (uint32_t)(h & 0x8000) << 16);
 }
 

@@ -1,9 +1,9 @@
-/* The described entry's checks, the same for every model: mcc_model.run calls them before the body runs. Linked into each
- * model from bitcode. */
+/* The described entry's checks, the same for every model: mcc_model.run calls them before the body runs. Linked into
+ * each model from bitcode. */
 #include "mcc/runtime.h"
 
-/* Holds the inputs against the model's description. symbol_of[input * MCC_MAX_RANK + axis] names the open dim at that place,
- * or is -1; the first place that speaks of an open dim gives its value, every other must agree. */
+/* Holds the inputs against the model's description. symbol_of[input * MCC_MAX_RANK + axis] names the open dim at that
+ * place, or is -1; the first place that speaks of an open dim gives its value, every other must agree. */
 int mcc_check_inputs(const mcc_model *m, const mcc_tensor *in, const mcc_tensor *out, const void *workspace,
                      const int16_t *symbol_of, int64_t *symbols, int32_t n_symbols) {
     if ((!in && m->n_inputs) || (!out && m->n_outputs) || !workspace) return MCC_E_NULL;
@@ -27,13 +27,15 @@ int mcc_check_inputs(const mcc_model *m, const mcc_tensor *in, const mcc_tensor 
     return MCC_OK;
 }
 
-/* Buffers that are there, aligned to their element and large enough. bytes: of each input, then each output, as this call's
- * dims need them; the dims of the outputs are written already. */
-int mcc_check_buffers(const mcc_model *m, const mcc_tensor *in, const mcc_tensor *out, const int64_t *bytes, const uint8_t *align) {
+/* Buffers that are there, aligned to their element and large enough. bytes: of each input, then each output, as this
+ * call's dims need them; the dims of the outputs are written already. */
+int mcc_check_buffers(const mcc_model *m, const mcc_tensor *in, const mcc_tensor *out, const int64_t *bytes,
+                      const uint8_t *align) {
     for (int32_t i = 0; i < m->n_inputs + m->n_outputs; i++) {
         const mcc_tensor *t = i < m->n_inputs ? &in[i] : &out[i - m->n_inputs];
         if (bytes[i] > 0 && !t->data) return MCC_E_NULL;
-        if ((uintptr_t)t->data % align[i]) return MCC_E_ALIGN;
+        if ((uintptr_t)t->data & (align[i] - 1u))
+            return MCC_E_ALIGN; /* a power of two; % would be a library call on Arm */
         if ((uint64_t)bytes[i] > t->bytes) return MCC_E_SPACE;
     }
     return MCC_OK;
