@@ -1,5 +1,4 @@
-/* Operators without a kernel of their own become operators that have one. Required: code generation meets none of them.
- */
+/* Operators without a kernel of their own become others that have one. Required: code generation meets none of them. */
 #include "passes/internal.h"
 
 /* A node before n that combines a and b */

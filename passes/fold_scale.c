@@ -1,52 +1,12 @@
 /* Multiplications and additions of one constant a channel go into the weights and bias of the contraction before them,
- * or into the multiplication or addition before them: conv(x, W, b) · s     -> conv(x, W · s, b · s)          (x · s) ·
- * u -> x · (s · u) conv(x, W, b) + t     -> conv(x, W, b + t)              (x + t) + u -> x + (t + u) (x · s + t) · u
- * -> (x · (s · u)) + (t · u) The contraction's result must have no other use. Arithmetic is in double, rounded once.
- * Where constants cancel, overflow or vanish, the parts stay as they are. */
+ * or into the multiplication or addition before them:
+ *   conv(x, W, b) * s   -> conv(x, W * s, b * s)       (x * s) * u -> x * (s * u)
+ *   conv(x, W, b) + t   -> conv(x, W, b + t)           (x + t) + u -> x + (t + u)
+ *   (x * s + t) * u     -> x * (s * u) + t * u
+ * What is before must have no other use. Arithmetic is in double, rounded once. Where constants cancel, overflow or
+ * vanish, the parts stay as they are. */
 #include "passes/internal.h"
-#include <assert.h>
 #include <math.h>
-
-typedef struct Channel { /* a constant that varies along one axis of a value at most */
-    int axis;            /* -1: the same everywhere */
-    int64_t n;
-    const Tensor *t;
-} Channel;
-
-typedef struct Step { /* x · c or x + c, whatever it is written as */
-    bool is_scale, inverse;
-    Value *x;
-    Channel c;
-} Step;
-
-static bool read_channel(const Value *c, const Value *like, Channel *out) {
-    double same;
-    int pad = like->type.rank - c->type.rank;
-    if (!c->constant || c->type.dtype != like->type.dtype || pad < 0) return false;
-    *out = (Channel){-1, 1, c->constant};
-    if (const_splat(c, &same)) return true;
-    for (int i = 0; i < c->type.rank; i++) {
-        if (dim_is(c->type.dims[i], 1)) continue;
-        if (out->axis >= 0 || c->type.dims[i] != like->type.dims[i + pad]) return false;
-        out->axis = i + pad;
-        out->n = c->constant->dims[i];
-    }
-    return out->axis >= 0 && out->n > 0;
-}
-
-static double step_at(const Step *s, int64_t i) {
-    double c = tensor_float(s->c.t, s->c.axis < 0 ? 0 : i);
-    return !s->inverse ? c : s->is_scale ? 1 / c : -c;
-}
-
-static bool read_step(const Node *n, Step *s) {
-    bool scale = n->op == OP_Mul || n->op == OP_Div, inverse = n->op == OP_Div || n->op == OP_Sub;
-    if (!scale && n->op != OP_Add && n->op != OP_Sub) return false;
-    int side = !inverse && n->in[0]->constant ? 0 : 1;
-    *s = (Step){.is_scale = scale, .inverse = inverse, .x = n->in[1 - side]};
-    return !s->x->constant && value_is_float(s->x) && value_same_type(s->x, n->out[0]) &&
-           read_channel(n->in[side], n->out[0], &s->c);
-}
 
 /* ---- into a contraction ---- */
 
@@ -66,11 +26,7 @@ static bool find_site(Value *y, Site *s) {
     return dim_is_const(y->type.dims[s->axis], &s->channels) && s->channels > 0;
 }
 
-/* The weights as [groups][inputs][outputs of a group][inner], where the output channel is group · outputs + output */
-typedef struct WeightOrder {
-    int64_t groups, inputs, outputs, inner;
-} WeightOrder;
-
+/* Where the output channels are */
 static WeightOrder weight_order(const Site *s, int64_t elements) {
     const Tensor *w = s->node->in[1]->constant;
     int64_t group = node_int(s->node, "group");
@@ -81,53 +37,24 @@ static WeightOrder weight_order(const Site *s, int64_t elements) {
     return (WeightOrder){1, elements / s->channels, s->channels, 1};
 }
 
-/* n elements from `at` on, times c. false: a finite one became infinite */
-static bool scale_run(Tensor *to, const Tensor *from, int64_t at, int64_t n, double c) {
-    bool finite = true;
-    if (to->dtype == DT_F32) {
-        const float *x = (const float *)from->data + at;
-        float *y = (float *)to->data + at;
-        for (int64_t i = 0; i < n; i++) {
-            y[i] = (float)((double)x[i] * c);
-            finite = finite && (isfinite(y[i]) || !isfinite(x[i]));
-        }
-        return finite;
-    }
-    for (int64_t i = at; i < at + n; i++) {
-        double x = tensor_float(from, i);
-        tensor_set_float(to, i, x * c);
-        finite = finite && (isfinite(tensor_float(to, i)) || !isfinite(x));
-    }
-    return finite;
-}
-
-static Value *scaled_weights(Rewrite *r, const Site *s, const Step *by) {
+static Value *scaled(Rewrite *r, const Site *s, const Step *by) {
     const Tensor *w = s->node->in[1]->constant;
-    int64_t n, at = 0;
-    if (!w || !product_i64(w->dims, w->rank, &n) || n == 0 || !fold_fits(r->ctx, w->dtype, n)) return NULL;
-    double *c = ARENA_ARRAY(r->scratch, s->channels, double);
-    for (int64_t i = 0; i < s->channels; i++) c[i] = step_at(by, i);
-    Tensor *t = tensor_new(r->g, w->dtype, w->rank, w->dims);
-    WeightOrder o = weight_order(s, n);
-    for (int64_t group = 0; group < o.groups; group++)
-        for (int64_t input = 0; input < o.inputs; input++)
-            for (int64_t output = 0; output < o.outputs; output++, at += o.inner)
-                if (!scale_run(t, w, at, o.inner, c[group * o.outputs + output])) return NULL;
-    return value_of_tensor(r->g, t);
+    int64_t n;
+    return w && product_i64(w->dims, w->rank, &n) && n ? weights_scaled(r, w, weight_order(s, n), by) : NULL;
 }
 
 /* The bias as one number a channel, after the step; NULL: it cannot be told */
 static Value *stepped_bias(Graph *g, const Site *s, const Step *by) {
     const Value *bias = node_in(s->node, 2);
-    Channel old = {.axis = -1};
+    Step old = {.axis = -1};
     double beta = s->node->op == OP_Gemm ? node_float(s->node, "beta") : 1;
     Dtype dtype = s->node->out[0]->type.dtype;
-    if (bias && s->node->op == OP_Gemm && (!read_channel(bias, s->node->out[0], &old) || old.axis == 0)) return NULL;
-    if (bias && s->node->op != OP_Gemm) old = (Channel){0, s->channels, bias->constant};
-    if ((bias && !old.t) || !fold_fits(g->ctx, dtype, s->channels)) return NULL;
+    if (bias && s->node->op == OP_Gemm && (!step_constant(bias, s->node->out[0], &old) || old.axis == 0)) return NULL;
+    if (bias && s->node->op != OP_Gemm) old = (Step){.axis = 0, .n = s->channels, .c = bias->constant};
+    if ((bias && !old.c) || !fold_fits(g->ctx, dtype, s->channels)) return NULL;
     Tensor *t = tensor_new(g, dtype, 1, &s->channels);
     for (int64_t i = 0; i < s->channels; i++) {
-        double b = bias ? beta * tensor_float(old.t, old.axis < 0 ? 0 : i) : 0;
+        double b = bias ? beta * tensor_float(old.c, old.axis < 0 ? 0 : i) : 0;
         tensor_set_float(t, i, by->is_scale ? b * step_at(by, i) : b + step_at(by, i));
         if (!isfinite(tensor_float(t, i))) return NULL;
     }
@@ -136,14 +63,13 @@ static Value *stepped_bias(Graph *g, const Site *s, const Step *by) {
 
 static bool into_contraction(Rewrite *r, Node *n, const Step *by) {
     Site s;
-    if (!find_site(by->x, &s) || (by->c.axis >= 0 && by->c.axis != s.axis)) return false;
+    if (!find_site(by->x, &s) || (by->axis >= 0 && by->axis != s.axis)) return false;
     bool has_bias = node_in(s.node, 2), matmul = s.node->op == OP_MatMul;
     if (matmul && !by->is_scale) return false; /* its bias is the epilogue's */
-    for (int64_t i = 0; i < (by->c.axis < 0 ? 1 : s.channels); i++)
-        if (!isfinite(step_at(by, i))) return false;
+    if (!step_is_finite(by)) return false;
     Value *bias = has_bias || !by->is_scale ? stepped_bias(r->g, &s, by) : NULL;
     if (!bias && (has_bias || !by->is_scale)) return false;
-    Value *weights = by->is_scale ? scaled_weights(r, &s, by) : s.node->in[1];
+    Value *weights = by->is_scale ? scaled(r, &s, by) : s.node->in[1];
     if (!weights) return false;
     Node attrs = *s.node;
     rewrite_become(r, n, s.node->op, (Value *[]){s.node->in[0], weights, bias}, bias ? 3 : 2);
@@ -168,14 +94,13 @@ static bool is_tiny(Dtype t, double v) { /* not a normal number */
     return v != 0 && e < (t == DT_F16 ? -13 : t == DT_F64 ? -1021 : -125);
 }
 
-/* a's constants and b's as one constant for a value like `like`; NULL: they vary along different axes, or lose too much
- */
+/* a's constants and b's as one for a value like `like`; NULL: they vary along different axes, or lose too much */
 static Value *combined(Graph *g, bool is_scale, const Step *a, const Step *b, const Value *like) {
-    const Channel *c = a->c.axis >= 0 ? &a->c : &b->c;
+    const Step *c = a->axis >= 0 ? a : b;
     int rank = c->axis < 0 ? 0 : like->type.rank - c->axis;
     int64_t dims[MCC_MAX_RANK];
     double v;
-    if (a->c.axis >= 0 && b->c.axis >= 0 && a->c.axis != b->c.axis) return NULL;
+    if (a->axis >= 0 && b->axis >= 0 && a->axis != b->axis) return NULL;
     if (!fold_fits(g->ctx, like->type.dtype, c->n)) return NULL;
     for (int i = 0; i < rank; i++) dims[i] = i ? 1 : c->n;
     Tensor *t = tensor_new(g, like->type.dtype, rank, dims);
@@ -191,7 +116,7 @@ static bool into_step(Rewrite *r, Node *n, const Step *by) {
     Step before;
     Site site;
     Node *def = by->x->n_uses == 1 ? by->x->def : NULL;
-    if (!def || !read_step(def, &before)) return false;
+    if (!def || !step_read(def, &before)) return false;
     if (before.is_scale == by->is_scale) { /* (x op s) op u -> x op (s op u) */
         Value *c = combined(r->g, by->is_scale, &before, by, n->out[0]);
         if (c) rewrite_become(r, n, by->is_scale ? OP_Mul : OP_Add, (Value *[]){before.x, c}, 2);
@@ -200,7 +125,7 @@ static bool into_step(Rewrite *r, Node *n, const Step *by) {
     /* (x + t) · u -> x · u + t · u, where x can take the u */
     Step inner;
     Node *maker = before.x->n_uses == 1 ? before.x->def : NULL;
-    bool takes = maker && ((read_step(maker, &inner) && inner.is_scale) || find_site(before.x, &site));
+    bool takes = maker && ((step_read(maker, &inner) && inner.is_scale) || find_site(before.x, &site));
     if (!by->is_scale || !takes) return false;
     Value *shift = combined(r->g, true, &before, by, n->out[0]);
     if (!shift) return false;
@@ -216,6 +141,6 @@ bool pass_fold_scale(Graph *g, PassCtx *p) {
     (void)p;
     rewrite_begin(&r, g);
     for (Node *n; (n = rewrite_next(&r));)
-        if (read_step(n, &s) && !into_contraction(&r, n, &s)) into_step(&r, n, &s);
+        if (step_read(n, &s) && !into_contraction(&r, n, &s)) into_step(&r, n, &s);
     return rewrite_end(&r);
 }

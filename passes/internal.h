@@ -48,11 +48,9 @@ Node *value_def(const Value *v, Op op);        /* the node that makes v, where i
 Node *value_only_def(const Value *v, Op op);   /* and v has no other use */
 bool const_splat(const Value *v, double *out); /* a numeric constant whose elements are all this number; at least one */
 bool const_is(const Value *v, double x);
-bool const_near(const Value *v, double x); /* equal, as far as v's dtype can say */
 bool near(Dtype t, double a, double b);
 bool const_ints(const Value *v, const int64_t **out, int64_t *n,
-                Arena *a); /* a constant list of integers; NULL: absent */
-bool const_is_zeros(const Value *v);
+                Arena *a);                        /* a constant list of integers; NULL: absent */
 Value *const_scalar(Graph *g, Dtype t, double v); /* rank 0 */
 Value *const_ints_value(Graph *g, const int64_t *v, int64_t n);
 void tensor_set_float(Tensor *t, int64_t i, double v); /* rounds to nearest even */
@@ -60,5 +58,23 @@ bool fold_fits(Ctx *ctx, Dtype t, int64_t elements);   /* tensor_new would not c
 int64_t axis_of(int64_t axis, int rank);               /* counted from the front; -1: out of range */
 void node_copy_attrs(Node *to, const Node *from);
 bool broadcast_gives(Value *const *in, int n, const Value *out); /* these operands alone broadcast to out's dims */
+
+/* ---- steps.c: multiplications and additions of a constant that varies along one axis at most ---- */
+typedef struct Step {
+    bool is_scale, inverse; /* x · c or x + c; inverse: x / c or x - c */
+    Value *x;
+    int axis;        /* of x, along which c varies; -1: it is the same everywhere */
+    int64_t n;       /* how many there are */
+    const Tensor *c; /* the numbers in order */
+} Step;
+bool step_read(const Node *n, Step *s);
+bool step_constant(const Value *c, const Value *like, Step *s); /* axis, n and c alone: c broadcast to `like` */
+double step_at(const Step *s, int64_t i);                       /* what is multiplied or added at place i of the axis */
+bool step_is_finite(const Step *s);
+/* Weights as [groups][outer][channels][inner], scaled by channel group · channels + i. NULL: no room, or an overflow */
+typedef struct WeightOrder {
+    int64_t groups, outer, channels, inner;
+} WeightOrder;
+Value *weights_scaled(Rewrite *r, const Tensor *w, WeightOrder o, const Step *by);
 
 #endif

@@ -1,6 +1,6 @@
 /* Reshape and its kin, once their output's dims are known and no run-time value decides them, become mcc.View, which
  * has no shape input: whatever computed the shape is dead then. Other movement that keeps the elements in order becomes
- * one too. Views of views and transposes of transposes become one. */
+ * one too. Views of views and transposes of transposes become one, and views sink below Softmax. */
 #include "passes/internal.h"
 
 /* Moves or combines nothing when it yields as many elements as it was given */
@@ -55,8 +55,24 @@ static void merge_transposes(Rewrite *r, Node *n, const Node *inner) {
     node_set_ints(n, "perm", perm, rank); /* the identity is remove_identity's */
 }
 
+/* Softmax(View(x)) -> View(Softmax(x)), where the axis is the last of both: older forms of Softmax are made of views */
+static bool normalise_first(Rewrite *r, Node *n) {
+    if (n->op != OP_Softmax && n->op != OP_LogSoftmax) return false;
+    Node *view = value_only_def(n->in[0], OP_View);
+    Value *x = view ? view->in[0] : NULL;
+    int last = n->in[0]->type.rank - 1;
+    if (!x || x->type.rank == 0 || axis_of(node_int(n, "axis"), last + 1) != last) return false;
+    if (x->type.dims[x->type.rank - 1] != n->in[0]->type.dims[last]) return false;
+    Node *first = rewrite_insert(r, n, n->op, &x, 1);
+    node_set_int(first, "axis", -1);
+    rewrite_infer(r, first);
+    rewrite_become(r, n, OP_View, first->out, 1);
+    return true;
+}
+
 static void visit(Rewrite *r, Node *n) {
     Node *view = value_def(n->in[0], OP_View), *transpose = value_def(n->in[0], OP_Transpose);
+    if (normalise_first(r, n)) return;
     if (is_view(r, n)) rewrite_become(r, n, OP_View, (Value *[]){n->in[0]}, 1);
     else if (n->op == OP_Transpose && moves_nothing(n)) rewrite_become(r, n, OP_View, (Value *[]){n->in[0]}, 1);
     else if (n->op == OP_Transpose && transpose) merge_transposes(r, n, transpose);

@@ -27,8 +27,7 @@ static bool is_identity_perm(const Node *n) {
     return count > 0 || rank <= 1;
 }
 
-/* Every output point falls on an input point: scales are 1, and the coordinate transformation keeps its argument then.
- */
+/* Every output point falls on an input point: scales are 1, and the transformation keeps its argument then. */
 static bool is_unscaled(const Node *n) {
     enum { TF_CROP_AND_RESIZE = 5, TF_HALF_PIXEL_FOR_NN = 6 };
     int how = node_enum(n, "coordinate_transformation_mode");

@@ -50,16 +50,6 @@ bool near(Dtype t, double a, double b) {
     return fabs(a - b) <= unit * fabs(b);
 }
 
-bool const_near(const Value *v, double x) {
-    double c;
-    return const_splat(v, &c) && near(v->type.dtype, c, x);
-}
-
-bool const_is_zeros(const Value *v) {
-    int64_t n;
-    return const_elements(v, &n) && (n == 0 || const_is(v, 0));
-}
-
 bool const_ints(const Value *v, const int64_t **out, int64_t *n, Arena *a) {
     if (!const_elements(v, n) || v->constant->rank > 1 || !(dtype_class(v->constant->dtype) & (DTC_I | DTC_U)))
         return false;

@@ -81,6 +81,52 @@ static void check_steps(void) {
     CHECK(&t, "(x + 2^23) - 2^23 rounds, and stays", 0, FOLD);
 }
 
+#define PUSH pass_fold_scale, pass_push_scale, pass_dead_code
+
+/* relu(x) * s + t before a Conv */
+static void check_push(const char *name, const char *w, int64_t group, const int64_t *pads, bool bias) {
+    Case t;
+    case_begin(&t);
+    Value *x = DO(&t, Relu, input(&t, "x", "Nx4x5x5"));
+    x = DO(&t, Add, DO(&t, Mul, x, weights(&t, "4x1x1")), number(&t, 0.5));
+    Node *conv =
+        node_named(&t, OP_Conv, (Value *[]){x, weights(&t, w), bias ? weights(&t, "6") : NULL}, bias ? 3 : 2, 1);
+    if (pads) node_set_ints(conv, "pads", pads, 4);
+    node_set_int(conv, "group", group);
+    output(&t, "y", result(&t, conv));
+    CHECK(&t, name, 1e-5, PUSH);
+}
+
+static void check_pushes(void) {
+    Case t;
+    check_push("into the next Conv", "6x4x3x3", 1, NULL, true);
+    check_push("into the next Conv, with groups, without a bias", "6x2x1x1", 2, NULL, false);
+    check_push("a shift before padding stays", "6x4x3x3", 1, (const int64_t[]){1, 0, 0, 0}, true);
+    case_begin(&t);
+    Value *x = DO(&t, Mul, DO(&t, Relu, input(&t, "x", "1x4x3x3")), weights(&t, "4x1x1"));
+    Node *up = NODE(&t, ConvTranspose, x, weights(&t, "4x3x2x2"));
+    node_set_int(up, "group", 2);
+    output(&t, "y", result(&t, up));
+    CHECK(&t, "into the next ConvTranspose", 1e-5, PUSH);
+    for (int trans = 0; trans < 2; trans++) {
+        case_begin(&t);
+        x = DO(&t, Div, DO(&t, Relu, input(&t, "x", "3x4")), positive(&t, "4"));
+        Node *gemm = NODE(&t, Gemm, x, weights(&t, trans ? "5x4" : "4x5"), weights(&t, "5"));
+        node_set_int(gemm, "transB", trans);
+        node_set_float(gemm, "alpha", 0.5);
+        output(&t, "y", result(&t, gemm));
+        CHECK(&t, trans ? "into the next Gemm, transposed" : "into the next Gemm", 1e-5, PUSH);
+    }
+    case_begin(&t);
+    x = DO(&t, Mul, DO(&t, Relu, input(&t, "x", "2x3x4")), weights(&t, "4"));
+    output(&t, "y", DO(&t, MatMul, x, weights(&t, "2x4x5")));
+    CHECK(&t, "into the next MatMul", 1e-5, PUSH);
+    case_begin(&t);
+    x = DO(&t, Mul, DO(&t, Relu, input(&t, "x", "2x3x4")), weights(&t, "3x1"));
+    output(&t, "y", DO(&t, MatMul, x, weights(&t, "4x5")));
+    CHECK(&t, "a scale a row stays before MatMul", 0, PUSH);
+}
+
 static void check_refusals(void) {
     Case t;
     case_begin(&t);
@@ -122,6 +168,7 @@ int main(void) {
     golden_begin();
     check_contractions();
     check_steps();
+    check_pushes();
     check_refusals();
     check_budget();
     return golden_end("fold_scale");

@@ -93,6 +93,18 @@ static void check_movement(void) {
     CHECK(&t, "a resize to the same size", 0, VIEWS);
 }
 
+static void check_softmax(void) {
+    Case t;
+    case_begin(&t);
+    Value *x = input(&t, "x", "2x3x4"), *y = DO(&t, Softmax, DO(&t, Reshape, x, INTS_OF(&t, 6, 4)));
+    output(&t, "y", DO(&t, Exp, DO(&t, Reshape, y, INTS_OF(&t, 2, 3, 4))));
+    CHECK(&t, "Softmax between views", 0, VIEWS);
+    case_begin(&t);
+    x = input(&t, "x", "2x3x4");
+    output(&t, "y", DO(&t, Softmax, DO(&t, Reshape, x, INTS_OF(&t, 2, 12))));
+    CHECK(&t, "Softmax over more than the last axis stays", 0, VIEWS);
+}
+
 static void check_outputs(void) {
     Case t;
     case_begin(&t);
@@ -109,6 +121,7 @@ int main(void) {
     check_transposes();
     check_reshapes();
     check_movement();
+    check_softmax();
     check_outputs();
     return golden_end("views");
 }
