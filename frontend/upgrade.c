@@ -140,13 +140,9 @@ static bool upgrade_batch_norm(Ctx *ctx, Node *n) {
         return false;
     }
     node_remove_attr(n, "spatial");
-    for (int i = 1; i < n->n_out; i++) {
-        if (!n->out[i] || n->out[i]->n_uses == 0) continue;
-        diag_error(ctx, n, "output %d is of the training form; export the model for inference", i);
-        return false;
-    }
-    if (n->n_out > 1) n->n_out = 1;
-    return true;
+    if (n->n_out <= 1) return true;
+    diag_error(ctx, n, "%d outputs mean training in this opset; export the model for inference", n->n_out);
+    return false;
 }
 
 /* The old form took its input as a matrix, with the axis at which the columns begin. */

@@ -149,7 +149,7 @@ old("Dropout's mask", 9, node("Dropout", ["x"], ["z", "y"], attr("ratio", 0.5)),
   %z: float32[2, 3], %v5: bool[2, 3] = Dropout(%x)
   %y: float32[2, 3] = CastLike(%v5, %x)""")
 ONES = [tensor(n, FLOAT, (3,), floats(1, 1, 1)) for n in "sbmv"]
-old("BatchNormalization", 8, node("BatchNormalization", ["x", "s", "b", "m", "v"], ["y", "p", "q", "r", "t"], attr("spatial", 1)),
+old("BatchNormalization", 8, node("BatchNormalization", ["x", "s", "b", "m", "v"], ["y"], attr("spatial", 1)),
     "  %y: float32[2, 3] = BatchNormalization(%x, float32[3] {1, 1, 1}, float32[3] {1, 1, 1}, float32[3] {1, 1, 1}, float32[3] {1, 1, 1})",
     initializers=ONES)
 old("Softmax at the last axis", 11, node("Softmax", ["x"], ["y"]), "  %y: float32[2, 3] = Softmax(%x) {axis = -1}")
