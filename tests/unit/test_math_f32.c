@@ -68,7 +68,7 @@ static void check(const Function *f, uint32_t bits) {
 }
 
 int main(int argc, char **argv) {
-    uint32_t stride = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 1031;
+    uint32_t stride = argc > 1 ? (uint32_t)strtoul(argv[1], NULL, 0) : 2053;
     int failed = 0;
     for (size_t i = 0; i < sizeof functions / sizeof *functions; i++) {
         const Function *f = functions + i;
