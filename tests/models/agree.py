@@ -64,6 +64,9 @@ def randomise(source, target):
         g.initializer.append(onnx.numpy_helper.from_array(w, n.output[0]))
     del g.node[:]
     g.node.extend(keep)
+    for t in [t for t in g.initializer if t.name in shapes and t.name.endswith("__SHAPE")]:
+        g.initializer.remove(t)
+    m.ir_version = max(m.ir_version, 4)  # initializers that are no inputs
     inputs = [i for i in g.input if i.name not in shapes]
     del g.input[:]
     g.input.extend(inputs)
