@@ -4,6 +4,8 @@
  * Transpose moves one way only. */
 #include "passes/internal.h"
 
+enum { JOINED = 256 }; /* inputs of a Concat that are looked at: each is counted among all */
+
 typedef struct Sink {
     int rank;
     int64_t perm[MCC_MAX_RANK]; /* axis i of T(x) is axis perm[i] of x */
@@ -97,7 +99,7 @@ static void sink(Rewrite *r, Node *n, const Sink *s) {
 
 static bool concat_can_sink(const Node *n, Sink *s) {
     const Node *first = value_def(n->in[0], OP_Transpose);
-    if (n->op != OP_Concat || !first) return false;
+    if (n->op != OP_Concat || !first || n->n_in > JOINED) return false;
     read_perm(first, s);
     for (int i = 0; i < n->n_in; i++)
         if (!is_transposed(n, n->in[i], s)) return false;

@@ -126,10 +126,49 @@ static void check_long_chains(void) {
     end(&r);
 }
 
+/* the graph that every pass finds something in */
+static void fill(Case *c) {
+    Value *x = input(c, "x", "1x4x6x6"), *w = weights(c, "4x4x1x1");
+    Value *norm[] = {DO(c, Conv, x, DO(c, Neg, w)), weights(c, "4"), weights(c, "4"), weights(c, "4"),
+                     const_scalar(c->g, DT_F32, 1)};
+    norm[4] = DO(c, Abs, weights(c, "4"));
+    Value *y = result(c, node_named(c, OP_BatchNormalization, norm, 5, 1));
+    y = DO(c, Mul, y, DO(c, Sigmoid, y));
+    y = DO(c, Transpose, DO(c, Reshape, DO(c, Identity, y), INTS_OF(c, 4, 36)));
+    Value *d = DO(c, Sub, y, DO(c, ReduceMean, y, INTS_OF(c, 1)));
+    Value *var = DO(c, ReduceMean, DO(c, Pow, d, number(c, 2)), INTS_OF(c, 1));
+    output(c, "y", DO(c, Relu, DO(c, Div, d, DO(c, Sqrt, DO(c, Add, var, number(c, 0.5))))));
+    output(c, "z", DO(c, Gather, DO(c, Shape, x), INTS_OF(c, 1)));
+}
+
+/* every allocation may fail: the work is given up, and everything is freed with the Ctx */
+static void check_faults(void) {
+    volatile long nth = 0;
+    while (++nth < 2000) {
+        Case c;
+        MemTry t;
+        case_begin(&c);
+        fill(&c);
+        PassCtx p = {.ctx = c.ctx, .opt_level = 2, .stop_after = -1, .verify = true};
+        mem_fail_at(c.ctx, nth);
+        if (mem_enter(c.ctx, &t), !setjmp(t.jump)) {
+            bool ok = passes_run(c.g, &p);
+            mem_leave(c.ctx, &t);
+            if (!ok) failures++;
+            mem_fail_at(c.ctx, 0);
+            ctx_free(c.ctx);
+            break;
+        }
+        ctx_free(c.ctx);
+    }
+    EXPECT(nth > 20 && nth < 2000);
+}
+
 int main(void) {
     check_levels();
     check_dumps();
     check_stops();
     check_long_chains();
+    check_faults();
     return failures ? 1 : 0;
 }
