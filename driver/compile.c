@@ -80,8 +80,9 @@ static bool write_depfile(Compile *k) {
     write_dependency(out, k->path);
     if (k->header) fputc(' ', out), write_dependency(out, k->header);
     fputc(':', out);
-    fputc(' ', out);
-    write_dependency(out, k->model);
+    const char *path;
+    for (int i = 0; (path = onnx_file(k->p.ctx, i)); i++)
+        if (!strchr(path, '\n')) fputc(' ', out), write_dependency(out, path); /* make cannot say a newline */
     fputc('\n', out);
     return true;
 }

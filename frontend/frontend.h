@@ -9,7 +9,9 @@
 Graph *onnx_read(Ctx *ctx, const char *path);
 /* One TensorProto from a .pb file. name: the tensor's, where name is not NULL. NULL after diag_error. */
 Tensor *onnx_read_tensor(Ctx *ctx, Graph *g, const char *path, Str *name);
-void onnx_unmap(Ctx *ctx); /* gives the mapped files back; the graph's imported constants are gone with them */
+const char *onnx_file(const Ctx *ctx,
+                      int i); /* the path of the ith file read: the model, its external data; NULL: no more */
+void onnx_unmap(Ctx *ctx);    /* gives the mapped files back; the graph's imported constants are gone with them */
 
 /* infer/: types and shapes of every node in order. false after diag_error. */
 bool infer_graph(Ctx *ctx, Graph *g);

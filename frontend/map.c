@@ -14,7 +14,8 @@
 
 enum { OPEN_FLAGS = O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, FOLDER_FLAGS = O_PATH | O_DIRECTORY | O_CLOEXEC };
 
-/* NULL: `why` says what is wrong, in words that follow the file's name. m: empty; linked in when the file is mapped. */
+/* NULL: `why` says what is wrong, in words that follow the file's name. m: its path alone; filled and linked in when
+ * the file is mapped. */
 static const Mapped *map_fd(Ctx *ctx, int fd, Mapped *m, bool one_link, const char **why) {
     struct stat st;
     if (fstat(fd, &st)) return *why = strerror(errno), NULL;
@@ -27,7 +28,7 @@ static const Mapped *map_fd(Ctx *ctx, int fd, Mapped *m, bool one_link, const ch
     if ((uint64_t)st.st_size > SIZE_MAX / 2) return *why = "it is too large", NULL;
     void *p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
     if (p == MAP_FAILED) return *why = strerror(errno), NULL;
-    *m = (Mapped){p, (size_t)st.st_size, (uint64_t)st.st_dev, (uint64_t)st.st_ino, ctx->mapped};
+    *m = (Mapped){m->path, p, (size_t)st.st_size, (uint64_t)st.st_dev, (uint64_t)st.st_ino, ctx->mapped};
     return ctx->mapped = m;
 }
 
@@ -35,6 +36,7 @@ const Mapped *map_file(Ctx *ctx, const char *path, const char *what) {
     Mapped *room = ARENA_NEW(ctx->arena, Mapped);
     const Mapped *m = NULL;
     const char *why = NULL;
+    room->path = path;
     int fd = open(path, OPEN_FLAGS);
     if (fd < 0) why = strerror(errno);
     else m = map_fd(ctx, fd, room, false, &why);
@@ -113,6 +115,7 @@ const Mapped *map_external(Ctx *ctx, const char *beside, Str location, const cha
     else if (strlen(path) != location.n) why = "its location is no path";
     else if (path[0] == '/') why = "its location is absolute";
     else if (has_dot_dot(path)) why = "its location leads out of the model's folder";
+    room->path = arena_printf(ctx->arena, "%s%s%s", root, root[strlen(root) - 1] == '/' ? "" : "/", path);
     if (!why) {
         int folder = open(root, FOLDER_FLAGS), fd = folder < 0 ? -1 : open_beneath(folder, path);
         if (fd < 0) why = why_not_opened(errno);
@@ -128,6 +131,14 @@ void map_forget(const uint8_t *p, size_t n) {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), from = ((uintptr_t)p + page - 1) / page * page;
     uintptr_t to = ((uintptr_t)p + n) / page * page;
     if (from < to) madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
+const char *onnx_file(const Ctx *ctx, int i) {
+    int n = 0;
+    const Mapped *m;
+    for (m = ctx->mapped; m; m = m->next) n++;
+    for (m = ctx->mapped; m && n > i + 1; m = m->next) n--; /* the newest comes first */
+    return m && n == i + 1 ? m->path : NULL;
 }
 
 void onnx_unmap(Ctx *ctx) {

@@ -10,6 +10,7 @@ enum { OPSET_MIN = 7, OPSET_MAX = 27, IR_VERSION_MAX = 13, MAX_GRAPH_DEPTH = 30,
 #define MAX_DIM ((int64_t)1 << 40) /* of a declared or a stored dim */
 
 typedef struct Mapped { /* a file, read-only */
+    const char *path;
     const uint8_t *data;
     size_t size;
     uint64_t device, inode;
