@@ -38,7 +38,7 @@ static const void *span(const Object *o, uint64_t offset, uint64_t n) {
 
 static bool section(const Object *o, unsigned i, Elf64_Shdr *out) {
     size_t size = o->wide ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
-    const void *p = i < o->n_sections && o->table <= o->n ? span(o, o->table + (uint64_t)i * size, size) : NULL;
+    const void *p = i < o->n_sections ? span(o, o->table + (uint64_t)i * size, size) : NULL; /* the table is all there */
     if (!p) return false;
     if (o->wide) {
         memcpy(out, p, sizeof *out);
@@ -244,6 +244,8 @@ static bool print_object(Object *o) {
         type = h.e_type;
     }
     bool found = false;
+    size_t size = o->wide ? sizeof(Elf64_Shdr) : sizeof(Elf32_Shdr);
+    if (!span(o, o->table, (uint64_t)o->n_sections * size)) return false;
     for (unsigned i = 0; i < o->n_sections && type == ET_REL; i++) {
         Elf64_Shdr s;
         Symbol one;

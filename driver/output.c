@@ -133,15 +133,24 @@ char *output_scratch(OutputSet *set, const char *beside, const char *name) {
     return file->file ? file->temp : NULL;
 }
 
+/* Why a write failed, some calls ago: the next one fails for the same reason. */
+static int ask_again(FILE *file) {
+    clearerr(file);
+    errno = 0;
+    if (putc(0, file) == EOF || fflush(file)) return errno;
+    return 0;
+}
+
 static bool close_item(Output *item) {
     FILE *file = item->file;
     if (!file) return true;
     item->file = NULL;
-    if (!ferror(file)) errno = 0; /* else it says what went wrong */
-    bool bad = fflush(file) || ferror(file);
-    int first = errno;
-    if (file != stdout && fclose(file)) bad = true;
-    if (first) errno = first;
+    errno = 0;
+    bool bad = fflush(file) != 0;
+    int why = errno;
+    if (!bad && ferror(file)) bad = true, why = ask_again(file);
+    if (file != stdout && fclose(file) && !bad) bad = true, why = errno;
+    errno = why;
     return bad ? cannot_write(item->path ? item->path : file == stdout ? "standard output" : item->temp) : true;
 }
 

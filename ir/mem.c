@@ -44,10 +44,13 @@ void mem_fail_at(Ctx *ctx, long nth) { ctx->mem->fail_at = nth; }
 void mem_limit(Ctx *ctx, size_t bytes) { ctx->mem->limit = bytes; }
 size_t mem_used(const Ctx *ctx) { return ctx->mem->used; }
 
+static void inject(Ctx *ctx, size_t bytes) {
+    if (ctx->mem->fail_at > 0 && --ctx->mem->fail_at == 0) mem_fail(ctx, bytes);
+}
+
 static void *raw_alloc(Arena *a, size_t bytes) {
     Mem *m = a->ctx->mem;
-    bool injected = m->fail_at > 0 && --m->fail_at == 0;
-    if (injected || bytes > m->limit || m->used > m->limit - bytes) mem_fail(a->ctx, bytes);
+    if (bytes > m->limit || m->used > m->limit - bytes) mem_fail(a->ctx, bytes);
     void *p = calloc(1, bytes);
     if (!p) mem_fail(a->ctx, bytes);
     m->used += bytes;
@@ -57,6 +60,7 @@ static void *raw_alloc(Arena *a, size_t bytes) {
 
 Arena *arena_new(Ctx *ctx) {
     Mem *m = ctx->mem;
+    inject(ctx, sizeof(Arena));
     Arena seed = {.ctx = ctx}, *a = raw_alloc(&seed, sizeof *a);
     a->ctx = ctx;
     a->charged = seed.charged;
@@ -91,6 +95,7 @@ static Block *block_new(Arena *a, size_t bytes, size_t align) {
 }
 
 void *arena_alloc(Arena *a, size_t bytes) {
+    inject(a->ctx, bytes);
     if (bytes >= BIG) {
         Block *b = block_new(a, bytes, 64); /* a block of its own, behind the current one */
         b->used = bytes;

@@ -17,14 +17,14 @@ fresh() {
 fails() {
     local code=0 want=$1 text=$2 before
     shift 2
-    before=$(ls -lAR --time-style=+ && cat out.o out.h 2>/dev/null)
+    before=$(ls -lAR --time-style=+ && cat out.o out.h 2>/dev/null || true)
     "$@" >"$dir.log" 2>&1 || code=$?
     if [ $code != "$want" ] || ! grep -q "$text" "$dir.log"; then
         echo "$*: exit $code, want $want with '$text'"
         cat "$dir.log"
         failures=1
     fi
-    if [ "$before" != "$(ls -lAR --time-style=+ && cat out.o out.h 2>/dev/null)" ]; then
+    if [ "$before" != "$(ls -lAR --time-style=+ && cat out.o out.h 2>/dev/null || true)" ]; then
         echo "$*: the folder has changed"
         ls -lAR
         failures=1
