@@ -73,10 +73,10 @@ static RefCall build_args(Kernel *k) {
     return c;
 }
 
-static LLVMValueRef call(Kernel *k, const char *prefix, RefCall c) {
+static LLVMValueRef call(Kernel *k, const char *prefix, const char *kernel, RefCall c) {
     Gen *g = k->gen;
     LLVMTypeRef params[2] = {g->ptr, g->ptr}, type = LLVMFunctionType(g->i32, params, 2, 0);
-    const char *name = arena_printf(g->ctx->arena, "%s%s", prefix, kernel_name(k->node));
+    const char *name = arena_printf(g->ctx->arena, "%s%s", prefix, kernel);
     LLVMValueRef fn = LLVMGetNamedFunction(g->module, name), args[2] = {c.args, c.attrs};
     if (!fn) fn = LLVMAddFunction(g->module, name, type);
     return LLVMBuildCall2(k->b, type, fn, args, 2, "");
@@ -85,7 +85,7 @@ static LLVMValueRef call(Kernel *k, const char *prefix, RefCall c) {
 static bool emit(Kernel *k) {
     RefCall c = build_args(k);
     for (int i = 0; i < k->node->n_out; i++) store_data_dims(k, c.args, c.n_args - k->node->n_out + i, k->node->out[i]);
-    LLVMBuildRet(k->b, call(k, "ref_", c));
+    LLVMBuildRet(k->b, call(k, "ref_", kernel_name(k->node), c));
     return true;
 }
 
@@ -105,7 +105,7 @@ LLVMValueRef reference_shape_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMV
                                   LLVMValueRef *dims) {
     Kernel k = {.gen = g, .node = n, .b = b, .in = in, .symbols = (Symbol *)symbols, .n_symbols = n_symbols};
     RefCall c = build_args(&k);
-    LLVMValueRef status = call(&k, "shape_", c);
+    LLVMValueRef status = call(&k, "shape_", op_info(n->op)->name, c);
     for (int i = 0; i < n->n_out; i++)
         for (int d = 0; n->out[i] && d < n->out[i]->type.rank; d++) {
             int64_t word = (int64_t)(c.n_args - n->n_out + i) * ARG_WORDS + 2 + d;
