@@ -1,6 +1,7 @@
 /* Signals. A compile that is interrupted leaves no temporary file; a fault inside mcc says that it is ours. Handlers
  * call only what is async-signal-safe. */
 #include "driver/driver.h"
+#include <llvm-c/ErrorHandling.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -34,6 +35,13 @@ static void on_fault(int number) {
     _exit(OUR_BUG);
 }
 
+/* Where LLVM gives up. */
+static void on_llvm_fault(const char *reason) {
+    say_error("mcc itself failed (a bug in mcc, not in the model): LLVM: %s", reason);
+    output_unlink_temps();
+    _exit(OUR_BUG);
+}
+
 void crash_hold(bool hold) {
     held = hold;
     if (!hold && pending) end_with(pending);
@@ -58,6 +66,7 @@ void crash_guard(void) {
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (!sigaction(ends[i], NULL, &old) && old.sa_handler != SIG_IGN) sigaction(ends[i], &end, NULL);
     for (size_t i = 0; i < sizeof faults / sizeof *faults && !sanitized(); i++) sigaction(faults[i], &fault, NULL);
+    LLVMInstallFatalErrorHandler(on_llvm_fault);
     signal(SIGXFSZ, SIG_IGN); /* a file that grows too long is a failed write */
 }
 

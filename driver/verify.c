@@ -1,6 +1,7 @@
 /* mcc verify: finds what to check, has it checked in child processes, prints a line each and counts. */
 #include "driver/verify.h"
 #include <dirent.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -183,6 +184,12 @@ int verify_main(const Command *c) {
         return BAD_USAGE;
     }
     if (!pipeline_target(c)) return BAD_USAGE;
+    for (int i = 0; i < c->n_files; i++) {
+        struct stat st;
+        if (!stat(c->files[i], &st)) continue;
+        say_error("cannot read %s: %s", c->files[i], strerror(errno));
+        return BAD_MODEL;
+    }
     for (int i = 0; i < c->n_files && result == DONE; i++)
         if (!add_path(&s, c->files[i], 0)) {
             say_error("out of memory");
