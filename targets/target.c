@@ -42,11 +42,10 @@ static void init_llvm(void) {
 
 static bool starts(const char *s, const char *prefix) { return !strncmp(s, prefix, strlen(prefix)); }
 
-/* arm-…, armv7…: one family; "thumbv7em" and friends: another */
+/* the name in the table, or NULL */
 static const char *arch_of(const char *triple) {
     for (int i = 0; i < N_ROWS; i++)
         if (starts(triple, rows[i].arch)) return rows[i].arch;
-    if (starts(triple, "arm")) return "armv7";
     return NULL;
 }
 
@@ -109,10 +108,21 @@ static char *all_features(bool native, const char *features) {
     return all;
 }
 
+static int pointer_bits(LLVMTargetRef ref, const char *triple) {
+    LLVMTargetMachineRef machine =
+        LLVMCreateTargetMachine(ref, triple, "", "", LLVMCodeGenLevelNone, LLVMRelocPIC, LLVMCodeModelDefault);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
+    int bits = (int)LLVMPointerSize(layout) * 8;
+    LLVMDisposeTargetData(layout);
+    LLVMDisposeTargetMachine(machine);
+    return bits;
+}
+
 const Target *target_find(const char *triple, const char *cpu, const char *features, const char **why) {
     init_llvm();
     *why = problem;
-    char *normal = triple && *triple ? LLVMNormalizeTargetTriple(triple) : LLVMGetDefaultTargetTriple(), *message = NULL;
+    char *normal = triple && *triple ? LLVMNormalizeTargetTriple(triple) : LLVMGetDefaultTargetTriple(),
+         *message = NULL;
     LLVMTargetRef ref;
     const char *arch = arch_of(normal);
     if (LLVMGetTargetFromTriple(normal, &ref, &message) || !arch) {
@@ -124,8 +134,8 @@ const Target *target_find(const char *triple, const char *cpu, const char *featu
     bool native = cpu && !strcmp(cpu, "native");
     const char *name = native ? (host_cpu = host_cpu ? host_cpu : LLVMGetHostCPUName()) : cpu ? cpu : "";
     if (!native && *name && !cpu_known(arch, name)) {
-        snprintf(problem, sizeof problem, "unknown cpu '%s' for %s; did you mean '%s'? (see --print-targets)", name, normal,
-                 nearest_cpu(arch, name));
+        snprintf(problem, sizeof problem, "unknown cpu '%s' for %s; did you mean '%s'? (see --print-targets)", name,
+                 normal, nearest_cpu(arch, name));
         return NULL;
     }
     Kept *k = calloc(1, sizeof *k);
@@ -138,9 +148,17 @@ const Target *target_find(const char *triple, const char *cpu, const char *featu
     k->older = kept;
     kept = k;
     Target *t = &k->target;
-    *t = (Target){.triple = normal, .cpu = name, .features = all, .vector_bits = row->vector_bits,
-                  .vector_registers = row->vector_registers, .has_fma = row->fma, .multiply_bits = row->multiply_bits, .lane_multiply = starts(arch, "aarch64"), .l1 = row->l1, .l2 = row->l2};
-    t->pointer_bits = starts(arch, "armv7") || starts(arch, "thumb") ? 32 : 64;
+    *t = (Target){.triple = normal,
+                  .cpu = name,
+                  .features = all,
+                  .vector_bits = row->vector_bits,
+                  .vector_registers = row->vector_registers,
+                  .has_fma = row->fma,
+                  .multiply_bits = row->multiply_bits,
+                  .lane_multiply = starts(arch, "aarch64"),
+                  .l1 = row->l1,
+                  .l2 = row->l2};
+    t->pointer_bits = pointer_bits(ref, normal);
     return t;
 }
 
@@ -152,8 +170,10 @@ bool target_is_host(const Target *t) {
 }
 
 void target_print_all(FILE *out) {
-    fprintf(out, "%-10s %-16s %11s %9s %4s %8s %9s\n", "arch", "-mcpu", "vector bits", "registers", "fma", "L1 KiB", "L2 KiB");
+    fprintf(out, "%-10s %-16s %11s %9s %4s %8s %9s\n", "arch", "-mcpu", "vector bits", "registers", "fma", "L1 KiB",
+            "L2 KiB");
     for (int i = 0; i < N_ROWS; i++)
         fprintf(out, "%-10s %-16s %11d %9d %4s %8zu %9zu\n", rows[i].arch, *rows[i].cpu ? rows[i].cpu : "(generic)",
-                rows[i].vector_bits, rows[i].vector_registers, rows[i].fma ? "yes" : "no", rows[i].l1 / 1024, rows[i].l2 / 1024);
+                rows[i].vector_bits, rows[i].vector_registers, rows[i].fma ? "yes" : "no", rows[i].l1 / 1024,
+                rows[i].l2 / 1024);
 }

@@ -1,7 +1,7 @@
 /* What objects ask of the world: every operator of the table, on every dtype that its row allows, for a target of each
- * architecture (every row of the target table with MCC_TEST_ALL=1), as reference kernels and as fused loops: no undefined
- * symbol but memcpy, memmove, memset (on Arm their __aeabi_ forms too), no writable section. All operators of a dtype stand
- * in one graph. An operator without a recipe fails the test. */
+ * architecture (every row of the target table with MCC_TEST_ALL=1), as reference kernels and as fused loops: no
+ * undefined symbol but memcpy, memmove, memset (on Arm their __aeabi_ forms too), no writable section. All operators of
+ * a dtype stand in one graph. An operator without a recipe fails the test. */
 #include <elf.h>
 #include <llvm-c/Core.h>
 #include <stdlib.h>
@@ -14,17 +14,60 @@
 /* operator, inputs as dims ("-" absent, "i:…" constant int64 values, "b…" bool, "n…" int64 run-time
  * indices, "s" a scalar), "@attribute=value", ">outputs", "<declared size of output 0" */
 static const char *const recipes[] = {
-    "Conv 1,4,5,5 6,4,3,3 6", "ConvTranspose 1,4,5,5 4,6,3,3 6", "Gemm 2,3 3,4 4", "MatMul 2,3 3,4",
-    "BatchNormalization 1,4,5 4 4 4 4", "InstanceNormalization 1,4,5 4 4", "LayerNormalization 2,6 6 6", "LRN 1,4,3,3 @size=3",
-    "Softmax 2,5", "LogSoftmax 2,5", "MaxPool 1,2,6,6 @kernel_shape=2,2", "AveragePool 1,2,6,6 @kernel_shape=2,2",
-    "LpPool 1,2,6,6 @kernel_shape=2,2", "GlobalAveragePool 1,2,4,4", "GlobalMaxPool 1,2,4,4", "GlobalLpPool 1,2,4,4",
-    "ReduceL1 2,3 i:1", "ReduceL2 2,3 i:1", "ReduceLogSum 2,3 i:1", "ReduceLogSumExp 2,3 i:1", "ReduceMax 2,3 i:1",
-    "ReduceMean 2,3 i:1", "ReduceMin 2,3 i:0", "ReduceProd 2,3 i:1", "ReduceSum 2,3 i:1", "ReduceSumSquare 2,3 i:1",
-    "ArgMax 2,3", "ArgMin 2,3", "CumSum 2,3 i:1", "Identity 2,3", "Reshape 2,3 i:3,2", "Flatten 2,3", "Squeeze 1,3 i:0",
-    "Unsqueeze 2,3 i:0", "Concat 2,3 2,3 @axis=1", "Split 4,3 i:2,2 >2", "Slice 4,3 i:1 i:3", "Transpose 2,3", "Expand 1,3 i:2,3",
-    "Tile 2,3 i:2,1", "Pad 2,3 i:1,0,0,1", "Gather 4,3 n2", "GatherElements 4,3 n2,3", "GatherND 4,3 n2,1",
-    "DepthToSpace 1,4,2,2 @blocksize=2", "SpaceToDepth 1,1,4,4 @blocksize=2", "Trilu 3,3", "Resize 1,1,4,4 - - i:1,1,8,8 @mode=linear",
-    "ConstantOfShape i:2,3", "Range s s s <4", "Shape 2,3", "Size 2,3", "EyeLike 3,3", "Where b2,3 2,3 2,3",
+    "Conv 1,4,5,5 6,4,3,3 6",
+    "ConvTranspose 1,4,5,5 4,6,3,3 6",
+    "Gemm 2,3 3,4 4",
+    "MatMul 2,3 3,4",
+    "BatchNormalization 1,4,5 4 4 4 4",
+    "InstanceNormalization 1,4,5 4 4",
+    "LayerNormalization 2,6 6 6",
+    "LRN 1,4,3,3 @size=3",
+    "Softmax 2,5",
+    "LogSoftmax 2,5",
+    "MaxPool 1,2,6,6 @kernel_shape=2,2",
+    "AveragePool 1,2,6,6 @kernel_shape=2,2",
+    "LpPool 1,2,6,6 @kernel_shape=2,2",
+    "GlobalAveragePool 1,2,4,4",
+    "GlobalMaxPool 1,2,4,4",
+    "GlobalLpPool 1,2,4,4",
+    "ReduceL1 2,3 i:1",
+    "ReduceL2 2,3 i:1",
+    "ReduceLogSum 2,3 i:1",
+    "ReduceLogSumExp 2,3 i:1",
+    "ReduceMax 2,3 i:1",
+    "ReduceMean 2,3 i:1",
+    "ReduceMin 2,3 i:0",
+    "ReduceProd 2,3 i:1",
+    "ReduceSum 2,3 i:1",
+    "ReduceSumSquare 2,3 i:1",
+    "ArgMax 2,3",
+    "ArgMin 2,3",
+    "CumSum 2,3 i:1",
+    "Identity 2,3",
+    "Reshape 2,3 i:3,2",
+    "Flatten 2,3",
+    "Squeeze 1,3 i:0",
+    "Unsqueeze 2,3 i:0",
+    "Concat 2,3 2,3 @axis=1",
+    "Split 4,3 i:2,2 >2",
+    "Slice 4,3 i:1 i:3",
+    "Transpose 2,3",
+    "Expand 1,3 i:2,3",
+    "Tile 2,3 i:2,1",
+    "Pad 2,3 i:1,0,0,1",
+    "Gather 4,3 n2",
+    "GatherElements 4,3 n2,3",
+    "GatherND 4,3 n2,1",
+    "DepthToSpace 1,4,2,2 @blocksize=2",
+    "SpaceToDepth 1,1,4,4 @blocksize=2",
+    "Trilu 3,3",
+    "Resize 1,1,4,4 - - i:1,1,8,8 @mode=linear",
+    "ConstantOfShape i:2,3",
+    "Range s s s <4",
+    "Shape 2,3",
+    "Size 2,3",
+    "EyeLike 3,3",
+    "Where b2,3 2,3 2,3",
 };
 enum { N_RECIPES = sizeof recipes / sizeof *recipes, DIMS = 8 };
 
@@ -52,7 +95,8 @@ static void set_attr(Node *n, char *text) {
     char *value = strchr(text, '=');
     *value++ = 0;
     if (!strcmp(text, "mode")) node_set_string(n, text, value);
-    else if (strchr(value, ',')) node_set_ints(n, text, (int64_t[]){strtol(value, NULL, 10), strtol(strchr(value, ',') + 1, NULL, 10)}, 2);
+    else if (strchr(value, ','))
+        node_set_ints(n, text, (int64_t[]){strtol(value, NULL, 10), strtol(strchr(value, ',') + 1, NULL, 10)}, 2);
     else node_set_int(n, text, strtol(value, NULL, 10));
 }
 
@@ -118,7 +162,8 @@ static const char *recipe_of(Op op) {
 static bool build_graph(Graph *g, Dtype t) {
     for (int i = OP_NONE + 1; i < OP_COUNT; i++) {
         Op op = (Op)i;
-        if (op_info(op)->domain == MCC || op_has(op, OP_DECOMPOSED) || !(op_info(op)->dtypes & dtype_class(t))) continue;
+        if (op_info(op)->domain == MCC || op_has(op, OP_DECOMPOSED) || !(op_info(op)->dtypes & dtype_class(t)))
+            continue;
         const char *recipe = recipe_of(op);
         if (!recipe && !op_has(op, OP_ELEMENTWISE)) {
             printf("no recipe for %s\n", op_info(op)->name);
@@ -140,30 +185,37 @@ static bool symbol_allowed(const char *name) {
     return !strncmp(name, "__aeabi_mem", 11);
 }
 
-/* 64-bit ELF: the architectures above */
-static bool check_object(const char *object, const char *what) {
-    Elf64_Ehdr h;
-    bool ok = true;
-    memcpy(&h, object, sizeof h);
-    const Elf64_Shdr *s = (const Elf64_Shdr *)(const void *)(object + h.e_shoff);
-    const char *names = object + s[h.e_shstrndx].sh_offset;
-    for (int i = 0; i < h.e_shnum; i++) {
-        const char *name = names + s[i].sh_name;
-        if ((s[i].sh_flags & SHF_WRITE) && s[i].sh_size && strncmp(name, ".data.rel.ro", 12)) {
-            printf("%s: writable section %s\n", what, name);
-            ok = false;
-        }
-        if (s[i].sh_type != SHT_SYMTAB) continue;
-        const Elf64_Sym *y = (const Elf64_Sym *)(const void *)(object + s[i].sh_offset);
-        const char *strings = object + s[s[i].sh_link].sh_offset;
-        for (size_t k = 1; k < s[i].sh_size / sizeof *y; k++)
-            if (y[k].st_shndx == SHN_UNDEF && !symbol_allowed(strings + y[k].st_name)) {
-                printf("%s: undefined symbol %s\n", what, strings + y[k].st_name);
-                ok = false;
-            }
-    }
-    return ok;
+static bool check_section(const char *what, const char *name, uint64_t flags, uint64_t size) {
+    if (!(flags & SHF_WRITE) || !size || !strncmp(name, ".data.rel.ro", 12)) return true;
+    printf("%s: writable section %s\n", what, name);
+    return false;
 }
+
+static bool check_symbol(const char *what, const char *name, unsigned section) {
+    if (section != SHN_UNDEF || symbol_allowed(name)) return true;
+    printf("%s: undefined symbol %s\n", what, name);
+    return false;
+}
+
+/* one function a class of ELF */
+#define CHECK_ELF(bits)                                                                                                \
+    static bool check_elf##bits(const char *object, const char *what) {                                                \
+        const Elf##bits##_Ehdr *h = (const void *)object;                                                              \
+        const Elf##bits##_Shdr *s = (const void *)(object + h->e_shoff);                                               \
+        const char *names = object + s[h->e_shstrndx].sh_offset;                                                       \
+        bool ok = true;                                                                                                \
+        for (int i = 0; i < h->e_shnum; i++) {                                                                         \
+            ok = check_section(what, names + s[i].sh_name, s[i].sh_flags, s[i].sh_size) && ok;                         \
+            if (s[i].sh_type != SHT_SYMTAB) continue;                                                                  \
+            const Elf##bits##_Sym *y = (const void *)(object + s[i].sh_offset);                                        \
+            const char *strings = object + s[s[i].sh_link].sh_offset;                                                  \
+            for (size_t k = 1; k < s[i].sh_size / sizeof *y; k++)                                                      \
+                ok = check_symbol(what, strings + y[k].st_name, y[k].st_shndx) && ok;                                  \
+        }                                                                                                              \
+        return ok;                                                                                                     \
+    }
+CHECK_ELF(32)
+CHECK_ELF(64)
 
 static bool check_dtype(const char *triple, const char *cpu, Dtype t, int passes_level) {
     char what[128];
@@ -177,7 +229,8 @@ static bool check_dtype(const char *triple, const char *cpu, Dtype t, int passes
     PassCtx p = {.ctx = ctx, .target = o.target, .opt_level = passes_level, .stop_after = -1};
     Code code = {0};
     bool ok = o.target && build_graph(g, t) && passes_run(g, &p) && codegen_compile(ctx, g, &o, &code);
-    if (ok) ok = check_object(LLVMGetBufferStart(code.object), what);
+    const char *object = ok ? LLVMGetBufferStart(code.object) : NULL;
+    if (ok) ok = object[EI_CLASS] == ELFCLASS32 ? check_elf32(object, what) : check_elf64(object, what);
     else printf("%s: does not compile\n", what);
     code_free(&code);
     mem_leave(ctx, &try);
@@ -186,18 +239,23 @@ static bool check_dtype(const char *triple, const char *cpu, Dtype t, int passes
 }
 
 /* on every push: a dtype of each kind that code is made for differently */
-static bool is_sampled(Dtype t) { return t == DT_F32 || t == DT_F64 || t == DT_BF16 || t == DT_I64 || t == DT_U8 || t == DT_BOOL; }
+static bool is_sampled(Dtype t) {
+    return t == DT_F32 || t == DT_F64 || t == DT_BF16 || t == DT_I64 || t == DT_U8 || t == DT_BOOL;
+}
 
 static bool check_target(const char *triple, const char *cpu, bool all) {
     bool ok = true;
     for (int t = 0; t < DT_COUNT; t++)
         for (int level = 0; level < 2; level++)
-            if (dtype_supported((Dtype)t) && (all || is_sampled((Dtype)t))) ok = check_dtype(triple, cpu, (Dtype)t, level) && ok;
+            if (dtype_supported((Dtype)t) && (all || is_sampled((Dtype)t)))
+                ok = check_dtype(triple, cpu, (Dtype)t, level) && ok;
     fflush(stdout);
     return ok;
 }
 
-static const struct { const char *arch, *cpu; } rows[] = {
+static const struct {
+    const char *arch, *cpu;
+} rows[] = {
 #define CPU(arch, cpu, ...) {arch, cpu},
 #include "targets/targets.def"
 };
@@ -224,6 +282,7 @@ int main(void) {
             running++;
         }
     for (; running; running--) failed += wait_one();
-    printf("%s\n", failed ? "some object asks for more than it may" : "every operator, dtype and target: symbols are clean");
+    printf("%s\n",
+           failed ? "some object asks for more than it may" : "every operator, dtype and target: symbols are clean");
     return failed != 0;
 }
