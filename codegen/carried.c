@@ -14,6 +14,13 @@ static LLVMModuleRef read_carried(Gen *g) {
     return LLVMGetBitcodeModuleInContext2(g->llvm, bytes, &m) ? NULL : m;
 }
 
+/* Everything of a kernel is inlined into the function that has its descriptor: only there its dims are constants. */
+static void inline_always(Gen *g, LLVMValueRef f) {
+    gen_function_attrs(g, f);
+    LLVMRemoveEnumAttributeAtIndex(f, LLVMAttributeFunctionIndex, LLVMGetEnumAttributeKindForName("noinline", 8));
+    gen_attr(g, f, LLVMAttributeFunctionIndex, "alwaysinline", 0);
+}
+
 /* forget what the bitcode was made for; let the linker take only what is called */
 static void neutralise(Gen *g, LLVMModuleRef m) {
     static const char *const drop[] = {"target-cpu", "target-features", "tune-cpu", "frame-pointer", "stack-protector-buffer-size"};
@@ -22,7 +29,9 @@ static void neutralise(Gen *g, LLVMModuleRef m) {
     for (LLVMValueRef f = LLVMGetFirstFunction(m); f; f = LLVMGetNextFunction(f)) {
         for (size_t i = 0; i < sizeof drop / sizeof *drop; i++)
             LLVMRemoveStringAttributeAtIndex(f, LLVMAttributeFunctionIndex, drop[i], (unsigned)strlen(drop[i]));
-        if (!LLVMIsDeclaration(f) && LLVMGetLinkage(f) == LLVMExternalLinkage) LLVMSetLinkage(f, LLVMLinkOnceODRLinkage);
+        if (LLVMIsDeclaration(f)) continue;
+        if (LLVMGetLinkage(f) == LLVMExternalLinkage) LLVMSetLinkage(f, LLVMLinkOnceODRLinkage);
+        else inline_always(g, f); /* a static helper: nothing will tell it from our own functions once it is linked */
     }
 }
 
@@ -52,10 +61,7 @@ bool link_kernels(Gen *g) {
     for (LLVMValueRef f = LLVMGetFirstFunction(g->module); f; f = LLVMGetNextFunction(f)) {
         if (LLVMIsDeclaration(f) || LLVMGetLinkage(f) != LLVMLinkOnceODRLinkage) continue;
         LLVMSetLinkage(f, LLVMInternalLinkage);
-        gen_function_attrs(g, f);
-        unsigned noinline_kind = LLVMGetEnumAttributeKindForName("noinline", 8);
-        LLVMRemoveEnumAttributeAtIndex(f, LLVMAttributeFunctionIndex, noinline_kind);
-        gen_attr(g, f, LLVMAttributeFunctionIndex, "alwaysinline", 0);
+        inline_always(g, f);
     }
     for (LLVMValueRef v = LLVMGetFirstGlobal(g->module); v; v = LLVMGetNextGlobal(v))
         if (!LLVMIsDeclaration(v) && LLVMGetLinkage(v) == LLVMLinkOnceODRLinkage) LLVMSetLinkage(v, LLVMInternalLinkage);

@@ -96,15 +96,28 @@ static inline bool dims_valid(const int64_t *dims, int rank) {
     return valid;
 }
 
-/* The set of axes that a tensor names, of `rank`; false if one does not exist or comes twice. */
-static inline bool axes_set(const mcc_arg *axes, int rank, unsigned *set) {
-    bool valid = axes->dims[0] <= rank;
-    *set = 0;
-    UNROLL for (int i = 0; i < RANK; i++) if (valid && i < axes->dims[0]) {
-        int64_t axis = read_int(axes, i);
-        valid = index_wrap(&axis, rank) && !(*set >> axis & 1);
-        if (valid) *set |= 1u << axis;
+/* Where the n values of a tensor (NULL: 0, 1, … n-1) name each axis of `rank`: at[axis], or -1. False if they name one
+ * that does not exist, or one twice. */
+static inline bool axes_find(const mcc_arg *axes, int64_t n, int rank, int *at) {
+    bool valid = n <= rank;
+    UNROLL for (int k = 0; k < RANK; k++) at[k] = -1;
+    UNROLL for (int i = 0; i < RANK; i++) if (i < n) {
+        int64_t axis = axes ? read_int(axes, i) : i;
+        valid = valid && index_wrap(&axis, rank);
+        UNROLL for (int k = 0; k < RANK; k++) if (valid && k == axis) {
+            valid = at[k] < 0;
+            at[k] = i;
+        }
     }
+    return valid;
+}
+
+/* The same as a set of bits. */
+static inline bool axes_set(const mcc_arg *axes, int rank, unsigned *set) {
+    int at[RANK];
+    const bool valid = axes_find(axes, axes->dims[0], rank, at);
+    *set = 0;
+    UNROLL for (int k = 0; k < RANK; k++) *set |= (at[k] >= 0 ? 1u : 0u) << k;
     return valid;
 }
 

@@ -35,23 +35,16 @@ static inline idx pad_source(const pad_plan *p, int k, idx o, int64_t mode) {
 static int pad_parse(const mcc_arg *a, const mcc_attr *at, int64_t *before, int64_t *after, int64_t *dims) {
     const mcc_arg *x = &a[0], *axes = input(a, at, 3);
     const int64_t n = axes ? axes->dims[0] : x->rank;
-    unsigned seen = 0;
-    if (n > x->rank || a[1].dims[0] != 2 * n) return MCC_E_INDEX;
+    int where[RANK];
+    bool valid = a[1].dims[0] == 2 * n;
+    if (!valid || !axes_find(axes, n, x->rank, where)) return MCC_E_INDEX;
     UNROLL for (int k = 0; k < RANK; k++) {
-        before[k] = after[k] = 0;
+        before[k] = where[k] >= 0 ? read_int(&a[1], where[k]) : 0;
+        after[k] = where[k] >= 0 ? read_int(&a[1], (idx)n + where[k]) : 0;
         dims[k] = k < x->rank ? x->dims[k] : 1;
+        valid = valid && size_add(&dims[k], before[k]) && size_add(&dims[k], after[k]);
     }
-    UNROLL for (int i = 0; i < RANK; i++) if (i < n) {
-        int64_t axis = axes ? read_int(axes, i) : i;
-        if (!index_wrap(&axis, x->rank) || seen >> axis & 1) return MCC_E_INDEX;
-        seen |= 1u << axis;
-        UNROLL for (int k = 0; k < RANK; k++) if (k == axis) {
-            before[k] = read_int(&a[1], i);
-            after[k] = read_int(&a[1], (idx)n + i);
-            if (!size_add(&dims[k], before[k]) || !size_add(&dims[k], after[k])) return MCC_E_INDEX;
-        }
-    }
-    return dims_valid(dims, x->rank) ? MCC_OK : MCC_E_INDEX;
+    return valid && dims_valid(dims, x->rank) ? MCC_OK : MCC_E_INDEX;
 }
 
 int shape_Pad(mcc_arg *a, const mcc_attr *at) {

@@ -24,22 +24,18 @@ static inline void slice_axis(int64_t n, int64_t start, int64_t end, int64_t ste
 static int slice_parse(const mcc_arg *a, const mcc_attr *at, slice_plan *p) {
     const mcc_arg *x = &a[0], *axes = input(a, at, 3), *steps = input(a, at, 4);
     const int64_t n = a[1].dims[0];
-    unsigned seen = 0;
-    if (n > x->rank || a[2].dims[0] != n || (axes && axes->dims[0] != n) || (steps && steps->dims[0] != n))
-        return MCC_E_INDEX;
+    int where[RANK];
+    bool valid = a[2].dims[0] == n && (!axes || axes->dims[0] == n) && (!steps || steps->dims[0] == n);
+    if (!valid || !axes_find(axes, n, x->rank, where)) return MCC_E_INDEX;
     UNROLL for (int k = 0; k < RANK; k++) {
         p->start[k] = 0;
         p->step[k] = 1;
         p->dims[k] = k < x->rank ? x->dims[k] : 1;
-    }
-    UNROLL for (int i = 0; i < RANK; i++) if (i < n) {
-        int64_t axis = axes ? read_int(axes, i) : i, step = steps ? read_int(steps, i) : 1;
-        if (!index_wrap(&axis, x->rank) || seen >> axis & 1 || step == 0) return MCC_E_INDEX;
-        seen |= 1u << axis;
-        UNROLL for (int k = 0; k < RANK; k++) if (k == axis) {
-            p->step[k] = step;
-            slice_axis(x->dims[k], read_int(&a[1], i), read_int(&a[2], i), step, &p->start[k], &p->dims[k]);
-        }
+        if (where[k] < 0) continue;
+        if (steps) p->step[k] = read_int(steps, where[k]);
+        if (p->step[k] == 0) return MCC_E_INDEX;
+        slice_axis(x->dims[k], read_int(&a[1], where[k]), read_int(&a[2], where[k]), p->step[k], &p->start[k],
+                   &p->dims[k]);
     }
     return MCC_OK;
 }
