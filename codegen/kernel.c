@@ -97,8 +97,8 @@ static void add_pointer_attrs(Gen *g, const Node *n, LLVMValueRef fn) {
 static LLVMValueRef kernel_new(Gen *g, const Node *n, LLVMTypeRef type, Symbol *symbols, int n_symbols, unsigned in_place) {
     const Emitter *e = emitter_of(n);
     Arena *a = g->ctx->arena;
-    static const char *const prefix = "kernel";
-    LLVMValueRef fn = LLVMAddFunction(g->module, prefix, type);
+    const char *name = arena_printf(a, "kernel.%s", op_info(n->op)->name); /* LLVM numbers those of one name */
+    LLVMValueRef fn = LLVMAddFunction(g->module, name, type);
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     gen_function_attrs(g, fn);
     gen_attr(g, fn, LLVMAttributeFunctionIndex, "noinline", 0);

@@ -41,6 +41,7 @@ enum { OPERAND_NONE, OPERAND_SAME, OPERAND_CHANNELS, OPERAND_PLACES, OPERAND_SIN
 static int operand_kind(const Value *v, const Value *out) {
     int rank = out->type.rank;
     if (is_single(v)) return OPERAND_SINGLE;
+    if (same_dims(v, out) && !v->constant) return OPERAND_SAME;
     if (v->type.rank > rank) return OPERAND_NONE;
     if (dim_is_one_at(v, rank, 1)) return v->type.rank < MCC_MAX_RANK ? OPERAND_PLACES : OPERAND_NONE;
     if (v->constant && v->type.dtype == DT_F32) return OPERAND_CHANNELS;
@@ -99,14 +100,68 @@ static bool lower_concat(Layout *l, Node *n) {
     return true;
 }
 
+/* how many times each spatial axis is repeated by a Resize that copies every place so often; false: it is no such */
+static bool read_repeats(const Node *n, int64_t *times) {
+    enum { SCALES = 2, SIZES = 3, HALF_PIXEL = 0, PYTORCH_HALF_PIXEL = 2, ASYMMETRIC = 4, NEAREST = 0, FLOOR = 2, PREFER_CEIL = 1 };
+    const Value *x = n->in[0], *y = n->out[0], *scales = node_in(n, SCALES);
+    const int64_t *unused;
+    int mode = node_enum(n, "coordinate_transformation_mode"), nearest = node_enum(n, "nearest_mode"), rank = x->type.rank;
+    if (node_enum(n, "mode") != NEAREST || node_ints(n, "axes", &unused) || rank < 3) return false;
+    bool whole = mode == ASYMMETRIC ? nearest == FLOOR : (mode == HALF_PIXEL || mode == PYTORCH_HALF_PIXEL) && nearest <= PREFER_CEIL;
+    if (!whole || x->type.dims[0] != y->type.dims[0] || x->type.dims[1] != y->type.dims[1]) return false;
+    for (int i = 0; i + 2 < rank; i++) {
+        int64_t in, out;
+        if (scales && scales->constant && scales->constant->dims[0] == rank) {
+            double scale = tensor_float(scales->constant, i + 2);
+            times[i] = scale >= 1 && scale < 1 << 20 ? (int64_t)scale : 0;
+            if ((double)times[i] != scale) return false;
+        } else {
+            if (!dim_is_const(x->type.dims[i + 2], &in) || !dim_is_const(y->type.dims[i + 2], &out) || in < 1 || out % in) return false;
+            times[i] = out / in;
+        }
+        if (times[i] < 1) return false;
+    }
+    return true;
+}
+
+static Value *view_as(Layout *l, Node *before, Value *v, int rank, const Dim *dims) {
+    Node *n = node_new(l->g, OP_View, before, &v, 1, 1);
+    value_set_dims(n->out[0], v->type.dtype, rank, dims);
+    return n->out[0];
+}
+
+/* every spatial dim of x, from its third on, followed by one of `times`, which the last view takes together */
+static Value *repeat(Layout *l, Node *before, Value *x, int spatial, const int64_t *times) {
+    Dim apart[MCC_MAX_RANK], wide[MCC_MAX_RANK], out[MCC_MAX_RANK];
+    int64_t shape[MCC_MAX_RANK], rank = 0;
+    for (int i = 0; i < x->type.rank; i++) {
+        bool is_space = i >= 2 && i < 2 + spatial;
+        out[i] = x->type.dims[i];
+        shape[rank] = 1;
+        apart[rank] = wide[rank] = x->type.dims[i];
+        rank++;
+        if (!is_space) continue;
+        Dim n = dim_const(l->ctx, shape[rank] = times[i - 2]);
+        apart[rank] = dim_const(l->ctx, 1);
+        wide[rank++] = n;
+        out[i] = dim_mul(l->ctx, out[i], n);
+    }
+    Tensor *t = tensor_new(l->g, DT_I64, 1, &rank);
+    if (!t) return NULL;
+    memcpy((void *)t->data, shape, sizeof *shape * (size_t)rank);
+    Value *in[2] = {view_as(l, before, x, (int)rank, apart), value_of_tensor(l->g, t)};
+    Node *expand = node_new(l->g, OP_Expand, before, in, 2, 1);
+    value_set_dims(expand->out[0], x->type.dtype, (int)rank, wide);
+    return view_as(l, before, expand->out[0], x->type.rank, out);
+}
+
 /* scales or sizes of the spatial axes alone; NULL: they are not constants, or batch and channels change */
 static Value *spatial_list(Layout *l, const Node *n, int input) {
     const Tensor *t = n->in[input]->constant;
     int rank = n->in[0]->type.rank;
     int64_t spatial = rank - 2;
-    if (!t || t->dims[0] != rank || n->out[0]->type.dims[0] != n->in[0]->type.dims[0] ||
-        n->out[0]->type.dims[1] != n->in[0]->type.dims[1])
-        return NULL;
+    const Type *x = &n->in[0]->type, *y = &n->out[0]->type;
+    if (!t || t->dims[0] != rank || x->dims[0] != y->dims[0] || x->dims[1] != y->dims[1]) return NULL;
     Tensor *part = tensor_new(l->g, t->dtype, 1, &spatial);
     if (!part) return NULL;
     size_t element = (size_t)dtype_bits(t->dtype) / 8;
@@ -114,12 +169,12 @@ static Value *spatial_list(Layout *l, const Node *n, int input) {
     return value_of_tensor(l->g, part);
 }
 
-static bool lower_resize(Layout *l, Node *n) {
+static bool resize_on_blocks(Layout *l, Node *n, Value *x) {
     enum { STRETCH, SCALES = 2, SIZES = 3 };
-    Value *x = twin_of(l, n->in[0]), *list;
+    Value *list;
     const int64_t *unused;
     int input = node_in(n, SIZES) ? SIZES : SCALES, rank = n->in[0]->type.rank;
-    if (!x || !node_in(n, input) || node_in(n, 1) || node_ints(n, "axes", &unused) ||
+    if (!node_in(n, input) || node_in(n, 1) || node_ints(n, "axes", &unused) ||
         node_enum(n, "keep_aspect_ratio_policy") != STRETCH)
         return false;
     if (!(list = spatial_list(l, n, input))) return false;
@@ -130,6 +185,26 @@ static bool lower_resize(Layout *l, Node *n) {
     Node *made = replace_blocked(l, n, OP_Resize, in, input + 1, block_of(x));
     copy_attrs(made, n);
     node_set_ints(made, "axes", axes, rank - 2);
+    return true;
+}
+
+static bool lower_resize(Layout *l, Node *n) {
+    int64_t times[MCC_MAX_RANK];
+    Value *x = twin_of(l, n->in[0]), *from = x ? x : n->in[0];
+    int spatial = n->in[0]->type.rank - 2;
+    if (!read_repeats(n, times) || from->type.rank + spatial > MCC_MAX_RANK) return x && resize_on_blocks(l, n, x);
+    Value *wide = repeat(l, n, from, spatial, times);
+    if (!wide) return false;
+    if (x) {
+        node_remove(n);
+        l->twin[n->out[0]->id] = wide;
+        n->out[0]->def = NULL;
+    } else {
+        n->op = OP_Identity;
+        n->in[0] = wide;
+        n->n_in = 1;
+        n->n_attrs = 0;
+    }
     return true;
 }
 

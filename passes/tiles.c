@@ -6,13 +6,19 @@ enum { LATENCY = 4, MAX_VECS = 8, MAX_ROWS = 28, OPEN_ROW = 64 };
 
 static int vector_lanes(const Target *t) { return t->vector_bits >= 64 ? t->vector_bits / 32 : 4; }
 
+/* what a pixel costs in blocks of b: vectors to multiply, for some typical number of input channels, and bytes to move */
+static double block_cycles(const Target *t, int64_t channels, int b) {
+    enum { TYPICAL_CHANNELS = 64, BYTES = 8 };
+    int64_t vectors = (channels + b - 1) / b;
+    double multiply = b * 32.0 / t->multiply_bits;
+    if (multiply < 0.5) multiply = 0.5; /* two instructions a cycle */
+    return (double)vectors * multiply * TYPICAL_CHANNELS + (double)(vectors * b) * 4 / BYTES;
+}
+
 int channel_block(const Target *t, int64_t channels) {
-    int lanes = vector_lanes(t), best = lanes;
-    int64_t whole = (channels + lanes - 1) / lanes * lanes;
-    for (int b = lanes / 2; b >= 4; b /= 2) { /* narrower vectors where whole ones waste more than an eighth */
-        int64_t padded = (channels + b - 1) / b * b;
-        if (padded * 8 <= whole * 7) best = b, whole = padded;
-    }
+    int best = vector_lanes(t);
+    for (int b = best / 2; b >= 4; b /= 2)
+        if (block_cycles(t, channels, b) < block_cycles(t, channels, best)) best = b;
     return best;
 }
 
