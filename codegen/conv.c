@@ -19,6 +19,14 @@ static void fill_strides(Kernel *k, const Value *v, const Value *like, LLVMValue
     }
 }
 
+/* the step of v along dims from … to - 1 of `like` taken as one: all of them are v's, or v stands still along all */
+static LLVMValueRef joint_stride(Kernel *k, const Value *v, const Value *like, int from, int to) {
+    int shift = like->type.rank - v->type.rank;
+    for (int d = from > shift ? from : shift; d < to; d++)
+        if (!dim_is(v->type.dims[d - shift], 1)) return kernel_dim(k, v->type.dims[v->type.rank - 1]);
+    return gen_i64(k->gen, 0);
+}
+
 /* an operand of the shape of `out`, [N, C/b, spatial…, b], or broadcast to it */
 static Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat) {
     int rank = out->type.rank, spatial = rank - 3;
@@ -30,7 +38,7 @@ static Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVM
     o.col = o.splat && lanes > 1 ? none
                                  : i_div(k, strides[1], lanes); /* a column is a lane's worth of the block's stride */
     for (int i = 0; i < spatial && !flat; i++) o.space[3 - spatial + i] = strides[2 + i];
-    if (flat && spatial) o.space[2] = strides[1 + spatial];
+    if (flat) o.space[2] = joint_stride(k, v, out, 2, 2 + spatial);
     return o;
 }
 
@@ -168,7 +176,7 @@ static Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValu
     Operand o = {.base = base,
                  .batch = none,
                  .col = strides[rank - 1],
-                 .space = {none, none, rank > 1 ? strides[rank - 2] : none}};
+                 .space = {none, none, joint_stride(k, v, out, 0, rank - 1)}};
     o.splat = v->type.rank == 0 || dim_is(v->type.dims[v->type.rank - 1], 1);
     return o;
 }

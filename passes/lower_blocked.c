@@ -102,12 +102,23 @@ static bool lower_concat(Layout *l, Node *n) {
 
 /* how many times each spatial axis is repeated by a Resize that copies every place so often; false: it is no such */
 static bool read_repeats(const Node *n, int64_t *times) {
-    enum { SCALES = 2, SIZES = 3, HALF_PIXEL = 0, PYTORCH_HALF_PIXEL = 2, ASYMMETRIC = 4, NEAREST = 0, FLOOR = 2, PREFER_CEIL = 1 };
+    enum {
+        SCALES = 2,
+        SIZES = 3,
+        HALF_PIXEL = 0,
+        PYTORCH_HALF_PIXEL = 2,
+        ASYMMETRIC = 4,
+        NEAREST = 0,
+        FLOOR = 2,
+        PREFER_CEIL = 1
+    };
     const Value *x = n->in[0], *y = n->out[0], *scales = node_in(n, SCALES);
     const int64_t *unused;
-    int mode = node_enum(n, "coordinate_transformation_mode"), nearest = node_enum(n, "nearest_mode"), rank = x->type.rank;
+    int mode = node_enum(n, "coordinate_transformation_mode"), nearest = node_enum(n, "nearest_mode"),
+        rank = x->type.rank;
     if (node_enum(n, "mode") != NEAREST || node_ints(n, "axes", &unused) || rank < 3) return false;
-    bool whole = mode == ASYMMETRIC ? nearest == FLOOR : (mode == HALF_PIXEL || mode == PYTORCH_HALF_PIXEL) && nearest <= PREFER_CEIL;
+    bool whole = mode == ASYMMETRIC ? nearest == FLOOR
+                                    : (mode == HALF_PIXEL || mode == PYTORCH_HALF_PIXEL) && nearest <= PREFER_CEIL;
     if (!whole || x->type.dims[0] != y->type.dims[0] || x->type.dims[1] != y->type.dims[1]) return false;
     for (int i = 0; i + 2 < rank; i++) {
         int64_t in, out;
@@ -116,7 +127,9 @@ static bool read_repeats(const Node *n, int64_t *times) {
             times[i] = scale >= 1 && scale < 1 << 20 ? (int64_t)scale : 0;
             if ((double)times[i] != scale) return false;
         } else {
-            if (!dim_is_const(x->type.dims[i + 2], &in) || !dim_is_const(y->type.dims[i + 2], &out) || in < 1 || out % in) return false;
+            if (!dim_is_const(x->type.dims[i + 2], &in) || !dim_is_const(y->type.dims[i + 2], &out) || in < 1 ||
+                out % in)
+                return false;
             times[i] = out / in;
         }
         if (times[i] < 1) return false;

@@ -6,7 +6,8 @@ enum { LATENCY = 4, MAX_VECS = 8, MAX_ROWS = 28, OPEN_ROW = 64 };
 
 static int vector_lanes(const Target *t) { return t->vector_bits >= 64 ? t->vector_bits / 32 : 4; }
 
-/* what a pixel costs in blocks of b: vectors to multiply, for some typical number of input channels, and bytes to move */
+/* what a pixel costs in blocks of b: vectors to multiply, for some typical number of input channels, and bytes to move
+ */
 static double block_cycles(const Target *t, int64_t channels, int b) {
     enum { TYPICAL_CHANNELS = 64, BYTES = 8 };
     int64_t vectors = (channels + b - 1) / b;
