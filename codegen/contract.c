@@ -1,4 +1,4 @@
-/* The loop nest that convolutions and matrix products share: batch, phases, groups, runs of rows, panels of columns,
+/* The loop nest that convolutions and matrix products share: batch, phases, runs of rows, panels of columns,
  * rows, tiles along a row; inside a tile blocks of channels, taps, channels. Padding costs no copy: outer taps are
  * clamped by the loops' bounds; along the row, tiles at the borders leave out the taps that fall outside, each its own
  * variant where dims are constants, else columns near the borders are computed one by one. A ragged last tile overlaps
@@ -10,9 +10,10 @@ enum { MAX_BORDER_TILES = 4 };
 typedef struct Panel { /* vectors side by side, and where the tile at hand stands */
     Contraction *c;
     int vecs;
-    LLVMValueRef w, bias, x; /* of the panel; x: of the batch and group */
+    LLVMValueRef w, bias, x;    /* of the panel; x: its first block, in the batch */
+    LLVMValueRef first, blocks; /* the blocks that it reads */
     LLVMValueRef batch, phase[3];
-    LLVMValueRef col;          /* its first column, over all groups */
+    LLVMValueRef col;          /* its first column */
     LLVMValueRef outer[2];     /* spatial coordinates of the row */
     LLVMValueRef lo[2], hi[2]; /* the taps of the outer axes that lie inside */
 } Panel;
@@ -89,16 +90,18 @@ static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) 
     Contraction *c = p->c;
     Kernel *k = c->k;
     Tile t;
-    int64_t blocks = (c->channels + c->block - 1) / c->block, last = c->channels - (blocks - 1) * c->block;
-    int64_t panel = c->block * c->kernel[0] * c->kernel[1] * c->kernel[2] * p->vecs * c->lanes;
+    const Grouping *g = &c->group;
+    int64_t channels = g->channels * g->groups, blocks = (channels + g->block - 1) / g->block,
+            last = channels - (blocks - 1) * g->block;
+    int64_t panel = g->block * c->kernel[0] * c->kernel[1] * c->kernel[2] * p->vecs * c->lanes;
     tile_begin(&t, k, rows, p->vecs, c->lanes);
     if (c->combine == COMBINE_DENSE) tile_fill(&t, p->bias, 4);
     else channelwise_fill(c, &t, p->bias);
-    For f = for_count(k, blocks);
+    For f = for_begin(k, zero(p), p->blocks, 1);
     Place at = {f32_at(k, p->x, i_mul(k, f.i, c->x_block)), p->w ? f32_at(k, p->w, i_scale(k, f.i, panel)) : NULL,
-                gen_i64(k->gen, c->block)};
-    if (last != c->block) {
-        LLVMValueRef ends = LLVMBuildICmp(k->b, LLVMIntEQ, f.i, gen_i64(k->gen, blocks - 1), "");
+                gen_i64(k->gen, g->block)};
+    if (last != g->block) {
+        LLVMValueRef ends = LLVMBuildICmp(k->b, LLVMIntEQ, i_add(k, f.i, p->first), gen_i64(k->gen, blocks - 1), "");
         at.count =
             blocks == 1 ? gen_i64(k->gen, last) : LLVMBuildSelect(k->b, ends, gen_i64(k->gen, last), at.count, "");
     }
@@ -264,52 +267,103 @@ static LLVMValueRef run_length(Contraction *c) {
     return gen_i64(c->k->gen, rows ? (width + rows - 1) / rows : 0);
 }
 
-/* weights before column `col` of a group, in elements */
-static int64_t weights_before(const Contraction *c, int64_t col) {
-    return col * c->channels * c->kernel[0] * c->kernel[1] * c->kernel[2];
+static int64_t vectors_of(const Contraction *c) { return (c->cols + c->lanes - 1) / c->lanes; }
+static int64_t taps_of(const Contraction *c) { return c->kernel[0] * c->kernel[1] * c->kernel[2]; }
+
+typedef struct Source { /* what a panel reads, in elements and blocks */
+    int64_t first, count, w;
+} Source;
+
+typedef struct Panels { /* all of them: `full` ones of c->vecs vectors, and one of `left` */
+    int64_t full, left;
+    Source *source;
+    LLVMValueRef table; /* of sources, as they are in memory; NULL: all read the same blocks */
+    int64_t weights;    /* of one phase, elements */
+} Panels;
+
+static void fill_panels(const Contraction *c, Panels *p) {
+    Gen *g = c->k->gen;
+    int64_t wide = (int64_t)c->vecs * c->lanes, col = 0;
+    p->full = c->cols / wide;
+    p->left = vectors_of(c) - p->full * c->vecs;
+    p->source = ARENA_ARRAY(g->ctx->arena, p->full + 1, Source);
+    for (int64_t i = 0; i < p->full + (p->left > 0); i++, col += wide) {
+        int64_t n = i < p->full ? wide : p->left * c->lanes;
+        BlockRange r = panel_blocks(&c->group, col, n);
+        p->source[i] = (Source){r.first, r.count, p->weights};
+        p->weights += n * range_channels(&c->group, r) * taps_of(c);
+    }
+    if (c->group.groups > 1)
+        p->table = gen_bytes(g, p->source, sizeof *p->source * (size_t)(p->full + (p->left > 0)), 8);
 }
 
-static int64_t vectors_of(const Contraction *c) { return (c->cols + c->lanes - 1) / c->lanes; }
+static LLVMValueRef from_table(const Contraction *c, LLVMValueRef table, LLVMValueRef panel, int field) {
+    Kernel *k = c->k;
+    LLVMValueRef at = i_plus(k, i_scale(k, panel, sizeof(Source) / 8), field);
+    LLVMValueRef v = LLVMBuildLoad2(k->b, k->gen->i64, LLVMBuildInBoundsGEP2(k->b, k->gen->i64, table, &at, 1, ""), "");
+    LLVMSetAlignment(v, 8);
+    return v;
+}
 
-/* panels first … last - 1 of `vecs` vectors; from is the column of the first */
-static void emit_panels(Panel *p, int vecs, int64_t from, int64_t n, int64_t w_from, LLVMValueRef w, LLVMValueRef col,
+/* panel `index` of `vecs` vectors, the first of which is number `from` */
+static void fill_source(Panel *p, const Panels *all, LLVMValueRef index, int64_t from, LLVMValueRef w) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    const Source *first = &all->source[from];
+    LLVMValueRef offset;
+    if (c->combine != COMBINE_DENSE) {
+        p->first = zero(p);
+        p->blocks = gen_i64(k->gen, 1);
+        p->x = f32_at(k, p->x, i_mul(k, p->col, c->x_col));
+        offset = i_scale(k, p->col, taps_of(c));
+    } else if (all->table) {
+        LLVMValueRef panel = i_plus(k, index, from);
+        p->first = from_table(c, all->table, panel, 0);
+        p->blocks = from_table(c, all->table, panel, 1);
+        offset = from_table(c, all->table, panel, 2);
+        p->x = f32_at(k, p->x, i_mul(k, p->first, c->x_block));
+    } else {
+        p->first = zero(p);
+        p->blocks = gen_i64(k->gen, first->count);
+        offset = i_plus(k, i_scale(k, index, (int64_t)p->vecs * c->lanes * c->group.channels * taps_of(c)), first->w);
+    }
+    p->w = w ? f32_at(k, w, offset) : NULL;
+}
+
+/* `n` panels of `vecs` vectors, the first of which is number `from` and starts at column `col` */
+static void emit_panels(Panel *p, const Panels *all, int vecs, int64_t from, int64_t n, int64_t col, LLVMValueRef w,
                         LLVMValueRef r0, LLVMValueRef r1) {
     Contraction *c = p->c;
     Kernel *k = c->k;
     Panel own = *p;
-    int64_t wide = (int64_t)vecs * c->lanes;
     own.vecs = vecs;
     For f = for_count(k, n);
-    LLVMValueRef here = i_plus(k, i_scale(k, f.i, wide), from);
-    own.col = i_add(k, col, here);
-    if (c->combine != COMBINE_DENSE) own.x = f32_at(k, p->x, i_mul(k, here, c->x_col));
-    own.w = w ? f32_at(k, w, i_plus(k, i_scale(k, f.i, weights_before(c, wide)), w_from)) : NULL;
+    own.col = i_plus(k, i_scale(k, f.i, (int64_t)vecs * c->lanes), col);
+    fill_source(&own, all, f.i, from, w);
     own.bias = c->bias ? f32_at(k, c->bias, own.col) : NULL;
     emit_panel_run(&own, r0, r1);
     for_end(k, &f);
 }
 
-static void emit_group(Panel *p, LLVMValueRef w, LLVMValueRef col) {
+static void emit_runs(Panel *p, const Panels *all, LLVMValueRef w) {
     Contraction *c = p->c;
     Kernel *k = c->k;
-    int64_t wide = (int64_t)c->vecs * c->lanes, full = c->cols / wide, left = vectors_of(c) - full * c->vecs;
     LLVMValueRef end = run_length(c);
-    int64_t total;
-    int64_t run = i_is_const(end, &total) && (c->run == 0 || total <= c->run) ? (total ? total : 1)
-                  : c->run                                                    ? c->run
-                                                                              : INT64_MAX / 2;
+    int64_t total, run = c->run ? c->run : INT64_MAX / 2;
+    if (i_is_const(end, &total) && total < run) run = total ? total : 1;
     For f = for_begin(k, zero(p), end, run);
     LLVMValueRef last = i_min(k, i_plus(k, f.i, run), end);
-    if (full) emit_panels(p, c->vecs, 0, full, 0, w, col, f.i, last);
-    int64_t start = c->overlap ? c->cols - left * c->lanes : full * wide;
-    if (left) emit_panels(p, (int)left, start, 1, weights_before(c, full * wide), w, col, f.i, last);
+    if (all->full) emit_panels(p, all, c->vecs, 0, all->full, 0, w, f.i, last);
+    int64_t start = c->overlap ? c->cols - all->left * c->lanes : all->full * c->vecs * c->lanes;
+    if (all->left) emit_panels(p, all, (int)all->left, all->full, 1, start, w, f.i, last);
     for_end(k, &f);
 }
 
 void contraction_emit(Contraction *c) {
     Kernel *k = c->k;
     Panel p = {.c = c};
-    int64_t group = weights_before(c, vectors_of(c) * c->lanes);
+    Panels all = {0};
+    fill_panels(c, &all);
     For batch = for_begin(k, gen_i64(k->gen, 0), c->batch, 1), phase[3];
     p.batch = batch.i;
     LLVMValueRef w = gen_i64(k->gen, 0);
@@ -318,11 +372,8 @@ void contraction_emit(Contraction *c) {
         p.phase[i] = phase[i].i;
         w = i_add(k, i_scale(k, w, c->up[i]), phase[i].i);
     }
-    For g = for_count(k, c->groups);
-    p.x = f32_at(k, c->x, i_add(k, i_mul(k, batch.i, c->x_batch), i_mul(k, g.i, c->x_group)));
-    w = i_scale(k, i_add(k, i_scale(k, w, c->groups), g.i), group);
-    emit_group(&p, c->w ? f32_at(k, c->w, w) : NULL, i_scale(k, g.i, c->cols));
-    for_end(k, &g);
+    p.x = f32_at(k, c->x, i_mul(k, batch.i, c->x_batch));
+    emit_runs(&p, &all, c->w ? f32_at(k, c->w, i_scale(k, w, all.weights)) : NULL);
     for (int i = 2; i >= 0; i--) for_end(k, &phase[i]);
     for_end(k, &batch);
 }

@@ -85,9 +85,9 @@ LLVMValueRef operand_offset(Kernel *k, const Operand *o, const Point *at);
 void tile_store(Tile *t, const Epilogue *e, const Point *at, int64_t row_step);
 
 /* ---- contract.c: the loop nest ---- */
-/* y[n, g·cols + col, up·s + phase] = Σ x[n, g, block, s·stride - pad + k·dilation, c] · w[phase, g, panel, block, k, c,
- * col] over the taps k whose place lies inside of the input. Strides of x are in elements; the channels of a block are
- * contiguous at each pixel. A panel is vecs·lanes columns, the last one of a group what is left. */
+/* y[n, col, up·s + phase] = Σ x[n, block, s·stride - pad + k·dilation, c] · w[phase, panel, block, k, c, col] over the
+ * taps k whose place lies inside of the input. Strides of x are in elements; the channels of a block are contiguous at
+ * each pixel. A panel is vecs·lanes columns, the last one what is left; it reads the blocks that panel_blocks tells. */
 typedef enum Combine {                    /* what becomes of an input element */
                        COMBINE_DENSE,     /* every channel of a group goes into every column of it, times a weight */
                        COMBINE_DEPTHWISE, /* a channel goes into its column, times a weight of w[panel, k, col] */
@@ -100,12 +100,12 @@ typedef struct Contraction {
     int rows, vecs, lanes, unroll; /* the tile, and the steps in its innermost loop */
     int64_t run; /* rows of the output, or tiles where it is one row, that a panel serves while it is hot */
     LLVMValueRef batch;
-    int64_t groups, cols;       /* columns of a group; without overlap a multiple of lanes */
-    int64_t channels, block;    /* input channels of a group; in a block */
+    Grouping group;
+    int64_t cols;               /* of all groups; without overlap a multiple of lanes */
     LLVMValueRef in[3], out[3]; /* spatial dims, a row's last; out: of one phase */
     int64_t kernel[3], stride[3], dilation[3], pad[3], up[3];
-    LLVMValueRef x, w, bias; /* bias: by column, group after group; NULL: none */
-    LLVMValueRef x_batch, x_group, x_block, x_pixel;
+    LLVMValueRef x, w, bias; /* bias: by column; NULL: none */
+    LLVMValueRef x_batch, x_block, x_pixel;
     LLVMValueRef x_col; /* of channelwise forms: between columns of different blocks */
     int64_t pad_end[3]; /* COMBINE_MEAN that counts padding: padding behind the input */
     bool count_padding;

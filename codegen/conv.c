@@ -85,11 +85,9 @@ static void fill_space(Contraction *c, const Node *n, int spatial, bool flat) {
 
 static void fill_input(Contraction *c, const Value *x, int spatial) {
     Kernel *k = c->k;
-    int64_t blocks = (c->channels + c->block - 1) / c->block; /* of a group; several groups have whole blocks */
     LLVMValueRef pixels = kernel_dims(k, x->type.dims + 2, spatial);
-    c->x_pixel = gen_i64(k->gen, c->block);
-    c->x_block = i_scale(k, pixels, c->block);
-    c->x_group = i_scale(k, c->x_block, blocks);
+    c->x_pixel = gen_i64(k->gen, c->group.block);
+    c->x_block = i_scale(k, pixels, c->group.block);
     c->x_batch = i_mul(k, c->x_block, kernel_dim(k, x->type.dims[1]));
 }
 
@@ -117,10 +115,10 @@ static bool emit_conv(Kernel *k) {
     Contraction c = {.k = k, .x = k->in[0], .w = k->in[1], .bias = k->in[2]};
     fill_tile(&c, n);
     c.lanes = (int)y->type.dims[rank - 1]->value;
-    c.groups = node_int(n, "group");
-    c.channels = node_int(n, "in_channels");
-    c.block = node_int(n, "in_block");
-    c.cols = y->type.dims[1]->value * c.lanes / c.groups;
+    c.cols = y->type.dims[1]->value * c.lanes;
+    c.group = (Grouping){
+        .channels = node_int(n, "in_channels"), .groups = node_int(n, "group"), .block = node_int(n, "in_block")};
+    c.group.cols = c.group.groups > 1 ? node_int(n, "out_channels") : c.cols;
     fill_window(&c, n, spatial);
     bool flat = is_pointwise(&c);
     fill_space(&c, n, spatial, flat);
@@ -141,7 +139,7 @@ static bool emit_channelwise(Kernel *k) {
     const Value *x = n->in[0], *y = n->out[0];
     int rank = y->type.rank, spatial = rank - 3;
     bool pool = n->op == OP_BlockPool;
-    Contraction c = {.k = k, .x = k->in[0], .groups = 1, .channels = 1, .block = 1, .vecs = 1, .unroll = 1};
+    Contraction c = {.k = k, .x = k->in[0], .group = {1, 1, 1, 1}, .vecs = 1, .unroll = 1};
     c.combine = !pool ? COMBINE_DEPTHWISE : node_int(n, "mean") ? COMBINE_MEAN : COMBINE_MAX;
     c.w = pool ? NULL : k->in[1];
     c.bias = pool ? NULL : k->in[2];
@@ -155,7 +153,7 @@ static bool emit_channelwise(Kernel *k) {
     c.x_pixel = gen_i64(k->gen, c.lanes);
     c.x_col = kernel_dims(k, x->type.dims + 2, spatial);
     c.x_batch = i_scale(k, c.x_col, c.cols);
-    c.x_group = c.x_block = gen_i64(k->gen, 0);
+    c.x_block = gen_i64(k->gen, 0);
     fill_operands(&c, n, pool ? 1 : 3, false, blocked_operand);
     c.batch = kernel_dim(k, y->type.dims[0]);
     contraction_emit(&c);
@@ -185,19 +183,19 @@ static bool emit_product(Kernel *k) {
     const Node *n = k->node;
     const Value *x = n->in[0], *y = n->out[0];
     LLVMValueRef one = gen_i64(k->gen, 1), none = gen_i64(k->gen, 0);
-    Contraction c = {
-        .k = k, .x = k->in[0], .w = k->in[1], .bias = k->in[2], .groups = 1, .overlap = true, .batch = one};
+    Contraction c = {.k = k, .x = k->in[0], .w = k->in[1], .bias = k->in[2], .overlap = true, .batch = one};
     fill_tile(&c, n);
     c.lanes = (int)node_int(n, "lanes");
     c.cols = y->type.dims[y->type.rank - 1]->value;
-    c.channels = c.block = x->type.dims[x->type.rank - 1]->value;
+    int64_t inner = x->type.dims[x->type.rank - 1]->value;
+    c.group = (Grouping){c.cols, inner, 1, inner};
     for (int i = 0; i < 3; i++) {
         c.in[i] = c.out[i] = one;
         c.kernel[i] = c.stride[i] = c.dilation[i] = c.up[i] = 1;
     }
     c.in[2] = c.out[2] = kernel_dims(k, y->type.dims, y->type.rank - 1);
-    c.x_batch = c.x_group = c.x_block = none;
-    c.x_pixel = gen_i64(k->gen, c.channels);
+    c.x_batch = c.x_block = none;
+    c.x_pixel = gen_i64(k->gen, inner);
     fill_operands(&c, n, 3, true, row_operand);
     contraction_emit(&c);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));

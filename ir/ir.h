@@ -326,6 +326,16 @@ bool graph_is_output(const Graph *g, const Value *v);
 #define MAX_ATTR_WORDS 128
 int node_attr_words(const Node *n, int64_t words[MAX_ATTR_WORDS]); /* how many; floats as their bits in f64 */
 
+/* ---- panel.c: grouped convolutions in blocks of channels ---- */
+typedef struct Grouping { /* columns (output channels) and input channels of a group, how many groups, channels in a block */
+    int64_t cols, channels, groups, block;
+} Grouping;
+typedef struct BlockRange {
+    int64_t first, count;
+} BlockRange;
+BlockRange panel_blocks(const Grouping *g, int64_t col, int64_t n); /* what columns col … col + n - 1 read */
+int64_t range_channels(const Grouping *g, BlockRange r);            /* channels that those blocks hold */
+
 /* ---- print.c, verify.c ---- */
 void graph_print(const Graph *g, FILE *out);  /* the text of --emit=graph */
 bool graph_verify(const Graph *g, FILE *out); /* invariants; says what is broken, and returns false */

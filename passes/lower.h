@@ -5,10 +5,11 @@
 #include "passes/passes.h"
 
 /* ---- tiles.c: what fits the target's registers and caches ---- */
-typedef struct Work {                            /* a contraction as a tile choice sees it */
-    int lanes;                                   /* of a vector; 0: to be chosen, columns are contiguous */
-    int64_t groups, cols, channels, block, taps; /* columns and channels of a group, channels in a block, kernel size */
-    int64_t row, rows;                           /* places in a row that a tile runs along, and rows; 0: not known */
+typedef struct Work { /* a contraction as a tile choice sees it */
+    int lanes;        /* of a vector; 0: to be chosen, columns are contiguous */
+    Grouping group;
+    int64_t cols, taps; /* columns of all groups, without those that fill up the last vector; kernel size */
+    int64_t row, rows;  /* places in a row that a tile runs along, and rows; 0: not known */
 } Work;
 typedef struct TileChoice {
     int lanes, rows, vecs, unroll;
@@ -20,16 +21,15 @@ TileChoice tile_choose(const Target *t, const Work *w);
 
 /* ---- pack.c: constants in the order in which kernels read them ---- */
 Tensor *tensor_packed(Graph *g, int rank, const int64_t *dims); /* f32, zeroed; does not count as folded */
-/* w[out][in][taps…] of groups; element (o, i, k) at o·out + i·in + k·tap elements of `data` */
-typedef struct Weights {
+typedef struct Weights { /* of (column, channel of its group, tap), at col·out + channel·in + tap·tap of `data` */
     const float *data;
     int64_t out, in, tap;
-    int64_t phase;                /* between the phases of a transposed convolution */
-    int64_t phases, groups;       /* groups lie one after the other along `out` */
-    int64_t cols, channels, taps; /* of a group */
+    int64_t phase, phases; /* between the phases of a transposed convolution, and how many */
+    int64_t cols, taps;    /* of all groups */
+    Grouping group;
     float scale;
 } Weights;
-Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, int64_t block, bool overlap);
+Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, bool overlap);
 Value *pack_channels(Graph *g, const Value *v, int rank, int axis, int block); /* axis of a constant into blocks */
 
 /* ---- window of a convolution or pool whose numbers are all known ---- */

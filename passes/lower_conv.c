@@ -67,11 +67,9 @@ static Value *packed_bias(const Convolution *c, int block) {
 static Work work_of(const Convolution *c, int in_block, int out_block) {
     const Type *y = c->transposed ? &c->n->in[0]->type : &c->n->out[0]->type;
     Work w = {.lanes = out_block,
-              .groups = c->groups,
-              .channels = c->channels,
-              .block = in_block,
+              .group = {c->cols, c->channels, c->groups, in_block},
+              .cols = c->cols * c->groups,
               .taps = c->transposed ? 1 : taps_of(c)};
-    w.cols = (c->cols + out_block - 1) / out_block * out_block;
     w.rows = 1;
     bool known = dim_is_const(y->dims[y->rank - 1], &w.row), flat = is_pointwise(c) && !c->transposed;
     if (!known) w.row = 0;
@@ -84,13 +82,11 @@ static Work work_of(const Convolution *c, int in_block, int out_block) {
     return w;
 }
 
-static Weights weights_of(const Convolution *c) {
-    const Tensor *t = c->n->in[1]->constant;
+static Weights weights_of(const Convolution *c, int in_block) {
     int64_t taps = taps_of(c);
-    Weights w = {.data = t->data,
-                 .cols = c->cols,
-                 .channels = c->channels,
-                 .groups = c->groups,
+    Weights w = {.data = c->n->in[1]->constant->data,
+                 .group = {c->cols, c->channels, c->groups, in_block},
+                 .cols = c->cols * c->groups,
                  .phases = 1,
                  .taps = taps,
                  .tap = 1,
@@ -112,33 +108,16 @@ static void lower_dense(Convolution *c, Value *x, int in_block, int out_block) {
     Layout *l = c->l;
     Work work = work_of(c, in_block, out_block);
     TileChoice tile = tile_choose(l->target, &work);
-    Weights w = weights_of(c);
-    Value *in[3] = {x, pack_weights(l->g, &w, &tile, in_block, false), packed_bias(c, out_block)};
+    Weights w = weights_of(c, in_block);
+    Value *in[3] = {x, pack_weights(l->g, &w, &tile, false), packed_bias(c, out_block)};
     Node *made = replace_blocked(l, c->n, OP_BlockConv, in, 3, out_block);
     window_set(made, &c->window);
     node_set_int(made, "group", c->groups);
     node_set_int(made, "transposed", c->transposed);
     node_set_int(made, "in_channels", c->channels);
+    node_set_int(made, "out_channels", c->cols);
     node_set_int(made, "in_block", in_block);
     set_tile(made, &tile);
-}
-
-/* the widest block that whole groups consist of; 0: none */
-static int group_block(const Layout *l, int64_t channels, int64_t total) {
-    for (int b = channel_block(l->target, total); b >= 4; b /= 2)
-        if (channels % b == 0) return b;
-    return 0;
-}
-
-static bool lower_grouped(Convolution *c) {
-    Layout *l = c->l;
-    Value *x = c->n->in[0], *twin = twin_of(l, x);
-    int in_block = group_block(l, c->channels, c->channels * c->groups),
-        out_block = group_block(l, c->cols, c->cols * c->groups);
-    if (!in_block || !out_block) return false;
-    if (twin && c->channels % block_of(twin) == 0) in_block = block_of(twin);
-    lower_dense(c, want_blocked(l, x, c->n, in_block), in_block, out_block);
-    return true;
 }
 
 /* [channel][taps] in blocks: [block][taps][b] */
@@ -174,10 +153,9 @@ bool lower_conv(Layout *l, Node *n) {
         lower_depthwise(&c);
         return true;
     }
-    if (c.groups > 1) return lower_grouped(&c);
     Value *x = n->in[0];
-    int out_block = channel_block(l->target, c.cols);
-    bool plain = !twin_of(l, x) && c.channels <= PLAIN_CHANNELS;
+    int out_block = channel_block(l->target, c.cols * c.groups);
+    bool plain = !twin_of(l, x) && c.groups == 1 && c.channels <= PLAIN_CHANNELS;
     if (!plain) x = want_blocked(l, x, n, 0);
     lower_dense(&c, x, plain ? 1 : block_of(x), out_block);
     return true;

@@ -76,25 +76,19 @@ static void add_matrix(Graph *g, Node *product, Node *before, Value *c, double b
 }
 
 static void lower_product(Graph *g, const Target *target, const Product *p) {
-    Work work = {.groups = 1,
-                 .cols = p->cols,
-                 .channels = p->inner,
-                 .block = p->inner,
-                 .taps = 1,
-                 .row = constant_rows(p),
-                 .rows = 1};
+    Grouping group = {p->cols, p->inner, 1, p->inner};
+    Work work = {.group = group, .cols = p->cols, .taps = 1, .row = constant_rows(p), .rows = 1};
     TileChoice tile = tile_choose(target, &work);
     Weights w = {.data = p->w->data,
                  .out = p->transposed ? p->inner : 1,
                  .in = p->transposed ? 1 : p->cols,
                  .phases = 1,
-                 .groups = 1,
                  .cols = p->cols,
-                 .channels = p->inner,
                  .taps = 1,
+                 .group = group,
                  .scale = (float)p->alpha};
     Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL;
-    Value *in[3] = {p->x, pack_weights(g, &w, &tile, p->inner, true), bias}, *out = p->n->out[0];
+    Value *in[3] = {p->x, pack_weights(g, &w, &tile, true), bias}, *out = p->n->out[0];
     Node *made = node_new(g, OP_PackedMatMul, p->n, in, 3, 1);
     made->name = p->n->name;
     made->index = p->n->index;

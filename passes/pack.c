@@ -14,33 +14,63 @@ Tensor *tensor_packed(Graph *g, int rank, const int64_t *dims) {
     return t;
 }
 
-/* `n` columns from `col` on of one panel: [blocks][taps][channels of the block][n] */
-static float *pack_panel(const Weights *w, const float *from, int64_t col, int64_t n, int64_t block, float *to) {
-    for (int64_t c0 = 0; c0 < w->channels; c0 += block)
+/* one channel at one tap for n columns from `col` on; zeros for columns of other groups and behind the last */
+static void pack_columns(const Weights *w, const float *from, int64_t col, int64_t n, int64_t channel, int64_t tap,
+                         float *to) {
+    int64_t group = channel / w->group.channels, low = 0, high = n;
+    if (w->group.groups > 1) {
+        low = group * w->group.cols - col;
+        high = low + w->group.cols;
+    }
+    if (low < 0) low = 0;
+    if (high > n) high = n;
+    if (high > w->cols - col) high = w->cols - col;
+    const float *at = from + (channel - group * w->group.channels) * w->in + tap * w->tap + col * w->out;
+    for (int64_t i = low; i < high; i++) to[i] = at[i * w->out] * w->scale;
+}
+
+/* `n` columns from `col` on: [blocks][taps][channels of the block][n] */
+static float *pack_panel(const Weights *w, const float *from, int64_t col, int64_t n, float *to) {
+    BlockRange r = panel_blocks(&w->group, col, n);
+    int64_t all = w->group.channels * w->group.groups, block = w->group.block;
+    for (int64_t b = r.first; b < r.first + r.count; b++)
         for (int64_t k = 0; k < w->taps; k++)
-            for (int64_t c = c0; c < c0 + block && c < w->channels; c++, to += n) {
-                const float *at = from + c * w->in + k * w->tap + col * w->out;
-                int64_t there = col + n <= w->cols ? n : w->cols - col;
-                for (int64_t i = 0; i < there; i++) to[i] = at[i * w->out] * w->scale;
-            }
+            for (int64_t c = b * block; c < (b + 1) * block && c < all; c++, to += n)
+                pack_columns(w, from, col, n, c, k, to);
     return to;
 }
 
-Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, int64_t block, bool overlap) {
-    int64_t wide = (int64_t)t->vecs * t->lanes, vectors = (w->cols + t->lanes - 1) / t->lanes;
-    int64_t dims[5] = {w->phases, w->groups, vectors * t->lanes, w->taps, w->channels};
-    Tensor *packed = tensor_packed(g, 5, dims);
+/* calls for each panel in order: full ones, and what is left */
+typedef struct PanelWalk {
+    int64_t col, n, end, wide;
+} PanelWalk;
+
+static PanelWalk walk_begin(const Weights *w, const TileChoice *t) {
+    int64_t vectors = (w->cols + t->lanes - 1) / t->lanes;
+    return (PanelWalk){.end = vectors * t->lanes, .wide = (int64_t)t->vecs * t->lanes};
+}
+
+static bool walk_next(PanelWalk *p) {
+    p->col += p->n;
+    p->n = p->end - p->col < p->wide ? p->end - p->col : p->wide;
+    return p->n > 0;
+}
+
+static int64_t packed_elements(const Weights *w, const TileChoice *t) {
+    int64_t n = 0;
+    for (PanelWalk p = walk_begin(w, t); walk_next(&p);)
+        n += p.n * w->taps * range_channels(&w->group, panel_blocks(&w->group, p.col, p.n));
+    return n;
+}
+
+Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, bool overlap) {
+    int64_t dims[2] = {w->phases, packed_elements(w, t)};
+    Tensor *packed = tensor_packed(g, 2, dims);
     float *to = (float *)packed->data;
-    for (int64_t p = 0; p < w->phases; p++)
-        for (int64_t group = 0; group < w->groups; group++) {
-            const float *from = w->data + p * w->phase + group * w->cols * w->out;
-            int64_t col = 0;
-            for (; col + wide <= vectors * t->lanes; col += wide) {
-                int64_t at = overlap && col + wide > w->cols ? w->cols - wide : col;
-                to = pack_panel(w, from, at, wide, block, to);
-            }
-            int64_t left = vectors * t->lanes - col;
-            if (left) to = pack_panel(w, from, overlap ? w->cols - left : col, left, block, to);
+    for (int64_t phase = 0; phase < w->phases; phase++)
+        for (PanelWalk p = walk_begin(w, t); walk_next(&p);) {
+            int64_t col = overlap && p.col + p.n > w->cols ? w->cols - p.n : p.col;
+            to = pack_panel(w, w->data + phase * w->phase, col, p.n, to);
         }
     return value_of_tensor(g, packed);
 }

@@ -41,34 +41,43 @@ static double step_cycles(const Target *t, int lanes, int rows, int vecs) {
     return (most > LATENCY ? most : LATENCY) + 0.05 * load + 0.25;
 }
 
-static double tile_cycles(const Target *t, const Work *w, int lanes, int rows, int vecs) {
-    double steps = (double)(w->channels * w->taps);
-    return steps * step_cycles(t, lanes, rows, vecs) + 12 + 2.0 * rows * vecs;
+static double tile_cycles(const Target *t, const Work *w, int lanes, int rows, int vecs, int64_t col) {
+    int64_t channels = range_channels(&w->group, panel_blocks(&w->group, col, (int64_t)vecs * lanes));
+    return (double)(channels * w->taps) * step_cycles(t, lanes, rows, vecs) + 12 + 2.0 * rows * vecs;
+}
+
+/* panels of groups differ in what they read */
+static double panels_cycles(const Target *t, const Work *w, int lanes, int rows, int vecs) {
+    int64_t vectors = (w->cols + lanes - 1) / lanes, full = vectors / vecs, wide = (int64_t)vecs * lanes;
+    double cycles = 0;
+    if (w->group.groups == 1) cycles = (double)full * tile_cycles(t, w, lanes, rows, vecs, 0);
+    for (int64_t i = 0; w->group.groups > 1 && i < full; i++) cycles += tile_cycles(t, w, lanes, rows, vecs, i * wide);
+    if (vectors % vecs) cycles += tile_cycles(t, w, lanes, rows, (int)(vectors % vecs), full * wide);
+    return cycles;
 }
 
 static double work_cycles(const Target *t, const Work *w, int lanes, int rows, int vecs) {
-    int64_t vectors = (w->cols + lanes - 1) / lanes, full = vectors / vecs, row = w->row ? w->row : OPEN_ROW;
-    double cycles = (double)full * tile_cycles(t, w, lanes, rows, vecs);
-    if (vectors % vecs) cycles += tile_cycles(t, w, lanes, rows, (int)(vectors % vecs));
-    return cycles * (w->row ? (double)((row + rows - 1) / rows) : (double)row / rows);
+    int64_t row = w->row ? w->row : OPEN_ROW;
+    return panels_cycles(t, w, lanes, rows, vecs) * (w->row ? (double)((row + rows - 1) / rows) : (double)row / rows);
 }
 
 /* as many steps as make a loop's body worth its overhead */
 static int unroll_of(const Target *t, const Work *w, const TileChoice *c) {
-    int64_t last = w->channels % w->block;
-    bool constant = w->channels <= w->block;
+    int64_t block = w->group.block, all = w->group.channels * w->group.groups, last = all % block;
+    bool constant = all <= block; /* else the number of channels in a block is known at run time */
     int most = t->lane_multiply ? 4 : c->rows * c->vecs >= 16 ? 2 : 4;
     for (int u = most; u > 1; u /= 2)
-        if (w->block >= u && (constant || last % u == 0) && w->block % u == 0) return u;
-    return constant && w->channels >= most ? most : 1;
+        if (block >= u && (constant || last % u == 0) && block % u == 0) return u;
+    return constant && all >= most ? most : 1;
 }
 
 /* how many rows, or tiles of the only row, one panel of weights serves before the next: as many as keep their input in
  * cache */
 static int64_t run_of(const Target *t, const Work *w, const TileChoice *c) {
-    int64_t weights = w->cols * w->channels * w->taps * 4, row = w->row ? w->row : OPEN_ROW;
+    int64_t all = w->group.channels * w->group.groups, weights = w->cols * w->group.channels * w->taps * 4,
+            row = w->row ? w->row : OPEN_ROW;
     bool flat = w->rows == 1 && w->taps == 1;
-    int64_t unit = flat ? c->rows * w->channels * 4 : row * w->channels * 4, cache = (int64_t)t->l2 / 4;
+    int64_t unit = flat ? c->rows * all * 4 : row * all * 4, cache = (int64_t)t->l2 / 4;
     if (weights * 2 <= (int64_t)t->l1) return 1;
     if (weights * 8 <= (int64_t)t->l2) return flat ? 4 : 1;
     return unit > 0 && cache / unit > 4 ? cache / unit : 4;
