@@ -1,5 +1,6 @@
-/* The body of a model: one call a node, in order, each on the places that the plan gave; a status other than MCC_OK returns
- * at once. Parameters: inputs, outputs, a dims pointer for each output whose dims depend on data, open dims, workspace. */
+/* The body of a model: one call a node, in order, each on the places that the plan gave; a status other than MCC_OK
+ * returns at once. Parameters: inputs, outputs, a dims pointer for each output whose dims depend on data, open dims,
+ * workspace. */
 #include "codegen/gen.h"
 
 typedef struct Body {
@@ -39,18 +40,8 @@ static LLVMValueRef place(Body *s, const Value *v) {
     }
 }
 
-/* goes on in a new block where cond holds; else returns status */
-static void require(Body *s, LLVMValueRef cond, LLVMValueRef status) {
-    Gen *g = s->g;
-    LLVMBasicBlockRef good = LLVMAppendBasicBlockInContext(g->llvm, s->fn, ""), bad = LLVMAppendBasicBlockInContext(g->llvm, s->fn, "");
-    LLVMBuildCondBr(s->b, cond, good, bad);
-    LLVMPositionBuilderAtEnd(s->b, bad);
-    LLVMBuildRet(s->b, status);
-    LLVMPositionBuilderAtEnd(s->b, good);
-}
-
 static void require_ok(Body *s, LLVMValueRef status) {
-    require(s, LLVMBuildICmp(s->b, LLVMIntEQ, status, gen_i32(s->g, MCC_OK), ""), status);
+    gen_require(s->g, s->b, LLVMBuildICmp(s->b, LLVMIntEQ, status, gen_i32(s->g, MCC_OK), ""), status);
 }
 
 static bool knows(const Body *s, Dim d) {
@@ -80,8 +71,9 @@ static void define_data_dims(Body *s, const Node *n, LLVMValueRef *in) {
     require_ok(s, status);
     for (; dim; dim = next_unknown(s, n, &i, &d)) {
         LLVMValueRef v = dims[i * MCC_MAX_RANK + d];
-        require(s, LLVMBuildICmp(s->b, LLVMIntULE, v, gen_i64(g, dim->hi), ""), gen_i32(g, MCC_E_INDEX));
-        s->symbols = arena_grow(g->ctx->arena, s->symbols, (size_t)s->n_symbols, (size_t)s->n_symbols + 1, sizeof *s->symbols);
+        gen_require(s->g, s->b, LLVMBuildICmp(s->b, LLVMIntULE, v, gen_i64(g, dim->hi), ""), gen_i32(g, MCC_E_INDEX));
+        s->symbols =
+            arena_grow(g->ctx->arena, s->symbols, (size_t)s->n_symbols, (size_t)s->n_symbols + 1, sizeof *s->symbols);
         s->symbols[s->n_symbols++] = (Symbol){dim, v};
     }
 }
@@ -104,12 +96,14 @@ static bool same_place(Gen *g, const Value *a, const Value *b) {
 
 static bool run_node(Body *s, const Node *n) {
     Gen *g = s->g;
-    LLVMValueRef *in = ARENA_ARRAY(g->ctx->arena, n->n_in, LLVMValueRef), *out = ARENA_ARRAY(g->ctx->arena, n->n_out, LLVMValueRef);
+    LLVMValueRef *in = ARENA_ARRAY(g->ctx->arena, n->n_in, LLVMValueRef),
+                 *out = ARENA_ARRAY(g->ctx->arena, n->n_out, LLVMValueRef);
     for (int i = 0; i < n->n_in; i++) in[i] = n->in[i] ? place(s, n->in[i]) : NULL;
     define_data_dims(s, n, in);
     if (op_has(n->op, OP_VIEW) && same_place(g, n->in[0], n->out[0])) return true;
     for (int i = 0; i < n->n_out; i++) out[i] = n->out[i] ? place(s, n->out[i]) : NULL;
-    LLVMValueRef scratch = emitter_of(n)->scratch ? gen_offset(g, s->b, s->workspace, gen_i64(g, (int64_t)g->plan.scratch[n->id])) : NULL;
+    LLVMValueRef scratch =
+        emitter_of(n)->scratch ? gen_offset(g, s->b, s->workspace, gen_i64(g, (int64_t)g->plan.scratch[n->id])) : NULL;
     LLVMValueRef status = kernel_call(g, s->b, n, in, out, scratch, s->symbols, s->n_symbols, in_place_inputs(s, n));
     if (!status) return false;
     require_ok(s, status);

@@ -38,11 +38,22 @@ void gen_attr(Gen *g, LLVMValueRef fn, unsigned at, const char *name, uint64_t v
 
 void gen_function_attrs(Gen *g, LLVMValueRef fn) {
     gen_attr(g, fn, LLVMAttributeFunctionIndex, "nounwind", 0);
-    LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex, LLVMCreateStringAttribute(g->llvm, "no-builtins", 11, "", 0));
+    LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex,
+                            LLVMCreateStringAttribute(g->llvm, "no-builtins", 11, "", 0));
 }
 
 LLVMTypeRef gen_elem_type(Gen *g, Dtype t) {
     if (t == DT_F32) return g->f32;
     if (t == DT_F64) return g->f64;
     return LLVMIntTypeInContext(g->llvm, (unsigned)dtype_bits(t));
+}
+
+void gen_require(Gen *g, LLVMBuilderRef b, LLVMValueRef cond, LLVMValueRef status) {
+    LLVMValueRef fn = LLVMGetBasicBlockParent(LLVMGetInsertBlock(b));
+    LLVMBasicBlockRef good = LLVMAppendBasicBlockInContext(g->llvm, fn, ""),
+                      bad = LLVMAppendBasicBlockInContext(g->llvm, fn, "");
+    LLVMBuildCondBr(b, cond, good, bad);
+    LLVMPositionBuilderAtEnd(b, bad);
+    LLVMBuildRet(b, status);
+    LLVMPositionBuilderAtEnd(b, good);
 }

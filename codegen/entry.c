@@ -1,5 +1,6 @@
-/* What an app calls: the typed entry `int NAME_run(in0, …, out0[, out0_dims], …, d0, …, workspace)`, the described entry
- * behind NAME_model.run, and the description itself. Both check everything before anything is written, then run the body. */
+/* What an app calls: the typed entry `int NAME_run(in0, …, out0[, out0_dims], …, d0, …, workspace)`, the described
+ * entry behind NAME_model.run, and the description itself. Both check everything before anything is written, then run
+ * the body. */
 #include <llvm-c/Analysis.h>
 #include <string.h>
 #include "codegen/gen.h"
@@ -14,17 +15,8 @@ typedef struct Entry {
 
 bool typed_entry_exists(const Graph *g) { return g->n_inputs + g->n_outputs <= MAX_TYPED; }
 
-static void require(Entry *e, LLVMValueRef cond, LLVMValueRef status) {
-    Gen *g = e->g;
-    LLVMBasicBlockRef good = LLVMAppendBasicBlockInContext(g->llvm, e->fn, ""), bad = LLVMAppendBasicBlockInContext(g->llvm, e->fn, "");
-    LLVMBuildCondBr(e->b, cond, good, bad);
-    LLVMPositionBuilderAtEnd(e->b, bad);
-    LLVMBuildRet(e->b, status);
-    LLVMPositionBuilderAtEnd(e->b, good);
-}
-
 static void require_ok(Entry *e, LLVMValueRef status) {
-    require(e, LLVMBuildICmp(e->b, LLVMIntEQ, status, gen_i32(e->g, MCC_OK), ""), status);
+    gen_require(e->g, e->b, LLVMBuildICmp(e->b, LLVMIntEQ, status, gen_i32(e->g, MCC_OK), ""), status);
 }
 
 static void require_aligned(Entry *e, LLVMValueRef p, unsigned align) {
@@ -32,11 +24,12 @@ static void require_aligned(Entry *e, LLVMValueRef p, unsigned align) {
     if (align <= 1) return;
     LLVMValueRef word = LLVMBuildPtrToInt(e->b, p, g->size_type, "");
     LLVMValueRef low = LLVMBuildAnd(e->b, word, LLVMConstInt(g->size_type, align - 1, 0), "");
-    require(e, LLVMBuildICmp(e->b, LLVMIntEQ, low, LLVMConstNull(g->size_type), ""), gen_i32(g, MCC_E_ALIGN));
+    gen_require(e->g, e->b, LLVMBuildICmp(e->b, LLVMIntEQ, low, LLVMConstNull(g->size_type), ""),
+                gen_i32(g, MCC_E_ALIGN));
 }
 
 static void require_workspace(Entry *e, LLVMValueRef workspace) {
-    require(e, LLVMBuildIsNotNull(e->b, workspace, ""), gen_i32(e->g, MCC_E_NULL));
+    gen_require(e->g, e->b, LLVMBuildIsNotNull(e->b, workspace, ""), gen_i32(e->g, MCC_E_NULL));
     require_aligned(e, workspace, WORKSPACE_ALIGN);
 }
 
@@ -59,8 +52,9 @@ static unsigned elem_align(const Value *v) {
 static void require_equal_dims(Entry *e, const Symbol *open, int n_open) {
     Gen *g = e->g;
     for (int i = 0; i < g->ctx->n_equal; i++) {
-        LLVMValueRef x = gen_dim(g, e->b, g->ctx->equal[i].a, open, n_open), y = gen_dim(g, e->b, g->ctx->equal[i].b, open, n_open);
-        require(e, LLVMBuildICmp(e->b, LLVMIntEQ, x, y, ""), gen_i32(g, MCC_E_SHAPE));
+        LLVMValueRef x = gen_dim(g, e->b, g->ctx->equal[i].a, open, n_open),
+                     y = gen_dim(g, e->b, g->ctx->equal[i].b, open, n_open);
+        gen_require(e->g, e->b, LLVMBuildICmp(e->b, LLVMIntEQ, x, y, ""), gen_i32(g, MCC_E_SHAPE));
     }
 }
 
@@ -78,7 +72,7 @@ static void require_dims(Entry *e, const Symbol *open, int n_open) {
                 if (checked) continue;
                 seen[n_seen++] = dim;
                 LLVMValueRef v = gen_dim(g, e->b, dim, open, n_open);
-                require(e, LLVMBuildICmp(e->b, LLVMIntSGE, v, gen_i64(g, 0), ""), gen_i32(g, MCC_E_SHAPE));
+                gen_require(e->g, e->b, LLVMBuildICmp(e->b, LLVMIntSGE, v, gen_i64(g, 0), ""), gen_i32(g, MCC_E_SHAPE));
             }
 }
 
@@ -95,7 +89,7 @@ static LLVMValueRef byte_count(Entry *e, const Value *v, const Symbol *open, int
 static void require_buffer(Entry *e, const Value *v, LLVMValueRef p, const Symbol *open, int n_open) {
     Gen *g = e->g;
     LLVMValueRef empty = LLVMBuildICmp(e->b, LLVMIntEQ, byte_count(e, v, open, n_open), gen_i64(g, 0), "");
-    require(e, LLVMBuildOr(e->b, empty, LLVMBuildIsNotNull(e->b, p, ""), ""), gen_i32(g, MCC_E_NULL));
+    gen_require(e->g, e->b, LLVMBuildOr(e->b, empty, LLVMBuildIsNotNull(e->b, p, ""), ""), gen_i32(g, MCC_E_NULL));
     require_aligned(e, p, elem_align(v));
 }
 
@@ -127,8 +121,10 @@ void gen_typed_entry(Gen *g, LLVMValueRef body) {
     for (int i = 0; i < g->n_open; i++) {
         open[i] = (Symbol){g->open[i].dim, LLVMGetParam(fn, (unsigned)at++)};
         args[used++] = open[i].value;
-        require(&e, LLVMBuildICmp(e.b, LLVMIntSGE, open[i].value, gen_i64(g, 0), ""), gen_i32(g, MCC_E_SHAPE));
-        require(&e, LLVMBuildICmp(e.b, LLVMIntSLE, open[i].value, gen_i64(g, open[i].dim->hi), ""), gen_i32(g, MCC_E_BOUND));
+        gen_require(e.g, e.b, LLVMBuildICmp(e.b, LLVMIntSGE, open[i].value, gen_i64(g, 0), ""),
+                    gen_i32(g, MCC_E_SHAPE));
+        gen_require(e.g, e.b, LLVMBuildICmp(e.b, LLVMIntSLE, open[i].value, gen_i64(g, open[i].dim->hi), ""),
+                    gen_i32(g, MCC_E_BOUND));
     }
     args[used++] = LLVMGetParam(fn, (unsigned)at);
     require_equal_dims(&e, open, g->n_open);
@@ -138,7 +134,7 @@ void gen_typed_entry(Gen *g, LLVMValueRef body) {
     for (int i = 0; i < graph->n_outputs; i++) {
         require_buffer(&e, graph->outputs[i], args[graph->n_inputs + i], open, g->n_open);
         if (!dims[i]) continue;
-        require(&e, LLVMBuildIsNotNull(e.b, dims[i], ""), gen_i32(g, MCC_E_NULL));
+        gen_require(e.g, e.b, LLVMBuildIsNotNull(e.b, dims[i], ""), gen_i32(g, MCC_E_NULL));
         require_aligned(&e, dims[i], 8);
     }
     LLVMBuildRet(e.b, LLVMBuildCall2(e.b, LLVMGlobalGetValueType(body), body, args, (unsigned)used, ""));
@@ -148,7 +144,8 @@ void gen_typed_entry(Gen *g, LLVMValueRef body) {
 /* ---- the description ---- */
 
 static LLVMValueRef constant_array(Gen *g, LLVMTypeRef type, LLVMValueRef *values, int n) {
-    LLVMValueRef init = LLVMConstArray2(type, values, (uint64_t)n), global = LLVMAddGlobal(g->module, LLVMTypeOf(init), "");
+    LLVMValueRef init = LLVMConstArray2(type, values, (uint64_t)n),
+                 global = LLVMAddGlobal(g->module, LLVMTypeOf(init), "");
     LLVMSetInitializer(global, init);
     LLVMSetGlobalConstant(global, 1);
     LLVMSetLinkage(global, LLVMPrivateLinkage);
@@ -169,8 +166,9 @@ static LLVMValueRef describe_tensors(Gen *g, Value *const *values, int n) {
             max[d] = gen_i64(g, d < t->rank ? t->dims[d]->hi : 0);
         }
         Str name = values[i]->name;
-        LLVMValueRef f[5] = {gen_bytes(g, arena_str(g->ctx->arena, name.p, name.n).p, name.n + 1, 1), gen_i32(g, (int)t->dtype),
-                             gen_i32(g, t->rank), LLVMConstArray2(g->i64, dims, MCC_MAX_RANK), LLVMConstArray2(g->i64, max, MCC_MAX_RANK)};
+        LLVMValueRef f[5] = {gen_bytes(g, arena_str(g->ctx->arena, name.p, name.n).p, name.n + 1, 1),
+                             gen_i32(g, (int)t->dtype), gen_i32(g, t->rank),
+                             LLVMConstArray2(g->i64, dims, MCC_MAX_RANK), LLVMConstArray2(g->i64, max, MCC_MAX_RANK)};
         infos[i] = LLVMConstStructInContext(g->llvm, f, 5, 0);
     }
     return constant_array(g, type, infos, n);
@@ -180,11 +178,17 @@ static LLVMValueRef describe_model(Gen *g, LLVMValueRef run) {
     const char *name = g->opt->name;
     LLVMValueRef id = gen_bytes(g, "00000000000000000000000000000000", 33, 1);
     LLVMSetValueName2(id, "mcc_build_id", 12); /* filled once the code is final */
-    LLVMValueRef f[11] = {gen_i32(g, MCC_ABI), gen_i32(g, 0), gen_bytes(g, name, strlen(name) + 1, 1), id,
-                          gen_i32(g, g->graph->n_inputs), gen_i32(g, g->graph->n_outputs),
+    LLVMValueRef f[11] = {gen_i32(g, MCC_ABI),
+                          gen_i32(g, 0),
+                          gen_bytes(g, name, strlen(name) + 1, 1),
+                          id,
+                          gen_i32(g, g->graph->n_inputs),
+                          gen_i32(g, g->graph->n_outputs),
                           describe_tensors(g, g->graph->inputs, g->graph->n_inputs),
                           describe_tensors(g, g->graph->outputs, g->graph->n_outputs),
-                          LLVMConstInt(g->size_type, g->plan.workspace, 0), LLVMConstInt(g->size_type, WORKSPACE_ALIGN, 0), run};
+                          LLVMConstInt(g->size_type, g->plan.workspace, 0),
+                          LLVMConstInt(g->size_type, WORKSPACE_ALIGN, 0),
+                          run};
     LLVMValueRef init = LLVMConstStructInContext(g->llvm, f, 11, 0);
     LLVMValueRef model = LLVMAddGlobal(g->module, LLVMTypeOf(init), arena_printf(g->ctx->arena, "%s_model", name));
     LLVMSetInitializer(model, init);
@@ -194,7 +198,8 @@ static LLVMValueRef describe_model(Gen *g, LLVMValueRef run) {
 
 /* ---- the described entry ---- */
 
-static int64_t tensor_offset(Gen *g, int field) { /* of mcc_tensor: 0 data, 1 bytes, 2 dtype, 3 rank, 4 dims, 5 its size */
+static int64_t tensor_offset(Gen *g,
+                             int field) { /* of mcc_tensor: 0 data, 1 bytes, 2 dtype, 3 rank, 4 dims, 5 its size */
     int64_t p = g->target->pointer_bits / 8, at[6] = {0, p, 2 * p, 2 * p + 4, 2 * p + 8, 2 * p + 8 + 8 * MCC_MAX_RANK};
     return at[field];
 }
@@ -242,22 +247,25 @@ static LLVMValueRef check_buffers(Entry *e, LLVMValueRef model, LLVMValueRef in,
     LLVMValueRef status = call_check(e, "mcc_check_buffers", args, 5);
     LLVMValueRef fine = LLVMBuildOr(e->b, LLVMBuildICmp(e->b, LLVMIntEQ, status, gen_i32(g, MCC_OK), ""),
                                     LLVMBuildICmp(e->b, LLVMIntEQ, status, gen_i32(g, MCC_E_SPACE), ""), "");
-    require(e, fine, status);
+    gen_require(e->g, e->b, fine, status);
     for (int i = 0; i < graph->n_outputs; i++) {
         const Type *t = &graph->outputs[i]->type;
         LLVMBuildStore(e->b, gen_i32(g, t->rank), tensor_field(e, out, i, 3));
         for (int d = 0; d < t->rank; d++) {
-            LLVMValueRef dim = dim_has_data(t->dims[d]) ? gen_i64(g, t->dims[d]->hi) : gen_dim(g, e->b, t->dims[d], open, g->n_open);
+            LLVMValueRef dim =
+                dim_has_data(t->dims[d]) ? gen_i64(g, t->dims[d]->hi) : gen_dim(g, e->b, t->dims[d], open, g->n_open);
             LLVMBuildStore(e->b, dim, gen_offset(g, e->b, tensor_field(e, out, i, 4), gen_i64(g, d * 8)));
         }
     }
     return status;
 }
 
-static void call_body(Entry *e, LLVMValueRef body, LLVMValueRef in, LLVMValueRef out, LLVMValueRef workspace, const Symbol *open) {
+static void call_body(Entry *e, LLVMValueRef body, LLVMValueRef in, LLVMValueRef out, LLVMValueRef workspace,
+                      const Symbol *open) {
     Gen *g = e->g;
     const Graph *graph = g->graph;
-    LLVMValueRef *args = ARENA_ARRAY(g->ctx->arena, graph->n_inputs + graph->n_outputs * 2 + g->n_open + 1, LLVMValueRef);
+    LLVMValueRef *args =
+        ARENA_ARRAY(g->ctx->arena, graph->n_inputs + graph->n_outputs * 2 + g->n_open + 1, LLVMValueRef);
     unsigned n = 0;
     for (int i = 0; i < graph->n_inputs; i++) args[n++] = LLVMBuildLoad2(e->b, g->ptr, tensor_field(e, in, i, 0), "");
     for (int i = 0; i < graph->n_outputs; i++) args[n++] = LLVMBuildLoad2(e->b, g->ptr, tensor_field(e, out, i, 0), "");
@@ -280,7 +288,8 @@ void gen_described_entry(Gen *g, LLVMValueRef body) {
     require_ok(&e, call_check(&e, "mcc_check_inputs", args, 7));
     Symbol *open = ARENA_ARRAY(a, g->n_open, Symbol);
     for (int i = 0; i < g->n_open; i++)
-        open[i] = (Symbol){g->open[i].dim, LLVMBuildLoad2(e.b, g->i64, gen_offset(g, e.b, symbols, gen_i64(g, i * 8)), "")};
+        open[i] =
+            (Symbol){g->open[i].dim, LLVMBuildLoad2(e.b, g->i64, gen_offset(g, e.b, symbols, gen_i64(g, i * 8)), "")};
     require_equal_dims(&e, open, g->n_open);
     require_dims(&e, open, g->n_open);
     require_workspace(&e, workspace);

@@ -52,6 +52,8 @@ LLVMValueRef gen_offset(Gen *g, LLVMBuilderRef b, LLVMValueRef base, LLVMValueRe
 LLVMValueRef gen_alloca(Gen *g, LLVMBuilderRef b, LLVMTypeRef type, unsigned align); /* in the function's entry block */
 void gen_function_attrs(Gen *g, LLVMValueRef fn);
 void gen_attr(Gen *g, LLVMValueRef fn, unsigned at, const char *name, uint64_t value);
+/* goes on in a new block where cond holds; else the function returns status */
+void gen_require(Gen *g, LLVMBuilderRef b, LLVMValueRef cond, LLVMValueRef status);
 LLVMTypeRef gen_elem_type(Gen *g, Dtype t); /* how an element is stored and handed to mcc_el_…; bool is i8, f16 and bf16 i16 */
 
 /* ---- dims.c ---- */
