@@ -47,6 +47,8 @@ static bool complete_target(Ctx *ctx, const Node *n, Target *t) {
         if (i != t->open) known = dim_mul(ctx, known, t->dims[i]);
     if (!known) return fail(ctx, n, "the size of the new shape overflows");
     if (t->open < 0) return equal_dims(ctx, n, total, known, "the numbers of elements before and after") != NULL;
+    if (dim_is(known, 0) && t->n_data)
+        return (t->dims[t->open] = data_dim(ctx, n, 0, t->rank, t->open, 0, NULL)) != NULL;
     if (dim_is(known, 0)) {
         if (total->lo > 0) return fail(ctx, n, "%s elements do not fit a shape that has a 0", dim_text(ctx, total));
         t->dims[t->open] = dim_const(ctx, 0);
@@ -65,6 +67,7 @@ static bool complete_target(Ctx *ctx, const Node *n, Target *t) {
 
 static bool reshape_data(Ctx *ctx, Node *n, Target *t) {
     Dim total = value_elements(ctx, n->in[0]);
+    if (dim_is(total, 0)) total = NULL; /* beside a 0 any size will do */
     for (int i = 0; i < t->rank; i++)
         if (!t->dims[i] && !(t->dims[i] = data_dim(ctx, n, 0, t->rank, i, 0, total))) return false;
     return set_view(ctx, n, t->rank, t->dims);

@@ -109,6 +109,7 @@ static const Case views[] = {
     {"x: float32[N, 7]; s: int64{-1, 5}; y = Reshape(x, s)", "float32[((7*N) // 5), 5] if (7*N) = (5*((7*N) // 5))"},
     {"x: float32[24]; s: int64[2]; y = Reshape(x, s)", "float32[?24, ?24]"},
     {"x: float32[24]; s: int64[2]; y = Reshape(x, s) : float32[4, 6]", "float32[?4, ?6]"},
+    {"x: float32[0, 3, 4]; s: int64[3]; y = Reshape(x, s) allowzero=1 : float32[3, 4, 0]", "float32[?3, ?4, ?0]"},
     {"x: float32[N, 6]; s: int64[1]; y = Reshape(x, s)", "float32[(6*N)]"},
     {"x: float32[2, 3, H]; y = Flatten(x)", "float32[2, (3*H)]"},
     {"x: float32[2, 3, H]; y = Flatten(x) axis=0", "float32[1, (6*H)]"},
