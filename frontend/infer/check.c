@@ -5,6 +5,14 @@
 
 const Type *type_of(const Node *n, int in) { return &n->in[in]->type; }
 
+bool type_fits(const Type *t) {
+    int64_t bytes = (dtype_bits(t->dtype) + 7) / 8;
+    for (int i = 0; i < t->rank; i++)
+        if (!dim_is_bounded(t->dims[i]) || (t->dims[i]->hi > 0 && !mul_i64(bytes, t->dims[i]->hi, &bytes)))
+            return false;
+    return (uint64_t)bytes <= SIZE_MAX;
+}
+
 static bool check_input_type(Ctx *ctx, const Node *n, int in) {
     const Type *t = type_of(n, in);
     if (t->kind != TYPE_TENSOR || t->rank < 0) return fail(ctx, n, "input %d has no known tensor type", in);
@@ -12,6 +20,8 @@ static bool check_input_type(Ctx *ctx, const Node *n, int in) {
         return fail(ctx, n, "input %d has %d axes, mcc takes at most %d", in, t->rank, MCC_MAX_RANK);
     for (int i = 0; i < t->rank; i++)
         if (!t->dims[i]) return fail(ctx, n, "input %d: the size of axis %d is not known", in, i);
+    if (!type_fits(t))
+        return fail(ctx, n, "input %d of shape %s overflows the address space", in, shape_text(ctx, n->in[in]));
     if (!dtype_supported(t->dtype))
         return fail(ctx, n, "input %d is %s, which is not supported", in, dtype_name(t->dtype));
     return true;

@@ -16,26 +16,10 @@ static void forget_outputs(Node *n) {
         if (n->out[i]) n->out[i]->type = (Type){.rank = -1};
 }
 
-static bool check_size(Ctx *ctx, const Node *n, const Value *v) {
-    size_t bytes;
-    for (int i = 0; i < v->type.rank; i++)
-        if (!dim_is_bounded(v->type.dims[i]))
-            return fail(ctx, n, "output %d has shape %s, whose size has no bound or overflows", v->def_index,
-                        shape_text(ctx, v));
-    return value_max_bytes(ctx, v, &bytes) ||
-           fail(ctx, n, "output %d of shape %s overflows the address space", v->def_index, shape_text(ctx, v));
-}
-
-static bool check_input_size(Ctx *ctx, const Value *v) {
-    size_t bytes;
-    if (v->type.kind != TYPE_TENSOR || v->type.rank < 0 || value_max_bytes(ctx, v, &bytes)) return true;
-    return fail(ctx, NULL, "input '%s' of shape %s overflows the address space", diag_name(ctx, v->name),
-                shape_text(ctx, v));
-}
-
 static bool check_sizes(Ctx *ctx, const Node *n) {
     for (int i = 0; i < n->n_out; i++)
-        if (n->out[i] && !check_size(ctx, n, n->out[i])) return false;
+        if (n->out[i] && !type_fits(&n->out[i]->type))
+            return fail(ctx, n, "output %d of shape %s overflows the address space", i, shape_text(ctx, n->out[i]));
     return true;
 }
 
@@ -72,35 +56,23 @@ static void hint_operands(const Node *n) {
     }
 }
 
-static bool infer_node(Ctx *ctx, Node *n, bool bounded) {
+static bool infer_node(Ctx *ctx, Node *n) {
     Type *declared = ARENA_ARRAY(ctx->arena, n->n_out, Type);
     for (int i = 0; i < n->n_out; i++)
         if (n->out[i]) declared[i] = n->out[i]->type;
-    if (!node_infer(ctx, n)) return false;
-    if (bounded && !check_sizes(ctx, n)) return false;
+    if (!node_infer(ctx, n) || !check_sizes(ctx, n)) return false;
     bool ok = true;
     for (int i = 0; i < n->n_out; i++)
         if (n->out[i]) ok = check_declared(ctx, n, n->out[i], &declared[i]) && ok;
     return ok;
 }
 
-/* Without a bound on every open dim (mcc inspect) sizes are not held against the address space. */
-static bool inputs_bounded(const Graph *g) {
-    for (int i = 0; i < g->n_inputs; i++)
-        for (int k = 0; k < g->inputs[i]->type.rank; k++) {
-            Dim d = g->inputs[i]->type.dims[k];
-            if (d && !dim_is_bounded(d)) return false;
-        }
-    return true;
-}
-
 bool infer_graph(Ctx *ctx, Graph *g) {
-    bool ok = true, bounded = inputs_bounded(g);
+    bool ok = true;
     for (const Node *n = g->last; n; n = n->prev) hint_operands(n);
-    for (int i = 0; i < g->n_inputs && bounded; i++) ok = check_input_size(ctx, g->inputs[i]) && ok;
     for (Node *n = g->first; n; n = n->next) {
         bool known = inputs_known(n);
-        if (known && infer_node(ctx, n, bounded)) continue;
+        if (known && infer_node(ctx, n)) continue;
         forget_outputs(n);
         ok = false;
     }

@@ -23,6 +23,8 @@ bool need_scalar(Ctx *ctx, const Node *n, int in);                         /* of
 bool read_axis(Ctx *ctx, const Node *n, int64_t axis, int rank, int *out); /* negative ones count from the end */
 bool read_axes(Ctx *ctx, const Node *n, const int64_t *axes, int count, int rank, int *out); /* none twice */
 const char *shape_text(Ctx *ctx, const Value *v);
+bool type_fits(
+    const Type *t); /* its strides and bytes, at the dims' bounds, fit the address space, even beside a dim of 0 */
 const Type *type_of(const Node *n, int in);
 
 /* ---- shape.c: dims that must agree, outputs ---- */
@@ -50,7 +52,6 @@ typedef struct IntList { /* an input that lists integers: axes, sizes, pads, …
     const Dim *v; /* NULL elements: known at run time only */
 } IntList;
 bool read_list(Ctx *ctx, const Node *n, int in, int max, IntList *out);
-Dim list_length(Ctx *ctx, const Node *n, int in);
 bool need_length(Ctx *ctx, const Node *n, int in, int length); /* of a list whose length may be open */
 bool list_is_const(const IntList *l, int64_t *out);            /* every element is a constant */
 

@@ -82,15 +82,17 @@ static Dim padded(Ctx *ctx, const Node *n, Dim size, Dim before, Dim after, int 
     Dim d = dim_add(ctx, size, dim_add(ctx, before, after));
     if (!d) return fail_dim(ctx, n, "the size of axis %d overflows", axis);
     bool copies = node_enum(n, "mode") != PAD_CONSTANT && d != size && d->hi > 0 && !dim_has_data(size);
+    Dim none = dim_const(ctx, 0),
+        left = dim_add(ctx, size, dim_add(ctx, dim_min(ctx, before, none), dim_min(ctx, after, none)));
     if (copies &&
-        !need_at_most(ctx, n, dim_const(ctx, 1), size, "the least size of an axis padded with its own elements"))
+        !need_at_most(ctx, n, dim_const(ctx, 1), left, "the least size of an axis padded with its own elements"))
         return NULL;
     return d;
 }
 
 static bool check_pad(Ctx *ctx, const Node *n) {
-    Dim pads = list_length(ctx, n, 1),
-        axes = node_in(n, 3) ? list_length(ctx, n, 3) : dim_const(ctx, type_of(n, 0)->rank);
+    Dim pads = type_of(n, 1)->dims[0],
+        axes = node_in(n, 3) ? type_of(n, 3)->dims[0] : dim_const(ctx, type_of(n, 0)->rank);
     if (!equal_dims(ctx, n, pads, dim_mul(ctx, axes, dim_const(ctx, 2)),
                     "the length of pads and twice the number of axes"))
         return false;

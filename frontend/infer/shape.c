@@ -195,13 +195,9 @@ int declared_rank(Ctx *ctx, const Node *n) {
 
 /* ---- lists of integers ---- */
 
-Dim list_length(Ctx *ctx, const Node *n, int in) {
-    return type_of(n, in)->rank ? type_of(n, in)->dims[0] : dim_const(ctx, 1);
-}
-
 bool need_length(Ctx *ctx, const Node *n, int in, int length) {
     if (length < 0) return fail(ctx, n, "output 0 is declared with a number of axes that it cannot have");
-    return equal_dims(ctx, n, list_length(ctx, n, in), dim_const(ctx, length),
+    return equal_dims(ctx, n, type_of(n, in)->dims[0], dim_const(ctx, length),
                       "the length of a list and what goes with it");
 }
 
@@ -214,13 +210,13 @@ static const Dim *list_elements(Ctx *ctx, const Value *v, int count) {
 
 bool read_list(Ctx *ctx, const Node *n, int in, int max, IntList *out) {
     const Value *v = node_in(n, in);
-    int64_t count = 1;
+    int64_t count;
     *out = (IntList){.n = 0};
     if (!v) return true;
-    if (!need_index_dtype(ctx, n, in) || !need_rank(ctx, n, in, 0, 1)) return false;
+    if (!need_index_dtype(ctx, n, in) || !need_rank(ctx, n, in, 1, 1)) return false;
     out->present = true;
     out->n = -1;
-    if (v->type.rank == 1 && !dim_is_const(v->type.dims[0], &count)) return true;
+    if (!dim_is_const(v->type.dims[0], &count)) return true;
     if (count > max)
         return fail(ctx, n, "input %d lists %lld numbers, at most %d make sense", in, (long long)count, max);
     out->n = (int)count;

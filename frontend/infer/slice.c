@@ -49,11 +49,11 @@ static bool read_slices(Ctx *ctx, const Node *n, Slices *s) {
     for (int i = 0; i < 4; i++) {
         if (!read_list(ctx, n, i + 1, MCC_MAX_RANK, &list[i])) return false;
         if (!list[i].present) continue;
-        Dim length = list_length(ctx, n, i + 1), first = list_length(ctx, n, 1);
+        Dim length = type_of(n, i + 1)->dims[0], first = type_of(n, 1)->dims[0];
         if (!equal_dims(ctx, n, length, first, "the lengths of starts, ends, axes and steps")) return false;
         if (list[i].n >= 0) s->n = list[i].n;
     }
-    if (s->n < 0 && !need_at_most(ctx, n, list_length(ctx, n, 1), dim_const(ctx, rank), "the number of sliced axes"))
+    if (s->n < 0 && !need_at_most(ctx, n, type_of(n, 1)->dims[0], dim_const(ctx, rank), "the number of sliced axes"))
         return false;
     if (s->n > rank) return fail(ctx, n, "%d axes are sliced, there are %d", s->n, rank);
     for (int i = 0; i < s->n && !list[2].present; i++) axes[i] = i;

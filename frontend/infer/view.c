@@ -15,48 +15,65 @@ typedef struct Target {
     Dim dims[MCC_MAX_RANK];
 } Target;
 
-static bool read_target(Ctx *ctx, const Node *n, const IntList *shape, Target *t) {
+/* A 0 copies the input's size; an open dim that may be 0 must then be that size, or not 0. */
+static bool read_zero(Ctx *ctx, const Node *n, int i, Dim *d) {
     const Type *x = type_of(n, 0);
-    bool zero_copies = !node_int(n, "allowzero"), zero = false;
+    if (node_int(n, "allowzero") || !*d || (*d)->lo > 0 || (*d)->hi < 0 || (i < x->rank && *d == x->dims[i]))
+        return true;
+    if (!dim_is(*d, 0))
+        return dim_has_data(*d) ||
+               need_at_most(ctx, n, dim_const(ctx, 1), *d, "the least size of an axis of the new shape");
+    if (i >= x->rank)
+        return fail(ctx, n, "shape[%d] is 0, which copies axis %d, but input 0 has %d axes", i, i, x->rank);
+    *d = x->dims[i];
+    return true;
+}
+
+static bool read_target(Ctx *ctx, const Node *n, const IntList *shape, Target *t) {
+    bool zero = false;
     *t = (Target){.rank = shape->n, .open = -1};
     for (int i = 0; i < shape->n; i++) {
         Dim d = shape->v[i];
-        if (dim_is(d, 0) && zero_copies) {
-            if (i >= x->rank)
-                return fail(ctx, n, "shape[%d] is 0, which copies axis %d, but input 0 has %d axes", i, i, x->rank);
-            d = x->dims[i];
-        }
         zero = zero || dim_is(d, 0);
         if (d && d->hi < -1) return fail(ctx, n, "shape[%d] is %s", i, dim_text(ctx, d));
         if (dim_is(d, -1)) t->n_minus++;
         if (!d) t->n_data++;
         if (dim_is(d, -1)) d = NULL;
         if (!d) t->open = i;
+        if (!read_zero(ctx, n, i, &d)) return false;
         t->dims[i] = d;
     }
     if (t->n_minus > 1) return fail(ctx, n, "shape has more than one -1");
-    if (t->n_minus && zero && !zero_copies) return fail(ctx, n, "shape has both 0 and -1, which allowzero forbids");
+    if (t->n_minus && zero && node_int(n, "allowzero"))
+        return fail(ctx, n, "shape has both 0 and -1, which allowzero forbids");
     return true;
+}
+
+/* The numbers of elements before and after, without the dim that is not told; beside one, sizes of 0 that stay where
+ * they are cancel out, as open dims do */
+static void count_elements(Ctx *ctx, const Node *n, const Target *t, Dim *total, Dim *known) {
+    const Type *x = type_of(n, 0);
+    *total = *known = dim_const(ctx, 1);
+    for (int i = 0; i < x->rank || i < t->rank; i++) {
+        bool stays = t->open >= 0 && i < x->rank && i < t->rank && dim_is(x->dims[i], 0) && dim_is(t->dims[i], 0);
+        if (i < x->rank && !stays) *total = dim_mul(ctx, *total, x->dims[i]);
+        if (i < t->rank && !stays && i != t->open) *known = dim_mul(ctx, *known, t->dims[i]);
+    }
 }
 
 /* The one dim that is not told follows from the number of elements */
 static bool complete_target(Ctx *ctx, const Node *n, Target *t) {
-    Dim total = value_elements(ctx, n->in[0]), known = dim_const(ctx, 1);
-    if (!total) return fail(ctx, n, "the number of elements overflows");
-    for (int i = 0; i < t->rank; i++)
-        if (i != t->open) known = dim_mul(ctx, known, t->dims[i]);
-    if (!known) return fail(ctx, n, "the size of the new shape overflows");
+    Dim total, known;
+    count_elements(ctx, n, t, &total, &known);
+    if (!total || !known) return fail(ctx, n, "the number of elements overflows");
     if (t->open < 0) return equal_dims(ctx, n, total, known, "the numbers of elements before and after") != NULL;
     if (dim_is(known, 0) && t->n_data)
         return (t->dims[t->open] = data_dim(ctx, n, 0, t->rank, t->open, 0, NULL)) != NULL;
-    if (dim_is(known, 0)) {
-        if (total->lo > 0) return fail(ctx, n, "%s elements do not fit a shape that has a 0", dim_text(ctx, total));
-        t->dims[t->open] = dim_const(ctx, 0);
-        return true;
-    }
+    if (dim_is(known, 0))
+        return fail(ctx, n, "the size of axis %d of the new shape is not told, beside a size of 0", t->open);
     Dim divisor = dim_max(ctx, known, dim_const(ctx, 1)), rest = dim_floordiv(ctx, total, divisor);
     Dim exact =
-        dim_floordiv(ctx, total, known); /* N·W / W = N needs no test for W = 0: then there is nothing to show */
+        dim_floordiv(ctx, total, known); /* N·W / W = N needs no test for W = 0: there is nothing to show then */
     if (exact && dim_mul(ctx, exact, known) == total) rest = exact;
     else if (!rest ||
              !equal_dims(ctx, n, dim_mul(ctx, rest, divisor), total, "the numbers of elements before and after"))
@@ -83,8 +100,8 @@ bool infer_reshape(Ctx *ctx, Node *n) {
     } else if (!read_target(ctx, n, &shape, &t)) {
         return false;
     }
-    if (t.n_data + t.n_minus > 1 || (t.n_data && dim_has_data(value_elements(ctx, n->in[0]))))
-        return reshape_data(ctx, n, &t);
+    bool by_values = t.n_data && dim_has_data(value_elements(ctx, n->in[0]));
+    if (t.n_data + t.n_minus > 1 || by_values) return reshape_data(ctx, n, &t);
     return complete_target(ctx, n, &t) && set_view(ctx, n, t.rank, t.dims);
 }
 

@@ -104,7 +104,7 @@ static const Case views[] = {
     {"x: float32[N, 3, H, W]; s: int64{0, 3, -1}; y = Reshape(x, s)", "float32[N, 3, (H*W)]"},
     {"x: float32[N, 40, 480]; s: int64{0, 40, 3, 8, 20}; y = Reshape(x, s)", "float32[N, 40, 3, 8, 20]"},
     {"x: float32[0, 3]; s: int64{3, 0}; y = Reshape(x, s) allowzero=1", "float32[3, 0]"},
-    {"x: float32[0, 3]; s: int64{0, -1}; y = Reshape(x, s)", "float32[0, 0]"},
+    {"x: float32[0, 3]; s: int64{0, -1}; y = Reshape(x, s)", "float32[0, 3]"},
     {"x: float32[1]; s: int64{}; y = Reshape(x, s)", "float32[]"},
     {"x: float32[N, 7]; s: int64{-1, 5}; y = Reshape(x, s)", "float32[((7*N) // 5), 5] if (7*N) = (5*((7*N) // 5))"},
     {"x: float32[24]; s: int64[2]; y = Reshape(x, s)", "float32[?24, ?24]"},

@@ -1,8 +1,10 @@
 /* Random nodes on random inputs, hostile numbers among them. Whatever comes in, inference ends with types that hold
- * together or with a message; and what it says of open dims agrees with what it says where those are constants. */
+ * together or with a message; what it says of open dims agrees with what it says where those are constants; and what it
+ * says of constant lists agrees with what the kernels' shape functions make of them. */
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include "eval/eval.h"
 #include "frontend/frontend.h"
 
 enum { ROUNDS = 100000, SYMBOLS = 3, MAX_INPUTS = 5, MAX_OUTPUTS = 4 };
@@ -90,6 +92,7 @@ typedef struct Build {
     Ctx *ctx;
     Graph *g;
     const int64_t *values; /* of the symbols; NULL: they stay open */
+    bool all_constant;     /* every input is a tensor, of zeros where it is no list */
     Dim symbols[SYMBOLS];
 } Build;
 
@@ -101,11 +104,11 @@ static Dim build_dim(Build *b, int64_t d) {
 static Value *build_constant(Build *b, const Input *in) {
     int64_t n = in->rank ? in->dims[0] : 1;
     Tensor *t = tensor_new(b->g, in->dtype, in->rank, &n);
-    for (int64_t i = 0; i < n; i++) {
+    for (int64_t i = 0; t && i < n; i++) {
         if (in->dtype == DT_I64) ((int64_t *)t->data)[i] = in->values[i];
         else ((float *)t->data)[i] = (float)in->values[i] / 4;
     }
-    return value_of_tensor(b->g, t);
+    return t ? value_of_tensor(b->g, t) : NULL;
 }
 
 static Value *build_input(Build *b, const Recipe *r, int i) {
@@ -114,7 +117,13 @@ static Value *build_input(Build *b, const Recipe *r, int i) {
     if (in->constant) return build_constant(b, in);
     Value *v = value_new(b->g, (Str){0});
     Dim dims[MCC_MAX_RANK];
+    int64_t sizes[MCC_MAX_RANK];
     for (int k = 0; k < in->rank; k++) dims[k] = build_dim(b, in->dims[k]);
+    if (b->all_constant) {
+        for (int k = 0; k < in->rank; k++) sizes[k] = dims[k]->value;
+        Tensor *t = tensor_new(b->g, in->dtype, in->rank, sizes);
+        return t ? value_of_tensor(b->g, t) : NULL;
+    }
     value_set_dims(v, in->dtype, in->rank, dims);
     return v;
 }
@@ -147,7 +156,8 @@ static Node *build(Build *b, const Recipe *r) {
     for (int i = 0; i < SYMBOLS; i++) b->symbols[i] = dim_symbol(b->ctx, (Str){&"ABC"[i], 1}, 0, 6);
     for (int i = 0; i < r->n_in; i++) {
         in[i] = build_input(b, r, i);
-        if (i && in[i] && r->in[i].from_shape && in[0]) in[i] = node_new(b->g, OP_Shape, NULL, in, 1, 1)->out[0];
+        if (i && in[i] && r->in[i].from_shape && in[0] && !b->all_constant)
+            in[i] = node_new(b->g, OP_Shape, NULL, in, 1, 1)->out[0];
     }
     Node *n = node_new(b->g, r->op, NULL, in, r->n_in, r->n_out);
     uint64_t saved = seed;
@@ -161,11 +171,13 @@ static Node *build(Build *b, const Recipe *r) {
     return n;
 }
 
-static bool infer(Build *b, const Recipe *r, const int64_t *values, Node **node) {
-    *b = (Build){.ctx = ctx_new("test"), .values = values};
+static bool infer(Build *b, const Recipe *r, const int64_t *values, bool all_constant, Node **node) {
+    *b = (Build){.ctx = ctx_new("test"), .values = values, .all_constant = all_constant};
+    b->ctx->opt.max_fold = 1 << 16;
     diag_to(b->ctx, NULL);
     *node = build(b, r);
     bool ok = true;
+    for (int i = 0; i < r->n_in; i++) ok = ok && ((*node)->in[i] || r->in[i].absent); /* else it was too large */
     for (Node *n = b->g->first; n; n = n->next) ok = ok && node_infer(b->ctx, n);
     if (ok == (diag_errors(b->ctx) > 0)) abort();
     return ok;
@@ -221,8 +233,9 @@ static bool agrees(const Build *open, Dim d, Dim closed) {
     return dim_eval(d, lookup, (void *)open, &v) && v == want && d->lo <= v && v <= d->hi;
 }
 
-/* What the run rejects: values, or sizes beyond every bound */
-static bool decided_in_run(const Recipe *r, const Node *n) {
+/* What the run rejects: values, sizes beyond every bound, a reshaped tensor without elements */
+static bool decided_in_run(const Recipe *r, const Node *n, const Node *closed) {
+    if (r->op == OP_Reshape && dim_is(value_elements(closed->graph->ctx, closed->in[0]), 0)) return true;
     for (int i = 0; i < r->n_in; i++)
         if (r->in[i].from_shape) return true;
     for (int i = 0; i < n->n_out; i++)
@@ -235,7 +248,7 @@ static bool decided_in_run(const Recipe *r, const Node *n) {
 static bool compare(const Recipe *r, Build *open, const Node *n, int64_t *values) {
     Build closed;
     Node *m;
-    bool ok = infer(&closed, r, values, &m), same = true;
+    bool ok = infer(&closed, r, values, false, &m), same = true;
     open->values = values;
     bool held = checks_hold(open);
     open->values = values;
@@ -247,7 +260,7 @@ static bool compare(const Recipe *r, Build *open, const Node *n, int64_t *values
             for (int k = 0; same && k < value_content(v) && k < value_content(w); k++)
                 same = !v->content[k] || !w->content[k] || agrees(open, v->content[k], w->content[k]);
         }
-    bool explained = ok || !held || decided_in_run(r, n);
+    bool explained = ok || !held || decided_in_run(r, n, m);
     ctx_free(closed.ctx);
     if (same && explained) return true;
     fprintf(stderr, "%s at A=%lld B=%lld C=%lld: %s\n", recipe_text(r), (long long)values[0], (long long)values[1],
@@ -258,6 +271,39 @@ static bool compare(const Recipe *r, Build *open, const Node *n, int64_t *values
     return false;
 }
 
+/* The dims that inference tells from constant lists, and those that shape_<op> computes from them */
+static bool kernel_agrees(const Recipe *r) {
+    static const int64_t values[SYMBOLS] = {2, 3, 1};
+    const Tensor *in[MAX_INPUTS];
+    Tensor *out[MAX_OUTPUTS];
+    Build b;
+    Node *n;
+    int status;
+    bool same = true, fits = op_has(r->op, OP_DATA_SHAPE) && infer(&b, r, values, true, &n);
+    if (!op_has(r->op, OP_DATA_SHAPE)) return true;
+    for (int i = 0; fits && i < r->n_in; i++) in[i] = n->in[i] ? n->in[i]->constant : NULL;
+    if (fits && r->op == OP_Reshape && dim_is(value_elements(b.ctx, n->in[0]), 0))
+        fits = false; /* the kernel takes no -1 beside a 0 */
+    for (int i = 0; fits && i < n->n_out; i++) {
+        size_t bytes;
+        fits = value_is_static(n->out[i]) && value_max_bytes(b.ctx, n->out[i], &bytes) && bytes < 1 << 12;
+    }
+    if (fits && eval_node(b.ctx, n, in, out, &status)) {
+        same = status == MCC_OK;
+        for (int i = 0; same && i < n->n_out; i++)
+            for (int k = 0; k < n->out[i]->type.rank; k++)
+                same = same && dim_is(n->out[i]->type.dims[k], out[i]->dims[k]);
+        if (!same)
+            fprintf(stderr, "%s: the kernel says status %d, other dims than inference\n", recipe_text(r), status);
+        for (int i = 0; !same && i < n->n_out; i++)
+            for (int k = 0; k < n->out[i]->type.rank; k++)
+                fprintf(stderr, "  output %d: %s, %lld\n", i, dim_text(b.ctx, n->out[i]->type.dims[k]),
+                        status == MCC_OK ? (long long)out[i]->dims[k] : -1);
+    }
+    ctx_free(b.ctx);
+    return same;
+}
+
 int main(void) {
     int inferred = 0, compared = 0, failed = 0;
     for (int round = 0; round < ROUNDS && failed < 10; round++) {
@@ -266,7 +312,7 @@ int main(void) {
         Node *n;
         bool rank_by_values =
             r.op == OP_Squeeze && (r.n_in < 2 || r.in[1].absent); /* ours keeps an open dim that may be 1 */
-        if (infer(&open, &r, NULL, &n) && !rank_by_values) {
+        if (infer(&open, &r, NULL, false, &n) && !rank_by_values) {
             check_whole(&r, n);
             inferred++;
             for (int point = 0; point < 3; point++) {
@@ -277,6 +323,7 @@ int main(void) {
             }
         }
         ctx_free(open.ctx);
+        failed += !kernel_agrees(&r);
     }
     printf("%d of %d nodes inferred, %d comparisons, %d failed\n", inferred, ROUNDS, compared, failed);
     return failed != 0 || inferred < ROUNDS / 50;
