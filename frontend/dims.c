@@ -203,7 +203,7 @@ static bool all_resolved(Resolve *s) {
     for (int i = 0; i < s->g->n_inputs && !missing; i++) {
         const char *name = diag_name(s->ctx, s->g->inputs[i]->name);
         if (s->g->inputs[i]->type.rank >= 0) continue;
-        diag_error(s->ctx, NULL, "input '%s' has no declared shape; add --shape %s=…x…", name, name);
+        diag_error(s->ctx, NULL, "input '%s' has no declared shape; give it with --shape %s=NxN", name, name);
         return false;
     }
     return !missing;

@@ -115,7 +115,7 @@ static bool report_cycle(Sorter *s) {
         at = s->ready[at];
     }
     diag_error(s->ctx, NULL, "the graph has a cycle of %d node%s: %s%s", length, length > 1 ? "s" : "", text,
-               length > 8 ? " <- …" : "");
+               length > 8 ? " <- ..." : "");
     return false;
 }
 

@@ -200,7 +200,7 @@ case("input without a type", model(graph([node("Relu", ["x"], ["y"])], [field(1,
 case("input is a sequence", model(graph([node("Relu", ["x"], ["y"])], [value("x", type=field(4, field(1, field(1, field(1, 1)))))], [value("y")])),
      "'x' is a sequence")
 case("input is a map", model(graph([node("Relu", ["x"], ["y"])], [value("x", type=field(5, field(1, 7)))], [value("y")])), "'x' is a map")
-case("input without a shape", relu(dims=None), "'x' has no declared shape; add --shape x=")
+case("input without a shape", relu(dims=None), "'x' has no declared shape; give it with --shape x=")
 case("open dims", relu(dims=(1, "h", None, "w")), "3 dims of the inputs are open; .*--max-dim h=N --max-dim w=N --max-dim x.2=N")
 case("unknown --dim", relu(dims=(1, "h")), "no open dim 'w'; open are: h", ["--dim", "w=3"])
 case("unknown --max-dim", relu(), "no open dim 'w'; none is open", ["--max-dim", "w=3"])
