@@ -1,7 +1,7 @@
-"""ONNX Runtime as the peer to time against: its C library through ctypes, sessions on one or more threads.
+"""ONNX Runtime, the oracle of tests/models and the peer to time against: its C library through ctypes.
 
 The library is npm's onnxruntime-node (or any build of it): ORT_LIB names libonnxruntime.so.1, else a node_modules folder
-beside the checkout or above the working directory is searched. The numbers are the places of functions in the table that
+of the build (scripts/test makes it) or above the working directory is searched. The numbers are the places of functions in the table that
 the C API hands out; the table only grows at its end."""
 import ctypes
 import os
@@ -12,15 +12,16 @@ import numpy
 PLACE = {
     "GetErrorMessage": 2, "CreateEnv": 3, "CreateSession": 7, "Run": 9, "CreateSessionOptions": 10,
     "SetIntraOpNumThreads": 24, "SetInterOpNumThreads": 25, "SessionGetInputCount": 30, "SessionGetOutputCount": 31,
-    "SessionGetInputName": 36, "SessionGetOutputName": 37, "CreateTensorWithDataAsOrtValue": 49,
-    "GetTensorMutableData": 51, "GetDimensionsCount": 61, "GetDimensions": 62, "GetTensorTypeAndShape": 65,
+    "SessionGetInputTypeInfo": 33, "SessionGetInputName": 36, "SessionGetOutputName": 37,
+    "CreateTensorWithDataAsOrtValue": 49, "GetTensorMutableData": 51, "CastTypeInfoToTensorInfo": 55,
+    "GetTensorElementType": 60, "GetDimensionsCount": 61, "GetDimensions": 62, "GetTensorTypeAndShape": 65,
     "CreateCpuMemoryInfo": 69, "GetAllocatorWithDefaultOptions": 78, "ReleaseValue": 96,
     "ReleaseTensorTypeAndShapeInfo": 99,
 }
 API_VERSION = 18
-FLOAT, INT64, INT32, BOOL, DOUBLE = 1, 7, 6, 9, 11
-NUMBER = {numpy.dtype("float32"): FLOAT, numpy.dtype("int64"): INT64, numpy.dtype("int32"): INT32,
-          numpy.dtype("bool"): BOOL, numpy.dtype("float64"): DOUBLE}
+DTYPE = {1: "float32", 2: "uint8", 3: "int8", 4: "uint16", 5: "int16", 6: "int32", 7: "int64", 9: "bool", 10: "float16",
+         11: "float64", 12: "uint32", 13: "uint64"}
+NUMBER = {numpy.dtype(name): number for number, name in DTYPE.items()}
 POINTER = ctypes.c_void_p
 
 
@@ -28,8 +29,8 @@ def find_library():
     """The path of libonnxruntime.so.1, or None."""
     if os.environ.get("ORT_LIB"):
         return os.environ["ORT_LIB"]
-    here = pathlib.Path.cwd()
-    for folder in (here, *here.parents):
+    here, build = pathlib.Path.cwd(), pathlib.Path(__file__).resolve().parent.parent / "build" / "npm"
+    for folder in (build, here, *here.parents):
         found = sorted(folder.glob("node_modules/onnxruntime-node/bin/napi-v*/linux/x64/libonnxruntime.so.1"))
         if found:
             return str(found[-1])
@@ -42,7 +43,7 @@ class Library:
         base.restype = ctypes.POINTER(POINTER)
         get_api = ctypes.CFUNCTYPE(POINTER, ctypes.c_uint32)(base()[0])
         self.table = ctypes.cast(get_api(API_VERSION), ctypes.POINTER(POINTER))
-        self.env = self.make("CreateEnv", ctypes.c_int(3), b"bench")
+        self.env = self.make("CreateEnv", ctypes.c_int(3), b"mcc")
 
     def function(self, name, *types, result=POINTER):
         return ctypes.CFUNCTYPE(result, *types)(self.table[PLACE[name]])
@@ -88,6 +89,28 @@ class Session:
             found.append(ctypes.string_at(name.value))
         return found
 
+    def describe(self, info):
+        """The dtype and the dims (-1: open) of a tensor's type."""
+        lib = self.lib
+        number = lib.make("GetTensorElementType", info, kind=ctypes.c_int).value
+        rank = lib.make("GetDimensionsCount", info, kind=ctypes.c_size_t).value
+        dims = (ctypes.c_int64 * max(rank, 1))()
+        lib.call("GetDimensions", info, ctypes.cast(dims, POINTER), ctypes.c_size_t(rank))
+        return numpy.dtype(DTYPE[number]), tuple(dims[:rank])
+
+    def input_types(self):
+        """(dtype, dims) of each input; all of them must be tensors."""
+        lib, found = self.lib, []
+        for i in range(len(self.inputs)):
+            info = lib.make("SessionGetInputTypeInfo", self.handle, ctypes.c_size_t(i))
+            found.append(self.describe(lib.make("CastTypeInfoToTensorInfo", info)))
+        return found
+
+    def run(self, arrays):
+        """The outputs for these inputs, both in the session's order."""
+        self.lib.check(self.prepare(arrays)())
+        return self.take()
+
     def prepare(self, arrays):
         """A closure that runs once on these inputs (in the session's order) and keeps its outputs in self.values."""
         lib, n_in, n_out = self.lib, len(self.inputs), len(self.outputs)
@@ -108,18 +131,16 @@ class Session:
         return lambda: run(*args)
 
     def take(self):
-        """The outputs of the last run, as arrays of their bytes, and gives them back."""
+        """The outputs of the last run, as arrays; gives their memory back."""
         lib, found = self.lib, []
         for i, value in enumerate(self.values):
             info = lib.make("GetTensorTypeAndShape", POINTER(value))
-            rank = lib.make("GetDimensionsCount", info, kind=ctypes.c_size_t).value
-            dims = (ctypes.c_int64 * max(rank, 1))()
-            lib.call("GetDimensions", info, ctypes.cast(dims, POINTER), ctypes.c_size_t(rank))
-            data = lib.make("GetTensorMutableData", POINTER(value))
+            dtype, shape = self.describe(info)
             lib.release("ReleaseTensorTypeAndShapeInfo", info)
-            shape = tuple(dims[:rank])
+            data = lib.make("GetTensorMutableData", POINTER(value))
             count = int(numpy.prod(shape, dtype=numpy.int64))
-            found.append((shape, ctypes.string_at(data.value, count * 4) if count else b""))
+            raw = ctypes.string_at(data.value, count * dtype.itemsize) if count else b""
+            found.append(numpy.frombuffer(raw, dtype).reshape(shape))
             lib.release("ReleaseValue", POINTER(value))
             self.values[i] = None
         return found
