@@ -3,7 +3,8 @@
  * NaN, infinities, -0 and subnormals go in and come out as IEEE 754 and C's Annex F say (the sign and payload of a NaN
  * that an operation makes is the processor's). Conversions are in convert.h, integers in integer.h.
  *
- * sqrt is one instruction wherever LLVM has one; on a core without it LLVM calls sqrtf or sqrt (see soft_float.c). */
+ * sqrt is one instruction wherever LLVM has one; on a core without it LLVM calls sqrtf or sqrt, which are not ours: soft
+ * float is not provided. */
 #ifndef MCC_BUILTINS_H
 #define MCC_BUILTINS_H
 #include "runtime/builtins/bits.h"
