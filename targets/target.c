@@ -128,6 +128,7 @@ const Target *target_find(const char *triple, const char *cpu, const char *featu
     if (LLVMGetTargetFromTriple(normal, &ref, &message) || !arch) {
         snprintf(problem, sizeof problem, "unknown target '%s' (see --print-targets)", triple ? triple : normal);
         LLVMDisposeMessage(message);
+        LLVMDisposeMessage(normal);
         return NULL;
     }
     LLVMDisposeMessage(message);
@@ -136,6 +137,7 @@ const Target *target_find(const char *triple, const char *cpu, const char *featu
     if (!native && *name && !cpu_known(arch, name)) {
         snprintf(problem, sizeof problem, "unknown cpu '%s' for %s; did you mean '%s'? (see --print-targets)", name,
                  normal, nearest_cpu(arch, name));
+        LLVMDisposeMessage(normal);
         return NULL;
     }
     Kept *k = calloc(1, sizeof *k);
