@@ -44,6 +44,15 @@ static void channel_steps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, 
     tile_steps(t, &s);
 }
 
+/* the same pointer, as one that LLVM knows nothing of */
+static LLVMValueRef hide(Kernel *k, LLVMValueRef p) {
+    static const char constraints[] = "=r,0";
+    LLVMTypeRef type = LLVMFunctionType(k->gen->ptr, &k->gen->ptr, 1, 0);
+    LLVMValueRef nothing =
+        LLVMGetInlineAsm(type, "", 0, constraints, sizeof constraints - 1, 0, 0, LLVMInlineAsmDialectATT, 0);
+    return LLVMBuildCall2(k->b, type, nothing, &p, 1, "");
+}
+
 static void row_taps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, LLVMValueRef x, const Taps *taps) {
     Contraction *c = p->c;
     Kernel *k = c->k;
@@ -54,9 +63,11 @@ static void row_taps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, LLVMV
         channelwise_row(c, t, x, at->w ? f32_at(k, at->w, i_scale(k, tap, c->lanes)) : NULL, taps);
         return;
     }
-    for (int64_t i = 0; !taps->from && i < c->kernel[2]; i++)
+    for (int64_t i = 0; !taps->from && i < c->kernel[2]; i++) {
+        /* hidden: neighbouring taps read the same elements, which LLVM would keep in registers that the tile needs */
         if (taps->masks[i])
-            channel_steps(p, t, at, i_plus(k, tap, i), f32_at(k, x, i_scale(k, step, i)), taps->masks[i]);
+            channel_steps(p, t, at, i_plus(k, tap, i), hide(k, f32_at(k, x, i_scale(k, step, i))), taps->masks[i]);
+    }
     if (!taps->from) return;
     For f = for_begin(k, taps->from, taps->to, 1);
     channel_steps(p, t, at, i_add(k, tap, f.i), f32_at(k, x, i_mul(k, f.i, step)), all);

@@ -26,7 +26,7 @@ int channel_block(const Target *t, int64_t channels) {
 /* registers that a tile needs beside its accumulators */
 static int fits(const Target *t, int rows, int vecs) {
     int registers = t->vector_registers ? t->vector_registers : 8, used = rows * vecs + vecs + 1;
-    if (!t->has_fma) used++;
+    if (!t->has_fma) used += 3; /* products of their own, and LLVM loads ahead */
     if (t->lane_multiply) used += rows - 1;
     return used <= registers && rows * vecs <= MAX_ROWS;
 }
@@ -65,7 +65,9 @@ static double work_cycles(const Target *t, const Work *w, int lanes, int rows, i
 static int unroll_of(const Target *t, const Work *w, const TileChoice *c) {
     int64_t block = w->group.block, all = w->group.channels * w->group.groups, last = all % block;
     bool constant = all <= block; /* else the number of channels in a block is known at run time */
-    int most = t->lane_multiply ? 4 : c->rows * c->vecs >= 16 ? 2 : 4;
+    int tile = c->rows * c->vecs;
+    /* LLVM loads the next step ahead: a tile that fills the registers has no room for that, and would spill */
+    int most = t->lane_multiply ? 4 : tile * 2 > t->vector_registers ? 1 : tile * 4 > t->vector_registers ? 2 : 4;
     for (int u = most; u > 1; u /= 2)
         if (block >= u && (constant || last % u == 0) && block % u == 0) return u;
     return constant && all >= most ? most : 1;
