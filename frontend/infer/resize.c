@@ -66,6 +66,10 @@ static Dim size_by_size(Ctx *ctx, const Node *n, const IntList *sizes, const int
         known = known && (sizes->v[k] || (policy == STRETCH && k != i));
     }
     if (!known) return data_dim(ctx, n, 0, rank, axes[i], 0, NULL);
+    for (int k = 0; policy != STRETCH && k < sizes->n; k++)
+        if (!need_at_most(ctx, n, dim_const(ctx, 1), type_of(n, 0)->dims[axes[k]],
+                          "the least size of an axis that keeps its aspect ratio"))
+            return NULL;
     Dim d = policy == STRETCH ? sizes->v[i] : size_by_ratio(ctx, n, sizes, axes, i, policy);
     return d ? d : fail_dim(ctx, n, "the size of axis %d overflows", axes[i]);
 }
