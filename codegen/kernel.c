@@ -1,5 +1,6 @@
 /* One internal function a distinct computation: nodes whose operator, attributes, types, dims and embedded constants agree
  * share it. Its parameters: the inputs, the outputs, scratch, and the open dims that its types speak of. */
+#include <stdlib.h>
 #include <string.h>
 #include "codegen/gen.h"
 
