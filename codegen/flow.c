@@ -74,10 +74,21 @@ static void mark_rolled(Gen *g, LLVMValueRef branch) {
     LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(g->llvm, kind, sizeof kind - 1), LLVMMetadataAsValue(g->llvm, id));
 }
 
+/* how often the body runs for each time that the loop is left: registers go to what runs most */
+static void mark_turns(Gen *g, LLVMValueRef branch, int64_t turns) {
+    static const char name[] = "branch_weights", kind[] = "prof";
+    if (turns > INT32_MAX) turns = INT32_MAX;
+    LLVMMetadataRef parts[3] = {LLVMMDStringInContext2(g->llvm, name, sizeof name - 1),
+                                LLVMValueAsMetadata(gen_i32(g, (int)turns)), LLVMValueAsMetadata(gen_i32(g, 1))};
+    LLVMValueRef weights = LLVMMetadataAsValue(g->llvm, LLVMMDNodeInContext2(g->llvm, parts, 3));
+    LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(g->llvm, kind, sizeof kind - 1), weights);
+}
+
 For for_begin(Kernel *k, LLVMValueRef from, LLVMValueRef to, int64_t step) {
     int64_t a, z;
     For f = {.i = from, .step = step};
-    if (i_is_const(from, &a) && i_is_const(to, &z) && a < z && z - a <= step) return f;
+    bool constant = i_is_const(from, &a) && i_is_const(to, &z);
+    if (constant && a < z && z - a <= step) return f;
     LLVMBasicBlockRef before = LLVMGetInsertBlock(k->b), body = new_block(k);
     f.head = new_block(k);
     f.exit = new_block(k);
@@ -85,7 +96,8 @@ For for_begin(Kernel *k, LLVMValueRef from, LLVMValueRef to, int64_t step) {
     LLVMPositionBuilderAtEnd(k->b, f.head);
     f.i = LLVMBuildPhi(k->b, k->gen->i64, "");
     LLVMAddIncoming(f.i, &from, &before, 1);
-    LLVMBuildCondBr(k->b, LLVMBuildICmp(k->b, LLVMIntSLT, f.i, to, ""), body, f.exit);
+    LLVMValueRef branch = LLVMBuildCondBr(k->b, LLVMBuildICmp(k->b, LLVMIntSLT, f.i, to, ""), body, f.exit);
+    if (constant && a < z) mark_turns(k->gen, branch, (z - a + step - 1) / step);
     LLVMPositionBuilderAtEnd(k->b, body);
     return f;
 }
