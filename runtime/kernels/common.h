@@ -44,11 +44,11 @@ static inline const mcc_arg *output(const mcc_arg *a, const mcc_attr *at, int i)
 
 static inline idx dim(const mcc_arg *a, int axis) { return (idx)a->dims[axis]; }
 
-/* The product of dims from … to-1. */
+/* The product of dims from … to-1: unsigned, for a tensor of no elements may have dims whose product is no idx. */
 static inline idx dims_product(const mcc_arg *a, int from, int to) {
-    idx n = 1;
-    UNROLL for (int i = 0; i < RANK; i++) if (i >= from && i < to) n *= dim(a, i);
-    return n;
+    size_t n = 1;
+    UNROLL for (int i = 0; i < RANK; i++) if (i >= from && i < to) n *= (size_t)a->dims[i];
+    return (idx)n;
 }
 static inline idx elements(const mcc_arg *a) { return dims_product(a, 0, a->rank); }
 static inline idx stride_of(const mcc_arg *a, int axis) { return dims_product(a, axis + 1, a->rank); }

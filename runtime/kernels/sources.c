@@ -84,9 +84,9 @@ int ref_Shape(const mcc_arg *a, const mcc_attr *at) {
 }
 
 int ref_Size(const mcc_arg *a, const mcc_attr *at) {
-    int64_t n = 1;
-    UNROLL for (int k = 0; k < RANK; k++) if (k < a[0].rank) n *= a[0].dims[k];
-    *(int64_t *)output(a, at, 0)->data = n;
+    uint64_t n = 1;
+    UNROLL for (int k = 0; k < RANK; k++) if (k < a[0].rank) n *= (uint64_t)a[0].dims[k];
+    *(int64_t *)output(a, at, 0)->data = (int64_t)n;
     return MCC_OK;
 }
 

@@ -15,10 +15,11 @@ int shape_Reshape(mcc_arg *a, const mcc_attr *at) {
     const attrs_Reshape *p = (const attrs_Reshape *)at;
     const mcc_arg *x = &a[0], *shape = &a[1];
     mcc_arg *y = &a[at->args.n_in];
-    int64_t dims[RANK], total = 1, known = 1;
+    int64_t dims[RANK];
+    uint64_t total = 1, known = 1; /* unsigned: no dims overflow, but where another one is 0 */
     int open = -1;
     if (shape->dims[0] != y->rank) return MCC_E_INDEX;
-    UNROLL for (int k = 0; k < RANK; k++) if (k < x->rank) total *= x->dims[k];
+    UNROLL for (int k = 0; k < RANK; k++) if (k < x->rank) total *= (uint64_t)x->dims[k];
     UNROLL for (int k = 0; k < RANK; k++) if (k < y->rank) {
         dims[k] = read_int(shape, k);
         if (dims[k] == 0 && !p->allowzero) {
@@ -32,10 +33,10 @@ int shape_Reshape(mcc_arg *a, const mcc_attr *at) {
     }
     UNROLL for (int k = 0; k < RANK; k++) if (k < y->rank && k == open) dims[k] = 1;
     if (!dims_valid(dims, y->rank)) return MCC_E_INDEX;
-    UNROLL for (int k = 0; k < RANK; k++) if (k < y->rank) known *= dims[k];
+    UNROLL for (int k = 0; k < RANK; k++) if (k < y->rank) known *= (uint64_t)dims[k];
     if (open >= 0) {
-        if (known == 0 || mcc_rem_i64(total, known)) return MCC_E_INDEX;
-        UNROLL for (int k = 0; k < RANK; k++) if (k == open) dims[k] = mcc_div_i64(total, known);
+        if (known == 0 || mcc_rem_u64(total, known)) return MCC_E_INDEX;
+        UNROLL for (int k = 0; k < RANK; k++) if (k == open) dims[k] = (int64_t)mcc_div_u64(total, known);
         known = total;
     }
     if (known != total) return MCC_E_INDEX;

@@ -1,0 +1,173 @@
+/* Fuzzes the values that kernels use as indices and sizes: random ones, many of them extreme. A shape function must
+ * refuse them or write dims that are a tensor's; a kernel must refuse, or stay inside of its output (kept between guard
+ * bytes; build with MCC_SANITIZE to watch the inputs too). argv: seed, rounds. */
+#include <stdbool.h>
+#include <stdlib.h>
+#include "tests/unit/kernel_call.h"
+
+enum { ROOM = 1 << 16, GUARD = 64, MOST = 4 };
+typedef int Kernel(const mcc_arg *, const mcc_attr *);
+typedef int Shape(mcc_arg *, const mcc_attr *);
+
+static uint64_t state = 1;
+static uint64_t draw(void) { /* xorshift64 */
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+static int below(int n) { return (int)(draw() >> 33) % n; }
+
+static int64_t value(void) {
+    static const int64_t extreme[] = {INT64_MAX,        INT64_MIN,           INT64_MIN + 1,
+                                      INT64_C(1) << 62, -(INT64_C(1) << 62), INT64_C(1) << 40,
+                                      INT64_C(1) << 32, INT32_MAX,           INT32_MIN};
+    return below(4) ? below(11) - 4 : extreme[below(sizeof extreme / 8)];
+}
+static float real(void) {
+    static const float extreme[] = {NAN, INFINITY, -INFINITY, 1e30f, 1e-30f, 1e19f, 0, -1};
+    return below(3) ? (float)below(400) / 100 : extreme[below(sizeof extreme / 4)];
+}
+
+static int64_t ints[3][16];
+static float floats[2][16], x_data[1 << 10], one = 1;
+static unsigned char room[GUARD + ROOM + GUARD];
+
+static mcc_arg some_ints(int which, int n) {
+    for (int i = 0; i < n; i++) ints[which][i] = value();
+    return tensor(MCC_I64, (uintptr_t)ints[which], 1, (int64_t[]){n});
+}
+static mcc_arg some_floats(int which, int n) {
+    for (int i = 0; i < n; i++) floats[which][i] = real();
+    return tensor(MCC_F32, (uintptr_t)floats[which], 1, (int64_t[]){n});
+}
+static mcc_arg scalar_int(int which) {
+    ints[which][0] = value();
+    return SCALAR(MCC_I64, ints[which]);
+}
+static mcc_arg scalar_float(int which) {
+    floats[which][0] = real();
+    return SCALAR(MCC_F32, floats[which]);
+}
+static mcc_arg some_x(int rank) {
+    int64_t dims[MOST];
+    for (int i = 0; i < rank; i++) dims[i] = below(6);
+    return tensor(MCC_F32, (uintptr_t)x_data, (size_t)rank, dims);
+}
+static mcc_arg unknown(int rank) {
+    mcc_arg y = {.dtype = MCC_F32, .rank = rank};
+    return y;
+}
+
+/* Elements of y, or -1 if they do not fit the room; negative dims are a failure. */
+static int64_t room_for(const mcc_arg *y) {
+    int64_t n = 1;
+    bool empty = false;
+    for (int i = 0; i < y->rank; i++) {
+        CHECK(y->dims[i] >= 0);
+        empty = empty || y->dims[i] == 0;
+    }
+    for (int i = 0; i < y->rank && !empty; i++) {
+        if (y->dims[i] > ROOM / 8 / n) return -1;
+        n *= y->dims[i];
+    }
+    return empty ? 0 : n;
+}
+
+static void run(Kernel *kernel, mcc_arg *a, const mcc_attr *at) {
+    mcc_arg *y = &a[at->args.n_in];
+    const int64_t n = room_for(y);
+    if (n < 0) return;
+    const size_t bytes = (size_t)n * (y->dtype == MCC_I64 ? 8 : 4);
+    memset(room, 0xa5, sizeof room);
+    y->data = room + GUARD;
+    const int status = kernel(a, at);
+    CHECK(status == MCC_OK || status == MCC_E_INDEX || status == MCC_E_SHAPE);
+    for (size_t i = 0; i < sizeof room; i++)
+        if (i < GUARD || i >= GUARD + bytes || status != MCC_OK) CHECK(room[i] == 0xa5);
+}
+
+/* The dims that the shape function writes; where it refuses, the kernel gets others, which it must not trust. */
+static void fuzz(Shape *shape, Kernel *kernel, mcc_arg *a, const mcc_attr *at) {
+    mcc_arg *y = &a[at->args.n_in];
+    const int status = shape(a, at);
+    CHECK(status == MCC_OK || status == MCC_E_INDEX);
+    if (status != MCC_OK)
+        for (int i = 0; i < y->rank; i++) y->dims[i] = below(4);
+    room_for(y);
+    if (kernel) run(kernel, a, at);
+}
+#define FUZZ(op, at, ...) fuzz(shape_##op, ref_##op, ARGS(__VA_ARGS__), at)
+
+static void fuzz_movement(int rank) {
+    const mcc_arg x = some_x(rank);
+    const int n = 1 + below(rank), wanted = below(MOST + 1);
+    const mcc_arg shape = some_ints(0, wanted);
+    fuzz(shape_Reshape, NULL, ARGS(x, shape, unknown(wanted)), ATTRS(Reshape, 2, 1, .allowzero = below(2)));
+    FUZZ(Expand, ATTRS(Expand, 2, 1, ), x, shape, unknown(wanted > rank ? wanted : rank));
+    FUZZ(ConstantOfShape, ATTRS(ConstantOfShape, 2, 1, ), shape, F32(&one, 1), unknown(wanted));
+    FUZZ(Tile, ATTRS(Tile, 2, 1, ), x, some_ints(0, rank), unknown(rank));
+    FUZZ(Pad, ATTRS(Pad, 2, 1, .mode = below(4)), x, some_ints(0, 2 * rank), unknown(rank));
+    FUZZ(Pad, ATTRS(Pad, 4, 1, .mode = below(4)), x, some_ints(0, 2 * n), NONE, some_ints(1, n), unknown(rank));
+    FUZZ(Slice, ATTRS(Slice, 3, 1, ), x, some_ints(0, n), some_ints(1, n), unknown(rank));
+    FUZZ(Slice, ATTRS(Slice, 5, 1, ), x, some_ints(0, n), some_ints(1, n), NONE, some_ints(2, n), unknown(rank));
+    FUZZ(Slice, ATTRS(Slice, 4, 1, ), x, some_ints(0, n), some_ints(1, n), some_ints(2, n), unknown(rank));
+    FUZZ(Split, ATTRS(Split, 2, 1, .axis = below(rank)), x, some_ints(0, 1), unknown(rank));
+    FUZZ(ReduceSum, ATTRS(ReduceSum, 2, 1, .keepdims = 1), x, some_ints(0, n), unknown(rank));
+    fuzz(shape_Squeeze, NULL, ARGS(x, some_ints(0, n), unknown(rank - n)), ATTRS(Squeeze, 2, 1, ));
+    fuzz(shape_Unsqueeze, NULL, ARGS(x, some_ints(0, n), unknown(rank + n)), ATTRS(Unsqueeze, 2, 1, ));
+}
+
+static void fuzz_resize(int rank) {
+    const attrs_Resize p = {.header.args = {4, 1},
+                            .antialias = below(2),
+                            .coordinate_transformation_mode = below(7),
+                            .cubic_coeff_a = -0.75,
+                            .exclude_outside = below(2),
+                            .keep_aspect_ratio_policy = below(3),
+                            .mode = below(3),
+                            .nearest_mode = below(4)};
+    const mcc_attr *at = (const mcc_attr *)&p;
+    const mcc_arg x = some_x(rank), roi = some_floats(0, 2 * rank);
+    FUZZ(Resize, at, x, roi, some_floats(1, rank), NONE, unknown(rank));
+    FUZZ(Resize, at, x, roi, NONE, some_ints(0, rank), unknown(rank));
+}
+
+static void fuzz_indices(int rank) {
+    mcc_arg x = some_x(rank), y = x, indices = some_ints(0, below(4));
+    const int axis = below(rank);
+    y.dims[axis] = indices.dims[0];
+    run(ref_Gather, ARGS(x, indices, y), ATTRS(Gather, 2, 1, .axis = axis));
+    indices = some_ints(0, rank); /* one tuple: a scalar of X */
+    run(ref_GatherND, ARGS(x, indices, unknown(0)), ATTRS(GatherND, 2, 1, ));
+    indices = tensor(MCC_I64, (uintptr_t)ints[0], (size_t)rank, (int64_t[]){1, 1, 1, 1});
+    indices.dims[axis] = below(4);
+    y = indices;
+    y.dtype = MCC_F32;
+    run(ref_GatherElements, ARGS(x, indices, y), ATTRS(GatherElements, 2, 1, .axis = axis));
+    run(ref_CumSum, ARGS(x, scalar_int(0), x), ATTRS(CumSum, 2, 1, .reverse = below(2)));
+    if (rank > 1) run(ref_Trilu, ARGS(x, scalar_int(0), x), ATTRS(Trilu, 2, 1, .upper = below(2)));
+}
+
+static void fuzz_range(void) {
+    mcc_arg y = unknown(1);
+    const mcc_attr *at = ATTRS(Range, 3, 1, );
+    FUZZ(Range, at, scalar_float(0), scalar_float(1), SCALAR(MCC_F32, &one), y);
+    y.dtype = MCC_I64;
+    FUZZ(Range, at, scalar_int(0), scalar_int(1), scalar_int(2), y);
+}
+
+int main(int argc, char **argv) {
+    state = argc > 1 ? strtoull(argv[1], NULL, 0) | 1 : 20250701;
+    const int rounds = argc > 2 ? atoi(argv[2]) : 3000;
+    printf("seed %llu\n", (unsigned long long)state);
+    for (int i = 0; i < 1 << 10; i++) x_data[i] = (float)i;
+    for (int i = 0; i < rounds && !failures; i++) {
+        const int rank = 1 + below(MOST);
+        fuzz_movement(rank);
+        fuzz_resize(rank);
+        fuzz_indices(rank);
+        fuzz_range();
+    }
+    return failures != 0;
+}
