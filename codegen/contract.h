@@ -125,7 +125,11 @@ void channelwise_row(const Contraction *c, Tile *t, LLVMValueRef x, LLVMValueRef
 /* Divides by the number of taps: those of the outer axes, and along the row from `start` on. */
 void channelwise_finish(const Contraction *c, Tile *t, const LLVMValueRef outer[2], LLVMValueRef start);
 
+/* ---- conv.c: operands of blocked kernels ---- */
+/* an operand of the shape of `out`, [N, C/b, spatial…, b], or broadcast to it; flat: spatial dims are one */
+Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat);
+
 /* ---- conv.c, global_pool.c, reorder.c: kernels of the operators that lowering passes make ---- */
-extern const Emitter conv_emitter, channelwise_emitter, product_emitter, global_pool_emitter, reorder_emitter;
+extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, global_pool_emitter, reorder_emitter;
 
 #endif

@@ -27,8 +27,7 @@ static LLVMValueRef joint_stride(Kernel *k, const Value *v, const Value *like, i
     return gen_i64(k->gen, 0);
 }
 
-/* an operand of the shape of `out`, [N, C/b, spatial…, b], or broadcast to it */
-static Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat) {
+Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat) {
     int rank = out->type.rank, spatial = rank - 3;
     LLVMValueRef strides[MCC_MAX_RANK], none = gen_i64(k->gen, 0);
     int64_t lanes = out->type.dims[rank - 1]->value;

@@ -11,6 +11,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_BlockDepthwise:
     case OP_BlockPool: return &channelwise_emitter;
     case OP_BlockGlobalPool: return &global_pool_emitter;
+    case OP_Winograd: return &winograd_emitter;
     case OP_PackedMatMul: return &product_emitter;
     default: return &reference_emitter;
     }

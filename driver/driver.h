@@ -3,6 +3,7 @@
 #ifndef MCC_DRIVER_H
 #define MCC_DRIVER_H
 
+#include "passes/passes.h"
 #include "codegen/codegen.h"
 #include "frontend/frontend.h"
 #include "ir/ir.h"
@@ -36,6 +37,7 @@ typedef struct Command {
     const char *triple, *cpu, *features;
     int opt_level;
     bool optimize_size;
+    Winograd winograd;
     bool depfile, verbose, time_passes, print_targets, version, help;
     const char *depfile_path, *dump_after;
     int64_t stop_after, fault_alloc;

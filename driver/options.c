@@ -153,6 +153,17 @@ static const char *set_threads(Command *c, const Row *row, const char *value) {
     return "threads are not supported yet: only --threads=none";
 }
 
+static const char *set_winograd(Command *c, const Row *row, const char *value) {
+    static const char *const names[] = {"auto", "off", "f2", "f4"};
+    (void)row;
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(value, names[i])) {
+            c->winograd = (Winograd)i;
+            return fine;
+        }
+    return "auto, off, f2 or f4";
+}
+
 static const char *set_warning(Command *c, const Row *row, const char *value) {
     (void)row;
     c->warnings[c->n_warnings++] = value;
@@ -210,6 +221,8 @@ static const Row rows[] = {
     HEADING("Code", VERB_COMPILE | VERB_EXECUTES),
     {VERB_COMPILE | VERB_EXECUTES, JOINED, "-O", "LEVEL", "0, 1, 2 (default), 3 or s", set_level, 0, 0, 0, 0},
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--threads", "KIND", "none: the only kind so far", set_threads, 0, 0, 0, 0},
+    {VERB_COMPILE | VERB_EXECUTES, VALUE, "--winograd", "FORM",
+     "of 3x3 convolutions: auto (default), off, f2 or f4; faster, with more weights", set_winograd, 0, 0, 0, 0},
     HEADING("Limits", VERB_READS),
     {VERB_READS, VALUE, "--max-fold", "BYTES", "of constants made while compiling (default 1G)", set_size,
      AT(opt.max_fold), 0, 0, 0},

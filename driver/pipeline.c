@@ -55,6 +55,7 @@ int pipeline_optimise(Pipeline *p) {
     PassCtx pass = {.ctx = p->ctx,
                     .target = p->target,
                     .opt_level = c->opt_level,
+                    .winograd = c->winograd == WINOGRAD_AUTO && c->optimize_size ? WINOGRAD_OFF : c->winograd,
                     .dump_after = c->dump_after,
                     .dump = stderr,
                     .time = c->time_passes,

@@ -267,7 +267,7 @@ static void absorb(Search *s, Tail *t, Value *out) {
 }
 
 static bool is_contraction(const Node *n) {
-    return n->op == OP_BlockConv || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul;
+    return n->op == OP_BlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul;
 }
 
 bool pass_fuse_epilogues(Graph *g, PassCtx *p) {

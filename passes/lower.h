@@ -18,6 +18,8 @@ typedef struct TileChoice {
 int channel_rows(const Target *t, int64_t row, int64_t kernel); /* the tile of a channelwise form; row 0: not known */
 int channel_block(const Target *t, int64_t channels); /* the block of a blocked value with that many channels */
 TileChoice tile_choose(const Target *t, const Work *w);
+double tile_choice_cycles(const Target *t, const Work *w, const TileChoice *c); /* of all rows; an estimate */
+double vector_cycles(const Target *t, int lanes);                               /* of one operation on a vector of f32 */
 
 /* ---- pack.c: constants in the order in which kernels read them ---- */
 Tensor *tensor_packed(Graph *g, int rank, const int64_t *dims); /* f32, zeroed; does not count as folded */
@@ -47,6 +49,7 @@ typedef struct Layout {
     Graph *g;
     Ctx *ctx;
     const Target *target;
+    Winograd winograd;
     Value **twin; /* by id of a value that was there before the pass: its blocked form */
     int n_ids;
 } Layout;
@@ -56,6 +59,19 @@ Value *want_blocked(Layout *l, Value *plain, Node *before, int block); /* block 
 Value *want_plain(Layout *l, Value *v, Node *before); /* v itself, made from its twin where that is all there is */
 /* A node before n that computes the blocked form of n's output 0; n goes. */
 Node *replace_blocked(Layout *l, Node *n, Op op, Value **in, int n_in, int block);
+
+/* ---- lower_conv.c, lower_winograd.c: Conv and ConvTranspose with constant weights ---- */
+typedef struct Convolution {
+    Layout *l;
+    Node *n;
+    FixedWindow window;
+    int64_t channels, cols, groups; /* channels and cols of a group */
+    bool transposed;
+} Convolution;
+Value *packed_bias(const Convolution *c, int block); /* NULL: none */
+void set_tile(Node *made, const TileChoice *t);
+/* Makes it a Winograd node where that is possible, wanted, and cheaper than `direct` cycles. */
+bool lower_winograd(const Convolution *c, Value *x, int in_block, int out_block, double direct);
 bool lower_conv(Layout *l, Node *n); /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
 bool lower_pool(Layout *l, Node *n); /* lower_pool.c */
 bool lower_reduction(Layout *l, Node *n);

@@ -4,14 +4,6 @@
 
 enum { PLAIN_CHANNELS = 4 }; /* up to so many are read where they lie; more are brought into blocks first */
 
-typedef struct Convolution {
-    Layout *l;
-    Node *n;
-    FixedWindow window;
-    int64_t batch, channels, cols, groups; /* of a group */
-    bool transposed;
-} Convolution;
-
 static bool is_constant_f32(const Value *v) { return v && v->constant && v->constant->dtype == DT_F32; }
 
 static bool read_convolution(Layout *l, Node *n, Convolution *c) {
@@ -58,7 +50,7 @@ static bool is_pointwise(const Convolution *c) {
     return true;
 }
 
-static Value *packed_bias(const Convolution *c, int block) {
+Value *packed_bias(const Convolution *c, int block) {
     Value *bias = node_in(c->n, 2);
     return bias ? pack_channels(c->l->g, bias, 1, 0, block) : NULL;
 }
@@ -97,7 +89,7 @@ static Weights weights_of(const Convolution *c, int in_block) {
     return w;
 }
 
-static void set_tile(Node *made, const TileChoice *t) {
+void set_tile(Node *made, const TileChoice *t) {
     node_set_int(made, "rows", t->rows);
     node_set_int(made, "vecs", t->vecs);
     node_set_int(made, "unroll", t->unroll);
@@ -108,6 +100,7 @@ static void lower_dense(Convolution *c, Value *x, int in_block, int out_block) {
     Layout *l = c->l;
     Work work = work_of(c, in_block, out_block);
     TileChoice tile = tile_choose(l->target, &work);
+    if (lower_winograd(c, x, in_block, out_block, tile_choice_cycles(l->target, &work, &tile))) return;
     Weights w = weights_of(c, in_block);
     Value *in[3] = {x, pack_weights(l->g, &w, &tile, false), packed_bias(c, out_block)};
     Node *made = replace_blocked(l, c->n, OP_BlockConv, in, 3, out_block);

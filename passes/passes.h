@@ -6,10 +6,15 @@
 #include "ir/ir.h"
 #include "targets/target.h"
 
+/* Which Winograd forms 3 × 3 convolutions may take: they multiply less, and their weights take 1.8 (F2) or 4 times (F4)
+ * the bytes. */
+typedef enum Winograd { WINOGRAD_AUTO, WINOGRAD_OFF, WINOGRAD_F2, WINOGRAD_F4 } Winograd;
+
 typedef struct PassCtx {
     Ctx *ctx;
     const Target *target; /* NULL: nothing is lowered for one */
     int opt_level;
+    Winograd winograd;
     const char *dump_after; /* a pass's name, or "all"; NULL: none */
     FILE *dump;
     bool time;

@@ -6,6 +6,11 @@ enum { LATENCY = 4, MAX_VECS = 8, MAX_ROWS = 28, OPEN_ROW = 64 };
 
 static int vector_lanes(const Target *t) { return t->vector_bits >= 64 ? t->vector_bits / 32 : 4; }
 
+double vector_cycles(const Target *t, int lanes) {
+    double cycles = lanes * 32.0 / t->multiply_bits;
+    return cycles < 0.5 ? 0.5 : cycles; /* two instructions a cycle */
+}
+
 /* what a pixel costs in blocks of b: vectors to multiply, for some typical number of input channels, and bytes to move
  */
 static double block_cycles(const Target *t, int64_t channels, int b) {
@@ -34,9 +39,7 @@ static int fits(const Target *t, int rows, int vecs) {
 /* cycles of one step of a tile: multiplications, loads (two a cycle, or one of more than 256 bits where such are
  * halved), or the time until a sum can be added to again */
 static double step_cycles(const Target *t, int lanes, int rows, int vecs) {
-    double multiply = rows * vecs * (lanes * 32.0 / t->multiply_bits),
-           halved = lanes * 32 > t->multiply_bits / 2 ? 1 : 0.5;
-    if (multiply < rows * vecs * 0.5) multiply = rows * vecs * 0.5; /* two instructions a cycle */
+    double multiply = rows * vecs * vector_cycles(t, lanes), halved = lanes * 32 > t->multiply_bits / 2 ? 1 : 0.5;
     double load = rows * 0.5 + vecs * halved, most = multiply > load ? multiply : load;
     return (most > LATENCY ? most : LATENCY) + 0.05 * load + 0.25;
 }
@@ -59,6 +62,10 @@ static double panels_cycles(const Target *t, const Work *w, int lanes, int rows,
 static double work_cycles(const Target *t, const Work *w, int lanes, int rows, int vecs) {
     int64_t row = w->row ? w->row : OPEN_ROW;
     return panels_cycles(t, w, lanes, rows, vecs) * (w->row ? (double)((row + rows - 1) / rows) : (double)row / rows);
+}
+
+double tile_choice_cycles(const Target *t, const Work *w, const TileChoice *c) {
+    return work_cycles(t, w, c->lanes, c->rows, c->vecs) * (double)(w->rows ? w->rows : 1);
 }
 
 /* as many steps as make a loop's body worth its overhead */

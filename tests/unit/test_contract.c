@@ -1,7 +1,7 @@
 /* Compiled contractions against the reference kernels: small random networks of convolutions (any group, stride,
  * dilation, pads, one to three spatial axes, constant and open), transposed ones, pooling, elementwise tails,
- * concatenation and products, compiled for several CPUs and run in this process. MCC_SEED runs one and shows its graph;
- * MCC_TEST_GRAPHS says how many. */
+ * concatenation, products, and 3 x 3 convolutions forced into Winograd forms, compiled for several CPUs and run in this
+ * process. MCC_SEED runs one and shows its graph; MCC_TEST_GRAPHS says how many. */
 #include "codegen/codegen.h"
 #include "tests/passes/passtest.h"
 
@@ -138,6 +138,23 @@ static void make_network(Net *m) {
     m->x = DO(&m->c, Add, m->x, number(&m->c, 0.5));
 }
 
+/* 3 x 3 convolutions of stride 1, any padding, with tails that become epilogues; maps down to less than a tile */
+static void make_3x3(Net *m) {
+    static const char *const inputs[] = {"2x16x7x9", "1x20x4x21", "Nx33x13x3", "1x8x16x16", "1x48x1x1", "3x16x2x30"};
+    m->x = input(&m->c, "x", inputs[pick(m, 0, 5)]);
+    m->spatial = 2;
+    for (int i = 0; i < LAYERS; i++) {
+        int64_t dims[4] = {pick(m, 1, 70), channels_of(m), 3, 3}, pads[4];
+        for (int k = 0; k < 4; k++) pads[k] = pick(m, 1, 2);
+        Node *n =
+            NODE(&m->c, Conv, m->x, random_constant(m, 4, dims), pick(m, 0, 1) ? random_constant(m, 1, dims) : NULL);
+        node_set_ints(n, "pads", pads, 4);
+        take(m, n);
+        if (pick(m, 0, 1)) add_tail(m);
+    }
+    m->x = DO(&m->c, Relu, m->x);
+}
+
 static void make_product(Net *m) {
     int64_t inner = pick(m, 1, 70), cols = pick(m, 1, 70), rows = pick(m, 1, 30);
     const char *spec = arena_printf(m->c.ctx->arena, pick(m, 0, 1) ? "%dx%d" : "2x%dx%d", (int)rows, (int)inner);
@@ -207,6 +224,7 @@ static bool check(uint64_t seed, bool show) {
     case_begin(&m.c);
     m.c.seed = seed * 7919 + 1;
     if (seed % 4 == 3) make_product(&m);
+    else if (seed % 4 == 2) make_3x3(&m);
     else make_network(&m);
     output(&m.c, "y", m.x);
     const Type *t = &m.c.g->inputs[0]->type;
@@ -217,6 +235,7 @@ static bool check(uint64_t seed, bool show) {
     const char *why, *cpu = cpus[seed % 3];
     const Target *target = target_find("", cpu, "", &why);
     PassCtx p = {.ctx = m.c.ctx, .target = target, .opt_level = 2, .stop_after = -1, .verify = true};
+    if (seed % 4 == 2) p.winograd = seed / 4 % 2 ? WINOGRAD_F2 : WINOGRAD_F4;
     if (show) graph_print(m.c.g, stdout);
     bool ok = passes_run(m.c.g, &p);
     if (show) graph_print(m.c.g, stdout);
