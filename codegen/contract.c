@@ -12,6 +12,7 @@ typedef struct Panel { /* vectors side by side, and where the tile at hand stand
     int vecs;
     LLVMValueRef w, bias, x;    /* of the panel; x: its first block, in the batch */
     LLVMValueRef first, blocks; /* the blocks that it reads */
+    LLVMValueRef ahead;         /* what the tile at hand fetches; NULL: nothing */
     LLVMValueRef batch, phase[3];
     LLVMValueRef col;          /* its first column */
     LLVMValueRef outer[2];     /* spatial coordinates of the row */
@@ -40,6 +41,8 @@ static void channel_steps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, 
                    .inner = 1,
                    .b_align = (unsigned)c->lanes * 4,
                    .unroll = c->unroll,
+                   .ahead = p->ahead,
+                   .fetch = c->ahead,
                    .mask = mask};
     tile_steps(t, &s);
 }
@@ -130,6 +133,14 @@ static bool is_flat(const Contraction *c) { return c->kernel[2] == 1 && c->pad[2
 
 static Taps all_taps(Panel *p) { return (Taps){zero(p), gen_i64(p->c->k->gen, p->c->kernel[2]), NULL}; }
 
+/* where the part of the next panel begins that tile number `tile` of a run fetches */
+static LLVMValueRef ahead_of(Panel *p, LLVMValueRef tile) {
+    Contraction *c = p->c;
+    int64_t steps = c->group.channels, panel = steps * p->vecs * c->lanes, part = steps / c->unroll * c->ahead;
+    LLVMValueRef at = i_plus(c->k, i_scale(c->k, tile, part), panel);
+    return LLVMBuildGEP2(c->k->b, c->k->gen->f32, p->w, &at, 1, ""); /* behind the last panel there may be nothing */
+}
+
 /* first tile … last tile - 1 of `rows` rows; the one that passes `end` is moved back */
 static void emit_run(Panel *p, int rows, LLVMValueRef first, LLVMValueRef last, LLVMValueRef begin, LLVMValueRef end) {
     Kernel *k = p->c->k;
@@ -138,6 +149,7 @@ static void emit_run(Panel *p, int rows, LLVMValueRef first, LLVMValueRef last, 
     For f = for_begin(k, first, last, 1);
     LLVMValueRef start = i_add(k, begin, i_scale(k, f.i, rows)), most = i_plus(k, end, -rows);
     bool whole = i_is_const(i_sub(k, end, begin), &size) && size % rows == 0;
+    if (p->c->ahead) p->ahead = ahead_of(p, i_sub(k, f.i, first));
     emit_tile(p, rows, whole ? start : i_min(k, start, most), &taps);
     for_end(k, &f);
 }

@@ -38,6 +38,7 @@ LLVMValueRef kernel_dims(Kernel *k, const Dim *dims, int n);              /* the
 LLVMTypeRef vec_type(Gen *g, int lanes);
 LLVMValueRef vec_load(Kernel *k, LLVMValueRef p, int lanes, unsigned align);
 void vec_store(Kernel *k, LLVMValueRef v, LLVMValueRef p, unsigned align);
+void fetch_line(Kernel *k, LLVMValueRef p); /* a hint: into L2, soon to be read */
 LLVMValueRef vec_splat(Kernel *k, LLVMValueRef scalar, int lanes);
 LLVMValueRef vec_const(Gen *g, double v, int lanes);
 LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c,
@@ -58,7 +59,10 @@ typedef struct TileSteps { /* for c < count: acc[r][v] += a[r·row + c·inner] �
     LLVMValueRef count;
     int64_t inner;
     unsigned b_align;
-    int unroll;    /* divides count where that is not constant */
+    int unroll; /* divides count where that is not constant */
+    LLVMValueRef
+        ahead; /* what to fetch into L2 meanwhile, `fetch` elements with each turn of the loop; NULL: nothing */
+    int64_t fetch;
     uint32_t mask; /* which rows take part */
 } TileSteps;
 void tile_begin(Tile *t, Kernel *k, int rows, int vecs, int lanes);
@@ -109,13 +113,25 @@ typedef struct Contraction {
     LLVMValueRef x_col; /* of channelwise forms: between columns of different blocks */
     int64_t pad_end[3]; /* COMBINE_MEAN that counts padding: padding behind the input */
     bool count_padding;
-    bool overlap; /* any number of columns: the last vector overlaps its neighbour, and repeats its columns in w */
+    int64_t ahead; /* elements of the next panel to fetch with every turn of a tile's innermost loop, where an axis of x
+                      is all that is multiplied; 0: none */
+    bool overlap;  /* any number of columns: the last vector overlaps its neighbour, and repeats its columns in w */
     Epilogue epilogue;
 } Contraction;
 void contraction_emit(Contraction *c);
-typedef struct Taps {      /* which taps of a row a tile takes */
-    LLVMValueRef from, to; /* in a loop, by all rows; or from NULL: */
-    const uint32_t *masks; /* one by one, each by these rows */
+
+/* ---- operands.c: of a contraction's node ---- */
+/* element strides of a row-major value along the dims of `like`, aligned at the right; 0 where it is broadcast */
+void operand_strides(Kernel *k, const Value *v, const Value *like, LLVMValueRef *strides);
+/* the step of v along dims from … to - 1 of `like` taken as one: all of them are v's, or v stands still along all */
+LLVMValueRef operand_joint_stride(Kernel *k, const Value *v, const Value *like, int from, int to);
+typedef Operand OperandOf(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat);
+/* the output, and inputs `first` and on as the operands of the node's body */
+void epilogue_operands(Contraction *c, const Node *n, int first, bool flat, OperandOf *operand);
+void contraction_tile(Contraction *c, const Node *n); /* rows, vecs, unroll, run from the node's attributes */
+typedef struct Taps {                                 /* which taps of a row a tile takes */
+    LLVMValueRef from, to;                            /* in a loop, by all rows; or from NULL: */
+    const uint32_t *masks;                            /* one by one, each by these rows */
 } Taps;
 
 /* ---- channelwise.c: tiles whose lanes do not mix ---- */
@@ -129,7 +145,7 @@ void channelwise_finish(const Contraction *c, Tile *t, const LLVMValueRef outer[
 /* an operand of the shape of `out`, [N, C/b, spatial…, b], or broadcast to it; flat: spatial dims are one */
 Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat);
 
-/* ---- conv.c, global_pool.c, reorder.c: kernels of the operators that lowering passes make ---- */
+/* ---- conv.c, gemm.c, global_pool.c, reorder.c: kernels of the operators that lowering passes make ---- */
 extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, global_pool_emitter, reorder_emitter;
 
 #endif

@@ -1,43 +1,19 @@
-/* Convolutions and pooling in channel-blocked layout, and products with packed weights: what their types and attributes
- * mean for the loop nest. A blocked value [N, C/b, spatial…, b] has its channels in its second and last dims; a plain
- * input [N, C, spatial…] is one whose blocks are one channel wide. */
+/* Convolutions and pooling in channel-blocked layout: what their types and attributes mean for the loop nest. A blocked
+ * value [N, C/b, spatial…, b] has its channels in its second and last dims; a plain input [N, C, spatial…] is one whose
+ * blocks are one channel wide. */
 #include "codegen/contract.h"
-
-/* ---- strides of operands ---- */
-
-/* element strides of a row-major value along the dims of `like`, aligned at the right; 0 where it is broadcast */
-static void fill_strides(Kernel *k, const Value *v, const Value *like, LLVMValueRef *strides) {
-    Ctx *ctx = k->gen->ctx;
-    int shift = like->type.rank - v->type.rank;
-    Dim s = dim_const(ctx, 1);
-    for (int d = like->type.rank - 1; d >= 0; d--) {
-        strides[d] = gen_i64(k->gen, 0);
-        if (d < shift) continue;
-        Dim n = v->type.dims[d - shift];
-        if (!dim_is(n, 1)) strides[d] = kernel_dim(k, s);
-        s = dim_mul(ctx, s, n);
-    }
-}
-
-/* the step of v along dims from … to - 1 of `like` taken as one: all of them are v's, or v stands still along all */
-static LLVMValueRef joint_stride(Kernel *k, const Value *v, const Value *like, int from, int to) {
-    int shift = like->type.rank - v->type.rank;
-    for (int d = from > shift ? from : shift; d < to; d++)
-        if (!dim_is(v->type.dims[d - shift], 1)) return kernel_dim(k, v->type.dims[v->type.rank - 1]);
-    return gen_i64(k->gen, 0);
-}
 
 Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat) {
     int rank = out->type.rank, spatial = rank - 3;
     LLVMValueRef strides[MCC_MAX_RANK], none = gen_i64(k->gen, 0);
     int64_t lanes = out->type.dims[rank - 1]->value;
-    fill_strides(k, v, out, strides);
+    operand_strides(k, v, out, strides);
     Operand o = {.base = base, .batch = strides[0], .space = {none, none, none}};
     o.splat = v->type.rank == 0 || dim_is(v->type.dims[v->type.rank - 1], 1);
     o.col = o.splat && lanes > 1 ? none
                                  : i_div(k, strides[1], lanes); /* a column is a lane's worth of the block's stride */
     for (int i = 0; i < spatial && !flat; i++) o.space[3 - spatial + i] = strides[2 + i];
-    if (flat) o.space[2] = joint_stride(k, v, out, 2, 2 + spatial);
+    if (flat) o.space[2] = operand_joint_stride(k, v, out, 2, 2 + spatial);
     return o;
 }
 
@@ -90,29 +66,12 @@ static void fill_input(Contraction *c, const Value *x, int spatial) {
     c->x_batch = i_mul(k, c->x_block, kernel_dim(k, x->type.dims[1]));
 }
 
-static void fill_operands(Contraction *c, const Node *n, int first, bool flat,
-                          Operand (*operand)(Kernel *, const Value *, const Value *, LLVMValueRef, bool)) {
-    Kernel *k = c->k;
-    c->epilogue.body = n->body;
-    c->epilogue.operands = ARENA_ARRAY(k->gen->ctx->arena, n->n_in, Operand);
-    c->epilogue.out = operand(k, n->out[0], n->out[0], k->out[0], flat);
-    for (int i = first; i < n->n_in; i++)
-        c->epilogue.operands[i - first] = operand(k, n->in[i], n->out[0], k->in[i], flat);
-}
-
-static void fill_tile(Contraction *c, const Node *n) {
-    c->rows = (int)node_int(n, "rows");
-    c->vecs = (int)node_int(n, "vecs");
-    c->unroll = (int)node_int(n, "unroll");
-    c->run = node_int(n, "run");
-}
-
 static bool emit_conv(Kernel *k) {
     const Node *n = k->node;
     const Value *y = n->out[0];
     int rank = y->type.rank, spatial = rank - 3;
     Contraction c = {.k = k, .x = k->in[0], .w = k->in[1], .bias = k->in[2]};
-    fill_tile(&c, n);
+    contraction_tile(&c, n);
     c.lanes = (int)y->type.dims[rank - 1]->value;
     c.cols = y->type.dims[1]->value * c.lanes;
     c.group = (Grouping){
@@ -122,7 +81,7 @@ static bool emit_conv(Kernel *k) {
     bool flat = is_pointwise(&c);
     fill_space(&c, n, spatial, flat);
     fill_input(&c, n->in[0], spatial);
-    fill_operands(&c, n, 3, flat, blocked_operand);
+    epilogue_operands(&c, n, 3, flat, blocked_operand);
     c.batch = kernel_dim(k, y->type.dims[0]);
     contraction_emit(&c);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
@@ -153,7 +112,7 @@ static bool emit_channelwise(Kernel *k) {
     c.x_col = kernel_dims(k, x->type.dims + 2, spatial);
     c.x_batch = i_scale(k, c.x_col, c.cols);
     c.x_block = gen_i64(k->gen, 0);
-    fill_operands(&c, n, pool ? 1 : 3, false, blocked_operand);
+    epilogue_operands(&c, n, pool ? 1 : 3, false, blocked_operand);
     c.batch = kernel_dim(k, y->type.dims[0]);
     contraction_emit(&c);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
@@ -161,44 +120,3 @@ static bool emit_channelwise(Kernel *k) {
 }
 
 const Emitter channelwise_emitter = {.form = "blocked, channel by channel", .emit = emit_channelwise};
-
-/* ---- products with packed weights ---- */
-
-/* an operand of the shape of `out`, [rows…, N], or broadcast to it so that all rows step alike */
-static Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat) {
-    int rank = out->type.rank;
-    LLVMValueRef strides[MCC_MAX_RANK], none = gen_i64(k->gen, 0);
-    (void)flat;
-    fill_strides(k, v, out, strides);
-    Operand o = {.base = base,
-                 .batch = none,
-                 .col = strides[rank - 1],
-                 .space = {none, none, joint_stride(k, v, out, 0, rank - 1)}};
-    o.splat = v->type.rank == 0 || dim_is(v->type.dims[v->type.rank - 1], 1);
-    return o;
-}
-
-static bool emit_product(Kernel *k) {
-    const Node *n = k->node;
-    const Value *x = n->in[0], *y = n->out[0];
-    LLVMValueRef one = gen_i64(k->gen, 1), none = gen_i64(k->gen, 0);
-    Contraction c = {.k = k, .x = k->in[0], .w = k->in[1], .bias = k->in[2], .overlap = true, .batch = one};
-    fill_tile(&c, n);
-    c.lanes = (int)node_int(n, "lanes");
-    c.cols = y->type.dims[y->type.rank - 1]->value;
-    int64_t inner = x->type.dims[x->type.rank - 1]->value;
-    c.group = (Grouping){c.cols, inner, 1, inner};
-    for (int i = 0; i < 3; i++) {
-        c.in[i] = c.out[i] = one;
-        c.kernel[i] = c.stride[i] = c.dilation[i] = c.up[i] = 1;
-    }
-    c.in[2] = c.out[2] = kernel_dims(k, y->type.dims, y->type.rank - 1);
-    c.x_batch = c.x_block = none;
-    c.x_pixel = gen_i64(k->gen, inner);
-    fill_operands(&c, n, 3, true, row_operand);
-    contraction_emit(&c);
-    LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
-    return true;
-}
-
-const Emitter product_emitter = {.form = "packed product", .emit = emit_product};

@@ -85,6 +85,11 @@ static void unrolled(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b
     for (; at < count; at++) step(t, s, a, b, at);
 }
 
+static void fetch_ahead(Kernel *k, const TileSteps *s, LLVMValueRef at) {
+    LLVMValueRef elements = i_div(k, i_scale(k, at, s->fetch), s->unroll);
+    fetch_line(k, LLVMBuildGEP2(k->b, k->gen->f32, s->ahead, &elements, 1, ""));
+}
+
 void tile_steps(Tile *t, const TileSteps *s) {
     Kernel *k = t->k;
     int64_t count, rest = 0;
@@ -95,6 +100,7 @@ void tile_steps(Tile *t, const TileSteps *s) {
     }
     if (rest == 0 || count > rest) {
         For f = for_begin(k, gen_i64(k->gen, 0), end, s->unroll);
+        if (s->ahead) fetch_ahead(k, s, f.i);
         unrolled(t, s, f32_at(k, s->a, i_scale(k, f.i, s->inner)), f32_at(k, s->b, i_mul(k, f.i, s->next)), s->unroll);
         for_end(k, &f);
     }

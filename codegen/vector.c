@@ -15,6 +15,16 @@ void vec_store(Kernel *k, LLVMValueRef v, LLVMValueRef p, unsigned align) {
     LLVMSetAlignment(LLVMBuildStore(k->b, v, p), align);
 }
 
+void fetch_line(Kernel *k, LLVMValueRef p) {
+    Gen *g = k->gen;
+    static const char name[] = "llvm.prefetch";
+    enum { READ, LOCALITY = 2, DATA = 1 };
+    unsigned id = LLVMLookupIntrinsicID(name, sizeof name - 1);
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(g->module, id, &g->ptr, 1),
+                 args[4] = {p, gen_i32(g, READ), gen_i32(g, LOCALITY), gen_i32(g, DATA)};
+    LLVMBuildCall2(k->b, LLVMIntrinsicGetType(g->llvm, id, &g->ptr, 1), fn, args, 4, "");
+}
+
 LLVMValueRef vec_splat(Kernel *k, LLVMValueRef scalar, int lanes) {
     if (lanes == 1) return scalar;
     LLVMTypeRef type = vec_type(k->gen, lanes);

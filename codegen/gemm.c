@@ -1,0 +1,55 @@
+/* Products with packed constant weights, y[rows…, N] = x[rows…, K] · w[K, N]: a contraction whose only row runs over
+ * all dims of x but the last. While a run of tiles uses one panel of weights, the next one is fetched into L2, evenly.
+ */
+#include "codegen/contract.h"
+
+/* an operand of the shape of `out`, [rows…, N], or broadcast to it so that all rows step alike */
+static Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat) {
+    int rank = out->type.rank;
+    LLVMValueRef strides[MCC_MAX_RANK], none = gen_i64(k->gen, 0);
+    (void)flat;
+    operand_strides(k, v, out, strides);
+    Operand o = {.base = base,
+                 .batch = none,
+                 .col = strides[rank - 1],
+                 .space = {none, none, operand_joint_stride(k, v, out, 0, rank - 1)}};
+    o.splat = v->type.rank == 0 || dim_is(v->type.dims[v->type.rank - 1], 1);
+    return o;
+}
+
+/* elements of the next panel to fetch with each step of a tile; 0: weights that stay in L2, or too few tiles a panel */
+static int64_t fetch_ahead(const Contraction *c, int64_t rows, int64_t inner) {
+    enum { LINE = 16, LEAST_TILES = 3 };
+    int64_t tiles = (rows + c->rows - 1) / c->rows, wide = (int64_t)c->vecs * c->lanes;
+    if (tiles > c->run) tiles = c->run;
+    if (tiles < LEAST_TILES || inner * c->cols * 4 * 2 < (int64_t)c->k->gen->target->l2) return 0;
+    int64_t step = (wide * c->unroll + tiles - 1) / tiles;
+    return step > LINE ? LINE : step;
+}
+
+static bool emit_product(Kernel *k) {
+    const Node *n = k->node;
+    const Value *x = n->in[0], *y = n->out[0];
+    LLVMValueRef one = gen_i64(k->gen, 1), none = gen_i64(k->gen, 0);
+    Contraction c = {.k = k, .x = k->in[0], .w = k->in[1], .bias = k->in[2], .overlap = true, .batch = one};
+    contraction_tile(&c, n);
+    c.lanes = (int)node_int(n, "lanes");
+    c.cols = y->type.dims[y->type.rank - 1]->value;
+    int64_t inner = x->type.dims[x->type.rank - 1]->value;
+    c.group = (Grouping){c.cols, inner, 1, inner};
+    for (int i = 0; i < 3; i++) {
+        c.in[i] = c.out[i] = one;
+        c.kernel[i] = c.stride[i] = c.dilation[i] = c.up[i] = 1;
+    }
+    c.in[2] = c.out[2] = kernel_dims(k, y->type.dims, y->type.rank - 1);
+    c.x_batch = c.x_block = none;
+    c.x_pixel = gen_i64(k->gen, inner);
+    epilogue_operands(&c, n, 3, true, row_operand);
+    int64_t rows;
+    if (i_is_const(c.out[2], &rows)) c.ahead = fetch_ahead(&c, rows, inner);
+    contraction_emit(&c);
+    LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
+    return true;
+}
+
+const Emitter product_emitter = {.form = "packed product", .emit = emit_product};
