@@ -1,5 +1,7 @@
-/* A loop nest as LLVM IR: scalar loops whose bodies call elementwise functions; LLVM inlines and vectorises them. A reduction
+/* A loop nest as LLVM IR. Where every operator of an f32 nest has a vector form and the innermost axis runs along memory, that axis
+ * is vectors and a rest; else loops are scalar, their bodies call elementwise functions, and LLVM inlines and vectorises them. A reduction
  * folds into LANES partial results, as the reference kernels do, so that vector and scalar units add in one order. */
+#include "codegen/contract.h"
 #include "codegen/loops.h"
 
 enum { LANES = 16 };
@@ -10,6 +12,7 @@ typedef struct Emit {
     Nest nest;
     LLVMValueRef index[MAX_AXES];
     LLVMValueRef reduced; /* the reduction's result */
+    int lanes;            /* of the values at hand */
     int point;            /* numbers the places where expressions are evaluated */
 } Emit;
 
@@ -57,19 +60,26 @@ static LLVMValueRef address(Emit *e, LLVMValueRef base, const Access *a, Dtype t
 
 static unsigned elem_bytes(Dtype t) { return (unsigned)dtype_bits(t) / 8; }
 
+static LLVMValueRef load(Emit *e, const Expr *x) {
+    LLVMValueRef p = address(e, e->k->in[x->access.input], &x->access, x->dtype);
+    bool still = e->lanes > 1 && dim_is(x->access.stride[e->nest.n_axes - 1], 0);
+    if (e->lanes > 1) return still ? vec_splat(e->k, vec_load(e->k, p, 1, 4), e->lanes) : vec_load(e->k, p, e->lanes, 4);
+    LLVMValueRef v = LLVMBuildLoad2(e->k->b, gen_elem_type(e->g, x->dtype), p, "");
+    LLVMSetAlignment(v, elem_bytes(x->dtype));
+    return v;
+}
+
 static LLVMValueRef evaluate(Emit *e, Expr *x) {
     if (x->point == e->point) return x->value;
     LLVMBuilderRef b = e->k->b;
     if (x->node) {
         LLVMValueRef args[3];
         for (int i = 0; i < x->n_args; i++) args[i] = x->args[i] ? evaluate(e, x->args[i]) : NULL;
-        x->value = gen_elementwise(e->g, b, x->node, args);
+        x->value = e->lanes > 1 ? vec_elementwise(e->k, x->node, args, e->lanes) : gen_elementwise(e->g, b, x->node, args);
     } else if (x->access.input == REDUCED) {
         x->value = e->reduced;
     } else {
-        LLVMValueRef p = address(e, e->k->in[x->access.input], &x->access, x->dtype);
-        x->value = LLVMBuildLoad2(b, gen_elem_type(e->g, x->dtype), p, "");
-        LLVMSetAlignment(x->value, elem_bytes(x->dtype));
+        x->value = load(e, x);
     }
     x->point = e->point;
     return x->value;
@@ -183,11 +193,61 @@ static void reduce_point(Emit *e) {
     store(e, e->nest.after ? evaluate(e, e->nest.after) : e->reduced);
 }
 
+/* ---- along the innermost axis ---- */
+
+static bool has_vectors(const Emit *e, const Expr *x) {
+    int inner = e->nest.n_axes - 1;
+    if (x->dtype != DT_F32) return false;
+    if (!x->node) return dim_is(x->access.stride[inner], 0) || dim_is(x->access.stride[inner], 1);
+    if (!vec_has_elementwise(x->node)) return false;
+    for (int i = 0; i < x->n_args; i++)
+        if (x->args[i] && !has_vectors(e, x->args[i])) return false;
+    return true;
+}
+
+/* lanes of the vectors that the innermost axis is cut into; 1: none */
+static int lanes_of(const Emit *e) {
+    const Target *t = e->g->target;
+    int lanes = t->vector_bits / 32, inner = e->nest.n_axes - 1;
+    int64_t n;
+    if (e->nest.reduce || inner < 0 || !dim_is(e->nest.store.stride[inner], 1) || !has_vectors(e, e->nest.body)) return 1;
+    while (lanes > 1 && dim_is_const(e->nest.extent[inner], &n) && n < lanes) lanes /= 2;
+    return lanes < 4 ? 1 : lanes;
+}
+
+static void emit_point(Emit *e) {
+    e->point++;
+    store(e, evaluate(e, e->nest.body));
+}
+
+static void emit_inner(Emit *e, int axis, int lanes) {
+    LLVMValueRef n = kernel_dim(e->k, e->nest.extent[axis]), from = gen_i64(e->g, 0);
+    int64_t count = -1;
+    if (lanes > 1) {
+        i_is_const(n, &count);
+        Loop l = loop_begin(e, from, n, lanes);
+        e->index[axis] = l.i;
+        e->lanes = lanes;
+        emit_point(e);
+        e->lanes = 1;
+        loop_end(e, &l, lanes);
+        from = l.i;
+    }
+    if (count >= 0 && count % lanes == 0) return;
+    Loop l = loop_begin(e, from, n, 1);
+    e->index[axis] = l.i;
+    emit_point(e);
+    loop_end(e, &l, 1);
+}
+
 static void emit_axis(Emit *e, int axis) {
     if (axis == e->nest.n_axes - e->nest.n_reduce) {
-        e->point++;
         if (e->nest.reduce) reduce_point(e);
-        else store(e, evaluate(e, e->nest.body));
+        else emit_point(e);
+        return;
+    }
+    if (!e->nest.reduce && axis == e->nest.n_axes - 1) {
+        emit_inner(e, axis, lanes_of(e));
         return;
     }
     Loop l = loop_begin(e, gen_i64(e->g, 0), kernel_dim(e->k, e->nest.extent[axis]), 1);
@@ -197,7 +257,7 @@ static void emit_axis(Emit *e, int axis) {
 }
 
 static bool emit(Kernel *k) {
-    Emit e = {.k = k, .g = k->gen};
+    Emit e = {.k = k, .g = k->gen, .lanes = 1};
     if (!nest_lower(k->gen->ctx, k->node, &e.nest)) return false;
     emit_axis(&e, 0);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));

@@ -1,5 +1,6 @@
 /* Vectors of f32: memory, arithmetic, and the elementwise operators that are a handful of vector instructions. Each
- * gives the bits of its mcc_el_<op>_f32: the same operations in the same order, NaN included. */
+ * gives the bits of its mcc_el_<op>_f32, the same operations in the same order, NaN included; but for those of
+ * vector_math.c. */
 #include <string.h>
 #include "codegen/contract.h"
 
@@ -95,6 +96,19 @@ static LLVMValueRef hard_sigmoid(const Vec *v, LLVMValueRef x) {
     return clamp(v, LLVMBuildFAdd(v->b, t, number(v, node_float(v->n, "beta")), ""), number(v, 0), number(v, 1));
 }
 
+static LLVMValueRef swish(const Vec *v, LLVMValueRef x) {
+    double alpha = node_float(v->n, "alpha");
+    LLVMValueRef t = alpha == 1 ? x : LLVMBuildFMul(v->b, number(v, alpha), x, "");
+    return LLVMBuildFMul(v->b, x, vec_sigmoid(v->k, t, v->lanes), "");
+}
+
+static LLVMValueRef intrinsic(const Vec *v, const char *name, LLVMValueRef x) {
+    LLVMTypeRef type = LLVMTypeOf(x);
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(v->k->gen->module, id, &type, 1);
+    return LLVMBuildCall2(v->b, LLVMIntrinsicGetType(v->k->gen->llvm, id, &type, 1), fn, &x, 1, "");
+}
+
 bool vec_has_elementwise(const Node *n) {
     switch (n->op) {
     case OP_Add:
@@ -110,6 +124,12 @@ bool vec_has_elementwise(const Node *n) {
     case OP_PRelu:
     case OP_HardSwish:
     case OP_HardSigmoid:
+    case OP_Exp:
+    case OP_Sigmoid:
+    case OP_Swish:
+    case OP_Tanh:
+    case OP_Abs:
+    case OP_Sqrt:
     case OP_Reciprocal:
     case OP_Identity: return n->op == OP_Clip || n->n_in <= 2;
     default: return false;
@@ -133,6 +153,12 @@ LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *a, int lane
     case OP_HardSwish: return hard_swish(&v, a[0]);
     case OP_HardSigmoid: return hard_sigmoid(&v, a[0]);
     case OP_Reciprocal: return LLVMBuildFDiv(k->b, number(&v, 1), a[0], "");
+    case OP_Exp: return vec_exp(k, a[0], lanes);
+    case OP_Sigmoid: return vec_sigmoid(k, a[0], lanes);
+    case OP_Swish: return swish(&v, a[0]);
+    case OP_Tanh: return vec_tanh(k, a[0], lanes);
+    case OP_Abs: return intrinsic(&v, "llvm.fabs", a[0]);
+    case OP_Sqrt: return intrinsic(&v, "llvm.sqrt", a[0]);
     case OP_Identity: return a[0];
     default: return NULL;
     }
