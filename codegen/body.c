@@ -102,8 +102,8 @@ static bool run_node(Body *s, const Node *n) {
     define_data_dims(s, n, in);
     if (op_has(n->op, OP_VIEW) && same_place(g, n->in[0], n->out[0])) return true;
     for (int i = 0; i < n->n_out; i++) out[i] = n->out[i] ? place(s, n->out[i]) : NULL;
-    LLVMValueRef scratch =
-        emitter_of(n)->scratch ? gen_offset(g, s->b, s->workspace, gen_i64(g, (int64_t)g->plan.scratch[n->id])) : NULL;
+    size_t at = g->plan.scratch[n->id];
+    LLVMValueRef scratch = at == NO_SCRATCH ? NULL : gen_offset(g, s->b, s->workspace, gen_i64(g, (int64_t)at));
     LLVMValueRef status = kernel_call(g, s->b, n, in, out, scratch, s->symbols, s->n_symbols, in_place_inputs(s, n));
     if (!status) return false;
     require_ok(s, status);

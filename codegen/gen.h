@@ -14,9 +14,10 @@ typedef struct Loc {
     int index;     /* of the graph's input or output */
     size_t offset; /* in the workspace or the weights */
 } Loc;
+#define NO_SCRATCH SIZE_MAX
 typedef struct Plan {
     Loc *loc;        /* by value id */
-    size_t *scratch; /* by node id: the offset of its scratch memory */
+    size_t *scratch; /* by node id: the offset of its scratch memory, or NO_SCRATCH */
     size_t workspace, lower_bound;
     Segment *weights;
     int n_weights;

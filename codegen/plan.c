@@ -182,6 +182,7 @@ bool plan_memory(Ctx *ctx, Graph *g, Plan *p) {
     Planner s = {.ctx = ctx, .g = g, .p = p};
     p->loc = ARENA_ARRAY(g->arena, ids, Loc);
     p->scratch = ARENA_ARRAY(g->arena, ids, size_t);
+    for (size_t i = 0; i < ids; i++) p->scratch[i] = NO_SCRATCH;
     s.base = ARENA_ARRAY(g->arena, ids, int);
     s.block_of = ARENA_ARRAY(g->arena, ids, int);
     s.last_use = ARENA_ARRAY(g->arena, ids, int);

@@ -48,6 +48,8 @@ static void store_data_dims(Kernel *k, LLVMValueRef args, int arg, const Value *
         if (dim_has_data(v->type.dims[i])) store_word(k, args, arg, 2 + i, kernel_dim(k, v->type.dims[i]));
 }
 
+static bool needs_scratch(const Node *n) { return op_has(n->op, OP_SCRATCH); }
+
 typedef struct RefCall { LLVMValueRef args, attrs; int n_args; } RefCall;
 
 static RefCall build_args(Kernel *k) {
@@ -56,7 +58,7 @@ static RefCall build_args(Kernel *k) {
     int64_t words[MAX_ATTR_WORDS];
     int n_words = node_attr_words(n, words), arg = 0, hidden = n->op == OP_ConstantOfShape;
     RefCall c = {.n_args = n->n_in + hidden + n->n_out};
-    c.args = gen_alloca(g, k->b, LLVMArrayType2(g->i64, (uint64_t)(c.n_args * ARG_WORDS)), 8);
+    c.args = gen_alloca(g, k->b, LLVMArrayType2(g->i64, (uint64_t)((c.n_args + needs_scratch(n)) * ARG_WORDS)), 8);
     for (int i = 0; i < n->n_in; i++, arg++) {
         store_arg(k, c.args, arg, n->in[i], k->in[i]);
         store_data_dims(k, c.args, arg, n->in[i]);
@@ -69,6 +71,7 @@ static RefCall build_args(Kernel *k) {
         words[0]++;
     }
     for (int i = 0; i < n->n_out; i++, arg++) store_arg(k, c.args, arg, n->out[i], k->out ? k->out[i] : NULL);
+    if (needs_scratch(n) && k->scratch) store_word(k, c.args, arg, 0, k->scratch);
     c.attrs = gen_bytes(g, words, sizeof *words * (size_t)n_words, 8);
     return c;
 }
@@ -99,7 +102,13 @@ static bool in_place(const Node *n, int input) {
     return true;
 }
 
-const Emitter reference_emitter = {.form = "reference", .emit = emit, .in_place = in_place};
+static bool scratch(Ctx *ctx, const Node *n, size_t *bytes) {
+    if (node_scratch(n, bytes)) return true;
+    diag_error(ctx, n, "the memory that it needs overflows");
+    return false;
+}
+
+const Emitter reference_emitter = {.form = "reference", .emit = emit, .scratch = scratch, .in_place = in_place};
 
 LLVMValueRef reference_shape_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *in, const Symbol *symbols, int n_symbols,
                                   LLVMValueRef *dims) {

@@ -61,7 +61,7 @@ static void fill_args(Call *c, Arena *a, const Tensor *const *in) {
     const Node *n = c->node;
     bool fill = n->op == OP_ConstantOfShape;
     c->n_in = n->n_in + fill;
-    c->args = ARENA_ARRAY(a, c->n_in + n->n_out, mcc_arg);
+    c->args = ARENA_ARRAY(a, c->n_in + n->n_out + 1, mcc_arg);
     for (int i = 0; i < n->n_in; i++) set_arg(&c->args[i], n->in[i] ? in[i] : NULL);
     if (fill) add_fill(c, a);
     for (int i = 0; i < n->n_out; i++) {
@@ -71,6 +71,18 @@ static void fill_args(Call *c, Arena *a, const Tensor *const *in) {
     node_attr_words(n, c->words);
     mcc_attr header = {.args = {c->n_in, n->n_out}};
     memcpy(c->words, &header, sizeof header);
+}
+
+/* the argument behind the outputs of OP_SCRATCH */
+static bool add_scratch(Call *c) {
+    size_t bytes;
+    if (!op_has(c->node->op, OP_SCRATCH)) return true;
+    if (!node_scratch(c->shadow, &bytes)) {
+        diag_error(c->ctx, c->node, "cannot be evaluated: the memory that it needs overflows");
+        return false;
+    }
+    c->args[c->n_in + c->node->n_out] = (mcc_arg){.data = arena_alloc(c->shadow->graph->arena, bytes)};
+    return true;
 }
 
 static int64_t look_up(void *arg, Dim symbol) {
@@ -123,6 +135,7 @@ static bool run(Call *c, Graph *home, const Tensor *const *in, Tensor **out, int
         if (!out[i]) return false;
         a->data = (void *)out[i]->data;
     }
+    if (!add_scratch(c)) return false;
     *status = k->run(c->args, (const mcc_attr *)c->words);
     return true;
 }

@@ -54,6 +54,11 @@ static bool check_attr(Ctx *ctx, const Node *n, const Attr *a, const AttrSchema 
                    a->kind == ATTR_INTS ? MAX_INTS : MAX_FLOATS);
         return false;
     }
+    int64_t words[WORDS_MAX];
+    if (a->kind == ATTR_STRINGS && node_words(n, name, words) < 0) {
+        diag_error(ctx, n, "attribute '%s' has an entry that mcc does not know; they may be %s", name, s->words);
+        return false;
+    }
     if (a->kind == ATTR_STRING && node_enum(n, name) < 0) {
         diag_error(ctx, n, "attribute '%s' is '%s'; it may be %s", name, diag_name(ctx, a->s), s->words);
         return false;

@@ -43,6 +43,32 @@ int node_enum(const Node *n, const char *name) {
     return -1;
 }
 
+static char upper(char c) { return c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c; }
+
+static bool same_word(Str s, const char *word, size_t len) {
+    bool same = s.n == len;
+    for (size_t i = 0; same && i < len; i++) same = upper(s.p[i]) == upper(word[i]);
+    return same;
+}
+
+int node_words(const Node *n, const char *name, int64_t out[WORDS_MAX]) {
+    const Attr *a = node_attr(n, name);
+    const AttrSchema *s = op_attr(n->op, name);
+    if (!a || a->kind != ATTR_STRINGS) return 0;
+    for (int i = 0; i < a->n; i++) {
+        int64_t index = 0;
+        const char *w = s->words;
+        for (; w && i < WORDS_MAX; index++) {
+            const char *bar = strchr(w, '|');
+            if (same_word(a->strings[i], w, bar ? (size_t)(bar - w) : strlen(w))) break;
+            w = bar ? bar + 1 : NULL;
+        }
+        if (!w || i >= WORDS_MAX) return -1;
+        out[i] = index;
+    }
+    return a->n;
+}
+
 static Attr *attr_slot(Node *n, const char *name, AttrKind kind) {
     Attr *slot = (Attr *)node_attr(n, name);
     if (!slot) {

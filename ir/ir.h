@@ -188,7 +188,9 @@ typedef enum OpFlag {
     OP_DECOMPOSED = 1 << 11,   /* no kernel: the reader or a pass replaces it */
     OP_SHAPE_ONLY = 1 << 12,   /* looks at its input's dims alone */
     OP_FUSED = 1 << 13,        /* holds its body as a subgraph */
-    OP_LOWERED = 1 << 14       /* made late, for one form of code: no reference kernel */
+    OP_LOWERED = 1 << 14,      /* made late, for one form of code: no reference kernel */
+    OP_RECURRENT = 1 << 15,
+    OP_SCRATCH = 1 << 16       /* the reference kernel takes memory of its own, as one more argument: node_scratch */
 } OpFlag;
 #define VAR 255
 enum { F = DTC_F, I = DTC_I, U = DTC_U, B = DTC_B, ALL = DTC_F | DTC_I | DTC_U | DTC_B }; /* ops.def's dtype sets */
@@ -207,7 +209,7 @@ typedef struct AttrSchema {
     AttrKind kind;
     int64_t def_int;
     double def_float;
-    const char *words; /* of an ENUM, whose kind is ATTR_STRING: "default|other|…" */
+    const char *words; /* of an ENUM, whose kind is ATTR_STRING: "default|other|…"; of WORDS, ATTR_STRINGS */
 } AttrSchema;
 typedef struct OpInfo {
     const char *name;
@@ -310,6 +312,8 @@ int64_t node_int(const Node *n, const char *name);      /* given, or the table's
 double node_float(const Node *n, const char *name);
 int node_ints(const Node *n, const char *name, const int64_t **out); /* count; 0 when not given */
 int node_enum(const Node *n, const char *name); /* the word's index in the table's list; -1: not one of them */
+enum { WORDS_MAX = 16 };
+int node_words(const Node *n, const char *name, int64_t out[WORDS_MAX]); /* count, and their indices; -1: too many, or not one of them */
 Attr *node_set_int(Node *n, const char *name, int64_t v);
 Attr *node_set_float(Node *n, const char *name, double v);
 Attr *node_set_string(Node *n, const char *name, const char *v);
@@ -325,6 +329,8 @@ bool graph_is_output(const Graph *g, const Value *v);
 /* ---- kernel_args.c: attributes as the words that a reference kernel reads (struct attrs_<op> in runtime/kernels/ref.h) ---- */
 #define MAX_ATTR_WORDS 128
 int node_attr_words(const Node *n, int64_t words[MAX_ATTR_WORDS]); /* how many; floats as their bits in f64 */
+/* Memory that the reference kernel of an OP_SCRATCH operator needs, at the dims' upper bounds; false: overflow. */
+bool node_scratch(const Node *n, size_t *bytes);
 
 /* ---- panel.c: grouped convolutions in blocks of channels ---- */
 typedef struct Grouping { /* columns (output channels) and input channels of a group, how many groups, channels in a block */

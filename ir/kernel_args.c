@@ -1,4 +1,5 @@
-/* A node's attributes as the words that its reference kernel reads: a header, then what the operator's row lists. */
+/* What a reference kernel gets beside tensors: a node's attributes as words, a header, then what the operator's row
+ * lists; and memory to work in. */
 #include "ir/ir.h"
 #include <assert.h>
 #include <string.h>
@@ -21,6 +22,14 @@ static int list_words(const Node *n, const AttrSchema *s, int64_t *w) {
     return 1 + max;
 }
 
+static int word_list(const Node *n, const AttrSchema *s, int64_t *w) {
+    memset(w, 0, sizeof *w * (1 + INTS_MAX));
+    int count = node_words(n, s->name, w + 1);
+    assert(count >= 0); /* the checker's business */
+    w[0] = count;
+    return 1 + INTS_MAX;
+}
+
 int node_attr_words(const Node *n, int64_t words[MAX_ATTR_WORDS]) {
     int used = 0;
     words[used++] = (int64_t)((uint64_t)(uint32_t)n->n_out << 32 | (uint32_t)n->n_in);
@@ -32,8 +41,25 @@ int node_attr_words(const Node *n, int64_t words[MAX_ATTR_WORDS]) {
         case ATTR_STRING: words[used++] = node_enum(n, s->name); break;
         case ATTR_INTS:
         case ATTR_FLOATS: used += list_words(n, s, words + used); break;
+        case ATTR_STRINGS: used += word_list(n, s, words + used); break;
         default: break;
         }
     }
     return used;
+}
+
+bool node_scratch(const Node *n, size_t *bytes) {
+    int64_t size;
+    if (!op_has(n->op, OP_RECURRENT)) {
+        *bytes = 0;
+        return true;
+    }
+    /* the sums of all gates, the state, and up to three rows more, of one hidden state, as they are computed */
+    enum { MORE = 5 };
+    const Type *r = &n->in[2]->type;
+    int64_t rows, wide = r->dtype == DT_F64 ? 8 : 4;
+    if (!mul_i64(r->dims[2]->hi, MORE, &rows) || !add_i64(rows, r->dims[1]->hi, &rows) || !mul_i64(rows, wide, &size))
+        return false;
+    *bytes = (size_t)size;
+    return true;
 }

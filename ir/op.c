@@ -11,6 +11,7 @@
 #define INTS(name) {#name, ATTR_INTS, 0, 0, NULL},
 #define FLOATS(name) {#name, ATTR_FLOATS, 0, 0, NULL},
 #define ENUM(name, words) {#name, ATTR_STRING, 0, 0, words},
+#define WORDS(name, words) {#name, ATTR_STRINGS, 0, 0, words},
 #define OTHER(name) {#name, ATTR_OTHER, 0, 0, NULL},
 #define NO_ATTRS
 #define ATTRS(...) __VA_ARGS__
@@ -22,6 +23,7 @@
 #undef INTS
 #undef FLOATS
 #undef ENUM
+#undef WORDS
 #undef OTHER
 #undef NO_ATTRS
 #undef ATTRS

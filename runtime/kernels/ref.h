@@ -5,7 +5,8 @@
  *   int ref_<Op>(const mcc_arg *a, const mcc_attr *at);     a: inputs, then outputs; MCC_OK or MCC_E_…
  *   int shape_<Op>(mcc_arg *a, const mcc_attr *at);         writes the dims of the outputs; operators with OP_DATA_SHAPE
  *
- * A missing optional input or unwanted output has data NULL and dtype 0. Variadic kernels get their input count in
+ * OP_SCRATCH: behind the outputs stands one more argument, whose data is memory to work in, of the size that node_scratch
+ * tells, aligned to 16. A missing optional input or unwanted output has data NULL and dtype 0. Variadic kernels get their input count in
  * ref_args.n_in, output count in n_out. Kernels trust ranks and dtypes (the compiler checked them) and the dims that
  * follow from them; they check every tensor value that is used as an index or a size (MCC_E_INDEX). */
 #ifndef MCC_REF_H
@@ -33,12 +34,14 @@ typedef union mcc_attr {
 typedef struct mcc_ints { int64_t n, v[MCC_MAX_RANK * 2]; } mcc_ints;     /* INTS(name) */
 typedef struct mcc_floats { int64_t n; double v[MCC_MAX_RANK]; } mcc_floats; /* FLOATS(name) */
 
-/* struct attrs_<Op>: what the words mean, generated from the table. ENUM is the index of the chosen word. */
+/* struct attrs_<Op>: what the words mean, generated from the table. ENUM is the index of the chosen word,
+ * WORDS those of all of them. */
 #define INT(name, value) int64_t name;
 #define FLOAT(name, value) double name;
 #define INTS(name) mcc_ints name;
 #define FLOATS(name) mcc_floats name;
 #define ENUM(name, words) int64_t name;
+#define WORDS(name, words) mcc_ints name;
 #define OTHER(name)
 #define NO_ATTRS
 #define ATTRS(...) __VA_ARGS__
@@ -50,6 +53,7 @@ typedef struct mcc_floats { int64_t n; double v[MCC_MAX_RANK]; } mcc_floats; /* 
 #undef INTS
 #undef FLOATS
 #undef ENUM
+#undef WORDS
 #undef OTHER
 #undef NO_ATTRS
 #undef ATTRS
