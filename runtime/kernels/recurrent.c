@@ -8,7 +8,8 @@
  *   RNN   h = f(x·W' + h·R' + b)
  *
  * sequence_lens: a row ends after that many steps; Y is 0 behind, the last states are those of its last step, and
- * reverse begins at its last step. Sums are kept in the type that is computed in, h is rounded at each step. */
+ * reverse begins at its last step; of a row of no steps they are 0, as in ONNX Runtime (the standard is silent). Sums
+ * are kept in the type that is computed in, h is rounded at each step. */
 #include "runtime/kernels/common.h"
 
 enum { AFFINE, ELU, HARD_SIGMOID, LEAKY_RELU, RELU, SCALED_TANH, SIGMOID, SOFTPLUS, SOFTSIGN, TANH, THRESHOLDED_RELU };
