@@ -7,7 +7,7 @@
 #include "eval/eval.h"
 #include "frontend/frontend.h"
 
-enum { ROUNDS = 100000, SYMBOLS = 3, MAX_INPUTS = 5, MAX_OUTPUTS = 4 };
+enum { ROUNDS = 100000, SYMBOLS = 3, MAX_INPUTS = 8, MAX_OUTPUTS = 4 };
 
 static uint64_t seed = 0x2545F4914F6CDD1Du;
 static uint32_t next(uint32_t below) {
@@ -167,7 +167,7 @@ static Node *build(Build *b, const Recipe *r) {
     seed = saved;
     Dim dims[MCC_MAX_RANK];
     for (int k = 0; k < r->declared_rank; k++) dims[k] = dim_const(b->ctx, r->declared[k]);
-    if (r->declared_rank >= 0) value_set_dims(n->out[0], DT_F32, r->declared_rank, dims);
+    if (r->n_out && r->declared_rank >= 0) value_set_dims(n->out[0], DT_F32, r->declared_rank, dims);
     return n;
 }
 
