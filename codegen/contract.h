@@ -38,7 +38,11 @@ LLVMValueRef kernel_dims(Kernel *k, const Dim *dims, int n);              /* the
 LLVMTypeRef vec_type(Gen *g, int lanes);
 LLVMValueRef vec_load(Kernel *k, LLVMValueRef p, int lanes, unsigned align);
 void vec_store(Kernel *k, LLVMValueRef v, LLVMValueRef p, unsigned align);
-void fetch_line(Kernel *k, LLVMValueRef p); /* a hint: into L2, soon to be read */
+/* the first `there` lanes, those of them that there are; loaded: 0 in the others */
+LLVMValueRef vec_load_part(Kernel *k, LLVMValueRef p, int lanes, LLVMValueRef there);
+void vec_store_part(Kernel *k, LLVMValueRef v, LLVMValueRef p, int lanes, LLVMValueRef there);
+LLVMValueRef lane_mask(Kernel *k, LLVMValueRef there, int lanes); /* true in these lanes */
+void fetch_line(Kernel *k, LLVMValueRef p);                       /* a hint: into L2, soon to be read */
 LLVMValueRef vec_splat(Kernel *k, LLVMValueRef scalar, int lanes);
 LLVMValueRef vec_const(Gen *g, double v, int lanes);
 LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c,
@@ -151,7 +155,11 @@ void channelwise_finish(const Contraction *c, Tile *t, const LLVMValueRef outer[
 /* an operand of the shape of `out`, [N, C/b, spatial…, b], or broadcast to it; flat: spatial dims are one */
 Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat);
 
+/* ---- reorder.c ---- */
+void square_turn(Kernel *k, LLVMValueRef *v, int n); /* n vectors of n lanes: rows become columns */
+
 /* ---- conv.c, gemm.c, global_pool.c, reorder.c: kernels of the operators that lowering passes make ---- */
-extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, global_pool_emitter, reorder_emitter;
+extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, global_pool_emitter,
+    reorder_emitter;
 
 #endif

@@ -1,6 +1,7 @@
 /* Which form a node's kernel takes: the first that fits, the reference kernel otherwise. */
 #include "codegen/contract.h"
 #include "codegen/loops.h"
+#include "codegen/products.h"
 
 const Emitter *emitter_of(const Node *n) {
     switch (n->op) {
@@ -13,6 +14,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_BlockGlobalPool: return &global_pool_emitter;
     case OP_Winograd: return &winograd_emitter;
     case OP_PackedMatMul: return &product_emitter;
+    case OP_FusedAttention: return &attention_emitter;
     default: return &reference_emitter;
     }
 }

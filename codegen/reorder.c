@@ -11,8 +11,8 @@ typedef struct Reorder {
     LLVMValueRef pixels;
 } Reorder;
 
-/* square of vectors, turned: log2(n) stages that swap halves of pairs */
-static void turn(Kernel *k, LLVMValueRef *v, int n) {
+/* log2(n) stages that swap halves of pairs */
+void square_turn(Kernel *k, LLVMValueRef *v, int n) {
     LLVMValueRef low[64], high[64];
     for (int s = 1; s < n; s *= 2) {
         for (int j = 0; j < n; j++) {
@@ -39,7 +39,7 @@ static void emit_square(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, in
         bool exists = !r->to_blocked || i < there;
         v[i] = exists ? vec_load(k, p, r->block, 4) : LLVMConstNull(vec_type(k->gen, r->block));
     }
-    turn(k, v, r->block);
+    square_turn(k, v, r->block);
     for (int i = 0; i < (r->to_blocked ? r->block : there); i++) {
         LLVMValueRef p = !r->to_blocked ? f32_at(k, plain, i_add(k, i_scale(k, r->pixels, i), pixel))
                                         : f32_at(k, blocked, i_scale(k, i_plus(k, pixel, i), r->block));

@@ -16,6 +16,33 @@ void vec_store(Kernel *k, LLVMValueRef v, LLVMValueRef p, unsigned align) {
     LLVMSetAlignment(LLVMBuildStore(k->b, v, p), align);
 }
 
+LLVMValueRef lane_mask(Kernel *k, LLVMValueRef there, int lanes) {
+    Gen *g = k->gen;
+    LLVMValueRef numbers[64], none = LLVMGetPoison(LLVMVectorType(g->i64, (unsigned)lanes));
+    for (int i = 0; i < lanes; i++) numbers[i] = gen_i64(g, i);
+    LLVMValueRef limit = LLVMBuildInsertElement(k->b, none, there, gen_i64(g, 0), "");
+    limit = LLVMBuildShuffleVector(k->b, limit, none, LLVMConstNull(LLVMVectorType(g->i32, (unsigned)lanes)), "");
+    return LLVMBuildICmp(k->b, LLVMIntSLT, LLVMConstVector(numbers, (unsigned)lanes), limit, "");
+}
+
+static LLVMValueRef masked(Kernel *k, const char *name, int lanes, LLVMValueRef *args) {
+    Gen *g = k->gen;
+    LLVMTypeRef types[2] = {vec_type(g, lanes), g->ptr};
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(g->module, id, types, 2);
+    return LLVMBuildCall2(k->b, LLVMIntrinsicGetType(g->llvm, id, types, 2), fn, args, 4, "");
+}
+
+LLVMValueRef vec_load_part(Kernel *k, LLVMValueRef p, int lanes, LLVMValueRef there) {
+    LLVMValueRef zeros = LLVMConstNull(vec_type(k->gen, lanes));
+    return masked(k, "llvm.masked.load", lanes,
+                  (LLVMValueRef[]){p, gen_i32(k->gen, 4), lane_mask(k, there, lanes), zeros});
+}
+
+void vec_store_part(Kernel *k, LLVMValueRef v, LLVMValueRef p, int lanes, LLVMValueRef there) {
+    masked(k, "llvm.masked.store", lanes, (LLVMValueRef[]){v, p, gen_i32(k->gen, 4), lane_mask(k, there, lanes)});
+}
+
 void fetch_line(Kernel *k, LLVMValueRef p) {
     Gen *g = k->gen;
     static const char name[] = "llvm.prefetch";

@@ -18,8 +18,10 @@ typedef struct TileChoice {
 int channel_rows(const Target *t, int64_t row, int64_t kernel); /* the tile of a channelwise form; row 0: not known */
 int channel_block(const Target *t, int64_t channels); /* the block of a blocked value with that many channels */
 TileChoice tile_choose(const Target *t, const Work *w);
+TileChoice tile_for_any(const Target *t);          /* of products whose sizes may not be known; vecs: at most */
+int panel_vecs(int64_t cols, int lanes, int most); /* vectors of a panel, so that panels are alike; cols 0: not known */
 double tile_choice_cycles(const Target *t, const Work *w, const TileChoice *c); /* of all rows; an estimate */
-double vector_cycles(const Target *t, int lanes);                               /* of one operation on a vector of f32 */
+double vector_cycles(const Target *t, int lanes); /* of one operation on a vector of f32 */
 
 /* ---- pack.c: constants in the order in which kernels read them ---- */
 Tensor *tensor_packed(Graph *g, int rank, const int64_t *dims); /* f32, zeroed; does not count as folded */

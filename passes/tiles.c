@@ -120,3 +120,22 @@ int channel_rows(const Target *t, int64_t row, int64_t kernel) {
     }
     return (int)best;
 }
+
+TileChoice tile_for_any(const Target *t) {
+    enum { LEAST_ROWS = 2, MOST_ROWS = 8, MOST_VECS = 4 };
+    TileChoice best = {.lanes = vector_lanes(t), .rows = 1, .vecs = 1, .unroll = 1};
+    double most = 0;
+    for (int rows = LEAST_ROWS; rows <= MOST_ROWS; rows++)
+        for (int vecs = 1; vecs <= MOST_VECS && fits(t, rows, vecs); vecs++) {
+            double use = rows * vecs / step_cycles(t, best.lanes, rows, vecs);
+            if (use >= most) most = use, best.rows = rows, best.vecs = vecs;
+        }
+    return best;
+}
+
+int panel_vecs(int64_t cols, int lanes, int most) {
+    int64_t vectors = (cols + lanes - 1) / lanes;
+    if (vectors == 0) return most;
+    int64_t panels = (vectors + most - 1) / most;
+    return (int)((vectors + panels - 1) / panels);
+}

@@ -1,0 +1,223 @@
+/* Attention, y = softmax(scale · q kᵀ + mask) v: for each head keys and values are packed in panels; then, a few
+ * queries at a time, their scores go to a buffer that stays in cache, become powers there, and the sums of values are
+ * scaled as they are stored. Heads are independent of each other but for the scratch memory: keys
+ * [panels][depth][columns], values [panels][keys][columns], scores [queries of a tile][keys, padded]. */
+#include "codegen/products.h"
+
+enum { LINE = 16 /* floats; parts of the scratch memory start on one, and one further apart than they need to */ };
+
+typedef struct Attention {
+    Kernel *k;
+    int lanes, rows; /* queries at a time */
+    double scale;
+    LLVMValueRef queries, n_keys, depth, cols;
+    Panels keys, values;
+    LLVMValueRef packed_keys, packed_values, scores, row; /* row: between rows of scores */
+    Matrix q, y, mask;
+    bool masked;
+} Attention;
+
+typedef struct Rows { /* the queries at hand */
+    Attention *a;
+    int rows;
+    LLVMValueRef first;
+    const Tile *sums;
+} Rows;
+
+/* ---- scores and sums of a panel ---- */
+
+static void multiply(Rows *r, Tile *t, LLVMValueRef x, LLVMValueRef row, LLVMValueRef panel, int vecs,
+                     LLVMValueRef count) {
+    Attention *a = r->a;
+    tile_begin(t, a->k, r->rows, vecs, a->lanes);
+    tile_fill(t, NULL, 0);
+    TileSteps s = {.a = x,
+                   .row = row,
+                   .b = panel,
+                   .next = gen_i64(a->k->gen, vecs * a->lanes),
+                   .count = count,
+                   .inner = 1,
+                   .b_align = (unsigned)a->lanes * 4,
+                   .unroll = 1,
+                   .mask = UINT32_MAX};
+    tile_steps(t, &s);
+}
+
+static LLVMValueRef mask_at(Rows *r, int row, LLVMValueRef col, LLVMValueRef there) {
+    Attention *a = r->a;
+    Kernel *k = a->k;
+    int64_t step;
+    LLVMValueRef p = f32_at(k, a->mask.base, i_mul(k, i_plus(k, r->first, row), a->mask.row));
+    if (i_is_const(a->mask.col, &step) && step == 0) return vec_splat(k, vec_load(k, p, 1, 4), a->lanes);
+    p = f32_at(k, p, col);
+    return there ? vec_load_part(k, p, a->lanes, there) : vec_load(k, p, a->lanes, 4);
+}
+
+/* number of lanes of the vector of columns from `col` on that exist; NULL: all */
+static LLVMValueRef lanes_there(Attention *a, LLVMValueRef cols, LLVMValueRef col) {
+    int64_t n, first;
+    if (i_is_const(cols, &n) && (!i_is_const(col, &first) || first + a->lanes <= n)) return NULL;
+    return i_sub(a->k, cols, col);
+}
+
+static void score_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col) {
+    Rows *r = arg;
+    Attention *a = r->a;
+    Kernel *k = a->k;
+    Tile t;
+    multiply(r, &t, f32_at(k, a->q.base, i_mul(k, r->first, a->q.row)), a->q.row, panel, vecs, a->depth);
+    for (int i = 0; i < r->rows; i++)
+        for (int v = 0; v < vecs; v++) {
+            LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(a, a->n_keys, at);
+            LLVMValueRef x = tile_get(&t, i, v), by = vec_const(k->gen, (double)(float)a->scale, a->lanes);
+            if (a->masked) x = vec_mul_add(k, x, by, mask_at(r, i, at, there), a->lanes);
+            else x = LLVMBuildFMul(k->b, x, by, "");
+            LLVMValueRef none = vec_const(k->gen, -__builtin_inf(), a->lanes);
+            if (there) x = LLVMBuildSelect(k->b, lane_mask(k, there, a->lanes), x, none, "");
+            vec_store(k, x, f32_at(k, f32_at(k, a->scores, i_scale(k, a->row, i)), at), (unsigned)a->lanes * 4);
+        }
+}
+
+static void value_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col) {
+    Rows *r = arg;
+    Attention *a = r->a;
+    Kernel *k = a->k;
+    Tile t;
+    multiply(r, &t, a->scores, a->row, panel, vecs, a->n_keys);
+    for (int i = 0; i < r->rows; i++)
+        for (int v = 0; v < vecs; v++) {
+            LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(a, a->cols, at);
+            LLVMValueRef x = LLVMBuildFMul(k->b, tile_get(&t, i, v), tile_get(r->sums, i, 0), "");
+            LLVMValueRef p = f32_at(k, a->y.base, i_mul(k, i_plus(k, r->first, i), a->y.row));
+            if (there) vec_store_part(k, x, f32_at(k, p, at), a->lanes, there);
+            else vec_store(k, x, f32_at(k, p, at), 4);
+        }
+}
+
+/* ---- queries and heads ---- */
+
+static void emit_rows(Attention *a, int rows, LLVMValueRef first) {
+    Kernel *k = a->k;
+    Tile sums;
+    Rows r = {a, rows, first, &sums};
+    panels_each(k, &a->keys, a->packed_keys, score_panel, &r);
+    LLVMValueRef padded = i_scale(k, i_div_up(k, a->n_keys, a->lanes), a->lanes);
+    SoftmaxRows s = {rows, a->lanes, a->scores, a->row, a->scores, a->row, padded, true};
+    softmax_rows(k, &s, &sums);
+    panels_each(k, &a->values, a->packed_values, value_panel, &r);
+}
+
+/* tiles of queries, the last of which overlaps its neighbour; one by one where there are fewer than a tile's */
+static void emit_queries(Attention *a) {
+    Kernel *k = a->k;
+    int64_t n;
+    LLVMValueRef none = gen_i64(k->gen, 0), rows = gen_i64(k->gen, a->rows);
+    if (i_is_const(a->queries, &n)) {
+        int most = n < a->rows ? (int)n : a->rows;
+        For f = for_begin(k, none, a->queries, most ? most : 1);
+        if (most) emit_rows(a, most, n % most ? i_min(k, f.i, gen_i64(k->gen, n - most)) : f.i);
+        for_end(k, &f);
+        return;
+    }
+    If fits = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, a->queries, rows, ""));
+    For f = for_begin(k, none, a->queries, a->rows);
+    emit_rows(a, a->rows, i_min(k, f.i, i_sub(k, a->queries, rows)));
+    for_end(k, &f);
+    if_else(k, &fits);
+    For one = for_begin(k, none, a->queries, 1);
+    emit_rows(a, 1, one.i);
+    for_end(k, &one);
+    if_end(k, &fits);
+}
+
+typedef struct Scratch { /* bytes of its parts, each with a line between it and the next */
+    size_t keys, values, scores;
+} Scratch;
+
+static bool fill_scratch(const Node *n, Scratch *s) {
+    const Type *q = &n->in[0]->type, *key = &n->in[1]->type, *v = &n->in[2]->type;
+    const int64_t *qp, *kp, *vp;
+    node_ints(n, "q_perm", &qp);
+    node_ints(n, "k_perm", &kp);
+    node_ints(n, "v_perm", &vp);
+    Dim depth = q->dims[qp[q->rank - 1]], keys = key->dims[kp[key->rank - 1]], cols = v->dims[vp[v->rank - 1]];
+    int lanes = (int)node_int(n, "lanes"), wide_keys = (int)node_int(n, "key_vecs") * lanes,
+        wide_values = (int)node_int(n, "value_vecs") * lanes;
+    int64_t row, bytes;
+    if (!panels_bytes(depth, keys, wide_keys, &s->keys) || !panels_bytes(keys, cols, wide_values, &s->values))
+        return false;
+    if (!add_i64(keys->hi, wide_keys, &row) || !mul_i64(row, 4 * node_int(n, "rows"), &bytes)) return false;
+    s->scores = (size_t)bytes;
+    return true;
+}
+
+static size_t with_line(size_t bytes) { return bytes / (LINE * 4) * (LINE * 4) + 2 * LINE * 4; }
+
+static bool scratch_bytes(Ctx *ctx, const Node *n, size_t *bytes) {
+    Scratch s;
+    size_t most = SIZE_MAX / 8;
+    if (fill_scratch(n, &s) && s.keys < most && s.values < most && s.scores < most) {
+        *bytes = with_line(s.keys) + with_line(s.values) + with_line(s.scores);
+        return true;
+    }
+    diag_error(ctx, n, "needs more scratch memory than there are addresses");
+    return false;
+}
+
+static void place_scratch(Attention *a) {
+    Kernel *k = a->k;
+    Scratch s;
+    bool ok = fill_scratch(k->node, &s);
+    assert(ok);
+    (void)ok;
+    a->packed_keys = k->scratch;
+    a->packed_values = gen_offset(k->gen, k->b, a->packed_keys, gen_i64(k->gen, (int64_t)with_line(s.keys)));
+    a->scores = gen_offset(k->gen, k->b, a->packed_values, gen_i64(k->gen, (int64_t)with_line(s.values)));
+    a->row = i_scale(k, i_div_up(k, a->n_keys, a->keys.vecs * a->lanes), a->keys.vecs * a->lanes);
+}
+
+static Matrix mask_matrix(Kernel *k, const Axes *y, LLVMValueRef head) {
+    Axes m = value_axes(k, k->node->in[3], NULL, k->in[3]);
+    LLVMValueRef none = gen_i64(k->gen, 0);
+    if (m.rank == 1) { /* the same for all queries */
+        m.dim[1] = m.dim[0];
+        m.stride[1] = m.stride[0];
+        m.dim[0] = dim_const(k->gen->ctx, 1);
+        m.rank = 2;
+    }
+    Matrix at = matrix_at(k, &m, y, head);
+    if (dim_is(m.dim[m.rank - 2], 1)) at.row = none;
+    if (dim_is(m.dim[m.rank - 1], 1)) at.col = none;
+    return at;
+}
+
+static bool emit(Kernel *k) {
+    const Node *n = k->node;
+    Axes q = value_axes(k, n->in[0], "q_perm", k->in[0]), keys = value_axes(k, n->in[1], "k_perm", k->in[1]),
+         v = value_axes(k, n->in[2], "v_perm", k->in[2]), y = value_axes(k, n->out[0], "y_perm", k->out[0]);
+    Attention a = {.k = k,
+                   .lanes = (int)node_int(n, "lanes"),
+                   .rows = (int)node_int(n, "rows"),
+                   .scale = node_float(n, "scale"),
+                   .masked = n->n_in > 3 && n->in[3]};
+    a.queries = kernel_dim(k, q.dim[q.rank - 2]);
+    a.depth = kernel_dim(k, q.dim[q.rank - 1]);
+    a.n_keys = kernel_dim(k, keys.dim[keys.rank - 1]);
+    a.cols = kernel_dim(k, v.dim[v.rank - 1]);
+    a.keys = panels_of(k, a.depth, a.n_keys, (int)node_int(n, "key_vecs"), a.lanes);
+    a.values = panels_of(k, a.n_keys, a.cols, (int)node_int(n, "value_vecs"), a.lanes);
+    place_scratch(&a);
+    For head = for_begin(k, gen_i64(k->gen, 0), batch_count(k, &y), 1);
+    Matrix key = matrix_at(k, &keys, &y, head.i), value = matrix_at(k, &v, &y, head.i);
+    a.q = matrix_at(k, &q, &y, head.i);
+    a.y = matrix_at(k, &y, &y, head.i);
+    if (a.masked) a.mask = mask_matrix(k, &y, head.i);
+    panels_pack(k, &a.keys, &key, a.packed_keys);
+    panels_pack(k, &a.values, &value, a.packed_values);
+    emit_queries(&a);
+    for_end(k, &head);
+    LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
+    return true;
+}
+
+const Emitter attention_emitter = {.form = "attention", .emit = emit, .scratch = scratch_bytes};

@@ -1,0 +1,131 @@
+/* A matrix packed in panels of columns at run time. Vectors along contiguous columns are copied; where its rows are
+ * contiguous instead, squares are turned in registers; else element by element. */
+#include "codegen/products.h"
+
+Panels panels_of(Kernel *k, LLVMValueRef rows, LLVMValueRef cols, int vecs, int lanes) {
+    Panels p = {.vecs = vecs, .lanes = lanes, .rows = rows, .cols = cols};
+    int64_t n, wide = (int64_t)vecs * lanes;
+    if (!i_is_const(cols, &n)) {
+        p.full = i_div_up(k, cols, wide);
+        return p;
+    }
+    p.full = gen_i64(k->gen, n / wide);
+    p.left = (int)((n % wide + lanes - 1) / lanes);
+    return p;
+}
+
+bool panels_bytes(Dim rows, Dim cols, int wide, size_t *bytes) {
+    int64_t padded, n;
+    if (!add_i64(cols->hi, wide - 1, &padded)) return false;
+    padded = padded / wide * wide;
+    if (!mul_i64(padded, rows->hi, &n) || !mul_i64(n, 4, &n)) return false;
+    *bytes = (size_t)n;
+    return true;
+}
+
+void panels_each(Kernel *k, const Panels *p, LLVMValueRef packed, PanelBody *body, void *arg) {
+    int64_t wide = (int64_t)p->vecs * p->lanes, full;
+    LLVMValueRef panel = i_scale(k, p->rows, wide);
+    if (!i_is_const(p->full, &full) || full > 0) {
+        For f = for_begin(k, gen_i64(k->gen, 0), p->full, 1);
+        body(arg, f32_at(k, packed, i_mul(k, f.i, panel)), p->vecs, i_scale(k, f.i, wide));
+        for_end(k, &f);
+    }
+    if (p->left) body(arg, f32_at(k, packed, i_mul(k, p->full, panel)), p->left, i_scale(k, p->full, wide));
+}
+
+typedef struct Packing {
+    Kernel *k;
+    const Panels *p;
+    const Matrix *from;
+} Packing;
+
+static bool is_one(LLVMValueRef v) {
+    int64_t n;
+    return i_is_const(v, &n) && n == 1;
+}
+
+/* all of a vector's columns from `col` on exist, as far as is known now */
+static bool is_whole(const Packing *s, LLVMValueRef col) {
+    int64_t cols, first;
+    if (!i_is_const(s->p->cols, &cols)) return false;
+    return !i_is_const(col, &first) || first + s->p->lanes <= cols; /* panels in a loop are full */
+}
+
+static void copy_vectors(Packing *s, LLVMValueRef col, LLVMValueRef to, int64_t wide, bool whole) {
+    Kernel *k = s->k;
+    int lanes = s->p->lanes;
+    LLVMValueRef from = f32_at(k, s->from->base, col), there = i_sub(k, s->p->cols, col);
+    For r = for_begin(k, gen_i64(k->gen, 0), s->p->rows, 1);
+    LLVMValueRef p = f32_at(k, from, i_mul(k, r.i, s->from->row));
+    LLVMValueRef v = whole ? vec_load(k, p, lanes, 4) : vec_load_part(k, p, lanes, there);
+    vec_store(k, v, f32_at(k, to, i_scale(k, r.i, wide)), (unsigned)lanes * 4);
+    for_end(k, &r);
+}
+
+/* the column that is `lane` behind col, or the last one */
+static LLVMValueRef column_at(Packing *s, LLVMValueRef col, LLVMValueRef lane) {
+    Kernel *k = s->k;
+    return i_min(k, i_add(k, col, lane), i_plus(k, s->p->cols, -1));
+}
+
+static void turn_squares(Packing *s, LLVMValueRef col, LLVMValueRef to, int64_t wide) {
+    Kernel *k = s->k;
+    int lanes = s->p->lanes;
+    LLVMValueRef v[64], from[64];
+    for (int i = 0; i < lanes; i++) {
+        LLVMValueRef at = is_whole(s, col) ? i_plus(k, col, i) : column_at(s, col, gen_i64(k->gen, i));
+        from[i] = f32_at(k, s->from->base, i_mul(k, at, s->from->col));
+    }
+    For r = for_begin(k, gen_i64(k->gen, 0), s->p->rows, lanes);
+    LLVMValueRef row = i_min(k, r.i, i_plus(k, s->p->rows, -lanes));
+    for (int i = 0; i < lanes; i++) v[i] = vec_load(k, f32_at(k, from[i], row), lanes, 4);
+    square_turn(k, v, lanes);
+    LLVMValueRef first = f32_at(k, to, i_scale(k, row, wide));
+    for (int i = 0; i < lanes; i++)
+        vec_store(k, v[i], f32_at(k, first, gen_i64(k->gen, i * wide)), (unsigned)lanes * 4);
+    for_end(k, &r);
+}
+
+static void copy_elements(Packing *s, LLVMValueRef col, LLVMValueRef to, int64_t wide) {
+    Kernel *k = s->k;
+    For lane = for_count(k, s->p->lanes);
+    LLVMValueRef from = f32_at(k, s->from->base, i_mul(k, column_at(s, col, lane.i), s->from->col));
+    For r = for_begin(k, gen_i64(k->gen, 0), s->p->rows, 1);
+    LLVMValueRef x = vec_load(k, f32_at(k, from, i_mul(k, r.i, s->from->row)), 1, 4);
+    vec_store(k, x, f32_at(k, to, i_add(k, i_scale(k, r.i, wide), lane.i)), 4);
+    for_end(k, &r);
+    for_end(k, &lane);
+}
+
+/* `lanes` columns from `col` on */
+static void pack_vector(Packing *s, LLVMValueRef col, LLVMValueRef to, int64_t wide) {
+    Kernel *k = s->k;
+    int64_t rows;
+    bool constant = i_is_const(s->p->rows, &rows);
+    if (is_one(s->from->col)) {
+        copy_vectors(s, col, to, wide, is_whole(s, col));
+    } else if (is_one(s->from->row) && (!constant || rows >= s->p->lanes)) {
+        LLVMValueRef least = gen_i64(k->gen, s->p->lanes);
+        If f = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, s->p->rows, least, ""));
+        turn_squares(s, col, to, wide);
+        if_else(k, &f);
+        copy_elements(s, col, to, wide);
+        if_end(k, &f);
+    } else {
+        copy_elements(s, col, to, wide);
+    }
+}
+
+static void pack_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col) {
+    Packing *s = arg;
+    Kernel *k = s->k;
+    int lanes = s->p->lanes;
+    for (int v = 0; v < vecs; v++)
+        pack_vector(s, i_plus(k, col, v * lanes), f32_at(k, panel, gen_i64(k->gen, v * lanes)), (int64_t)vecs * lanes);
+}
+
+void panels_pack(Kernel *k, const Panels *p, const Matrix *from, LLVMValueRef to) {
+    Packing s = {k, p, from};
+    panels_each(k, p, to, pack_panel, &s);
+}

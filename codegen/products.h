@@ -1,0 +1,50 @@
+/* Products of matrices that are known at run time only, attention, which is two of them, and softmax between them. */
+#ifndef MCC_CODEGEN_PRODUCTS_H
+#define MCC_CODEGEN_PRODUCTS_H
+
+#include "codegen/contract.h"
+
+/* ---- matrices.c: matrices inside of tensors ---- */
+typedef struct Axes { /* of a value as its permutation shows it: dims, and element strides */
+    int rank;
+    Dim dim[MCC_MAX_RANK];
+    LLVMValueRef stride[MCC_MAX_RANK];
+    LLVMValueRef base;
+} Axes;
+typedef struct Matrix { /* element (i, j) stands at base[i·row + j·col] */
+    LLVMValueRef base, row, col;
+} Matrix;
+/* perm: the node's list of integers, axis i of what is seen is axis perm[i] of v; not given: v as it is */
+Axes value_axes(Kernel *k, const Value *v, const char *perm, LLVMValueRef base);
+/* the last two axes, at the place of the others that number `index` of y's (as many, or more: broadcast) names */
+Matrix matrix_at(Kernel *k, const Axes *a, const Axes *y, LLVMValueRef index);
+LLVMValueRef batch_count(Kernel *k, const Axes *y); /* how many places the axes before the last two have */
+
+/* ---- panels.c: a matrix in panels of columns, [panels][rows][vecs·lanes], each step of a tile one line of them ----
+ */
+typedef struct Panels {
+    int vecs, lanes;
+    LLVMValueRef rows, cols;
+    LLVMValueRef full; /* panels of vecs vectors; the last is padded where the number of columns is not constant */
+    int left;          /* vectors of one more panel */
+} Panels;
+Panels panels_of(Kernel *k, LLVMValueRef rows, LLVMValueRef cols, int vecs, int lanes);
+void panels_pack(Kernel *k, const Panels *p, const Matrix *from,
+                 LLVMValueRef to);                              /* columns beyond the last: anything */
+bool panels_bytes(Dim rows, Dim cols, int wide, size_t *bytes); /* at most; false: overflow */
+/* body(k, arg, panel, its vectors, its first column) for each of them */
+typedef void PanelBody(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col);
+void panels_each(Kernel *k, const Panels *p, LLVMValueRef packed, PanelBody *body, void *arg);
+
+/* ---- softmax.c ---- */
+typedef struct SoftmaxRows { /* `rows` rows of n elements, row_in and row_out elements apart */
+    int rows, lanes;
+    LLVMValueRef in, row_in, out, row_out, n;
+    bool padded; /* rows go on to whole vectors, with elements of -inf */
+} SoftmaxRows;
+/* out = e^(in - the row's largest); in `sums` (rows × 1 vectors) 1 / the row's sum in every lane */
+void softmax_rows(Kernel *k, const SoftmaxRows *s, Tile *sums);
+
+extern const Emitter attention_emitter, softmax_emitter;
+
+#endif

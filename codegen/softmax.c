@@ -1,0 +1,136 @@
+/* Softmax along contiguous rows, a few rows at a time so that their chains of maxima and sums overlap: the largest,
+ * e^(x - largest) and its sum, a multiplication by the inverse. */
+#include "codegen/products.h"
+
+typedef struct Softmax {
+    Kernel *k;
+    const SoftmaxRows *s;
+    Tile most, sums;
+} Softmax;
+
+static LLVMValueRef larger(Kernel *k, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildSelect(k->b, LLVMBuildFCmp(k->b, LLVMRealOGT, a, b, ""), a, b, "");
+}
+
+static LLVMValueRef sum(Kernel *k, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFAdd(k->b, a, b, ""); }
+
+/* all lanes folded into each of them */
+static LLVMValueRef fold(Kernel *k, LLVMValueRef v, int lanes,
+                         LLVMValueRef (*f)(Kernel *, LLVMValueRef, LLVMValueRef)) {
+    LLVMValueRef swap[64];
+    for (int s = lanes / 2; s; s /= 2) {
+        for (int i = 0; i < lanes; i++) swap[i] = gen_i32(k->gen, i ^ s);
+        v = f(k, v, LLVMBuildShuffleVector(k->b, v, v, LLVMConstVector(swap, (unsigned)lanes), ""));
+    }
+    return v;
+}
+
+/* vectors from `at` on in every row; there: elements that exist, NULL: all */
+typedef void Visit(Softmax *m, LLVMValueRef at, LLVMValueRef there);
+
+static void each_vector(Softmax *m, Visit *visit) {
+    const SoftmaxRows *s = m->s;
+    Kernel *k = m->k;
+    int64_t n;
+    bool constant = i_is_const(s->n, &n);
+    LLVMValueRef whole = s->padded ? s->n : i_scale(k, i_div(k, s->n, s->lanes), s->lanes);
+    For f = for_begin(k, gen_i64(k->gen, 0), whole, s->lanes);
+    visit(m, f.i, NULL);
+    for_end(k, &f);
+    if (s->padded || (constant && n % s->lanes == 0)) return;
+    If rest = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSLT, whole, s->n, ""));
+    visit(m, whole, i_sub(k, s->n, whole));
+    if_end(k, &rest);
+}
+
+static LLVMValueRef row_at(Softmax *m, LLVMValueRef base, LLVMValueRef step, int row, LLVMValueRef at) {
+    return f32_at(m->k, f32_at(m->k, base, i_scale(m->k, step, row)), at);
+}
+
+static LLVMValueRef load(Softmax *m, int row, LLVMValueRef at, LLVMValueRef there) {
+    const SoftmaxRows *s = m->s;
+    LLVMValueRef p = row_at(m, s->in, s->row_in, row, at), none = vec_const(m->k->gen, -__builtin_inf(), s->lanes);
+    if (!there) return vec_load(m->k, p, s->lanes, 4);
+    LLVMValueRef mask = lane_mask(m->k, there, s->lanes);
+    return LLVMBuildSelect(m->k->b, mask, vec_load_part(m->k, p, s->lanes, there), none, "");
+}
+
+static void store(Softmax *m, int row, LLVMValueRef at, LLVMValueRef there, LLVMValueRef v) {
+    LLVMValueRef p = row_at(m, m->s->out, m->s->row_out, row, at);
+    if (there) vec_store_part(m->k, v, p, m->s->lanes, there);
+    else vec_store(m->k, v, p, 4);
+}
+
+static void find_largest(Softmax *m, LLVMValueRef at, LLVMValueRef there) {
+    for (int r = 0; r < m->s->rows; r++)
+        tile_put(&m->most, r, 0, larger(m->k, load(m, r, at, there), tile_get(&m->most, r, 0)));
+}
+
+static void add_powers(Softmax *m, LLVMValueRef at, LLVMValueRef there) {
+    Kernel *k = m->k;
+    for (int r = 0; r < m->s->rows; r++) {
+        LLVMValueRef x = LLVMBuildFSub(k->b, load(m, r, at, there), tile_get(&m->most, r, 0), "");
+        LLVMValueRef e = vec_exp_of_negative(k, x, m->s->lanes);
+        store(m, r, at, there, e);
+        tile_put(&m->sums, r, 0, sum(k, e, tile_get(&m->sums, r, 0)));
+    }
+}
+
+void softmax_rows(Kernel *k, const SoftmaxRows *s, Tile *sums) {
+    Softmax m = {.k = k, .s = s};
+    tile_begin(&m.most, k, s->rows, 1, s->lanes);
+    tile_begin(&m.sums, k, s->rows, 1, s->lanes);
+    tile_fill(&m.sums, NULL, 0);
+    for (int r = 0; r < s->rows; r++) tile_put(&m.most, r, 0, vec_const(k->gen, -__builtin_inf(), s->lanes));
+    each_vector(&m, find_largest);
+    for (int r = 0; r < s->rows; r++) tile_put(&m.most, r, 0, fold(k, tile_get(&m.most, r, 0), s->lanes, larger));
+    each_vector(&m, add_powers);
+    for (int r = 0; r < s->rows; r++) {
+        LLVMValueRef all = fold(k, tile_get(&m.sums, r, 0), s->lanes, sum);
+        tile_put(&m.sums, r, 0, LLVMBuildFDiv(k->b, vec_const(k->gen, 1, s->lanes), all, ""));
+    }
+    *sums = m.sums;
+}
+
+/* ---- the operator ---- */
+
+static void divide(Softmax *m, LLVMValueRef at, LLVMValueRef there) {
+    for (int r = 0; r < m->s->rows; r++) {
+        LLVMValueRef p = row_at(m, m->s->out, m->s->row_out, r, at);
+        LLVMValueRef x = there ? vec_load_part(m->k, p, m->s->lanes, there) : vec_load(m->k, p, m->s->lanes, 4);
+        store(m, r, at, there, LLVMBuildFMul(m->k->b, x, tile_get(&m->sums, r, 0), ""));
+    }
+}
+
+static void emit_rows(Kernel *k, SoftmaxRows s, int rows, LLVMValueRef row) {
+    Softmax m = {.k = k, .s = &s};
+    s.rows = rows;
+    s.in = f32_at(k, s.in, i_mul(k, row, s.n));
+    s.out = f32_at(k, s.out, i_mul(k, row, s.n));
+    softmax_rows(k, &s, &m.sums);
+    each_vector(&m, divide);
+}
+
+static bool emit(Kernel *k) {
+    enum { ROWS = 4 };
+    const Type *t = &k->node->in[0]->type;
+    int bits = k->gen->target->vector_bits;
+    LLVMValueRef n = kernel_dim(k, t->dims[t->rank - 1]), rows = kernel_dims(k, t->dims, t->rank - 1),
+                 none = gen_i64(k->gen, 0);
+    SoftmaxRows s = {
+        .lanes = bits >= 128 ? bits / 32 : 4, .in = k->in[0], .out = k->out[0], .row_in = n, .row_out = n, .n = n};
+    LLVMValueRef whole = i_scale(k, i_div(k, rows, ROWS), ROWS);
+    For f = for_begin(k, none, whole, ROWS);
+    emit_rows(k, s, ROWS, f.i);
+    for_end(k, &f);
+    int64_t count;
+    if (!i_is_const(rows, &count) || count % ROWS) {
+        For rest = for_begin(k, whole, rows, 1);
+        emit_rows(k, s, 1, rest.i);
+        for_end(k, &rest);
+    }
+    LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
+    return true;
+}
+
+const Emitter softmax_emitter = {.form = "softmax", .emit = emit};

@@ -1,0 +1,157 @@
+/* Attention in one kernel: MatMul(q, kᵀ) [* or / number] [+ mask] -> Softmax along the last axis -> MatMul(…, v)
+ * becomes mcc.FusedAttention, which has no matrix of scores in memory. Transposes around it become orders of axes that
+ * the kernel reads and writes in, as far as rows of q and y stay contiguous; numbers that q and k are multiplied by
+ * join the scale. What else uses the scores or the weights keeps the parts as they are. */
+#include <math.h>
+#include "passes/internal.h"
+#include "passes/lower.h"
+
+typedef struct Side { /* an operand: axis i of what the product sees is axis perm[i] of v */
+    Value *v;
+    int64_t perm[MCC_MAX_RANK];
+} Side;
+
+typedef struct Match {
+    Node *product, *scores; /* the two of them */
+    Side q, k, v;
+    Value *mask;
+    double scale;
+} Match;
+
+static int rank_of(const Value *v) { return v->type.rank; }
+
+/* n = x · c or x / c of a finite number that is not 0, x of the dims of n */
+static bool is_scaled(const Node *n, Value **x, double *by) {
+    double c;
+    for (int side = 0; side < (n->op == OP_Mul ? 2 : 1); side++) {
+        if ((n->op != OP_Mul && n->op != OP_Div) || !const_splat(n->in[1 - side], &c) || c == 0 || !isfinite(c))
+            continue;
+        if (n->in[side]->constant || !value_same_type(n->in[side], n->out[0])) continue;
+        *x = n->in[side];
+        *by = n->op == OP_Mul ? c : 1 / c;
+        return true;
+    }
+    return false;
+}
+
+static void read_perm(const Node *transpose, int64_t *perm) {
+    const int64_t *given;
+    int rank = rank_of(transpose->in[0]), count = node_ints(transpose, "perm", &given);
+    for (int i = 0; i < rank; i++) perm[i] = count ? given[i] : rank - 1 - i;
+}
+
+static Side side_of(Value *v) {
+    Side s = {.v = v};
+    for (int i = 0; i < rank_of(v); i++) s.perm[i] = i;
+    return s;
+}
+
+/* past transposes, and multiplications where `scale` is wanted; contiguous: the last axis must stay the last */
+static Side peel(Value *v, bool contiguous, double *scale) {
+    Side s = side_of(v), best = s;
+    double by = 1, c;
+    for (Value *x; s.v->def;) {
+        const Node *n = s.v->def;
+        if (n->op == OP_Transpose) {
+            int64_t inner[MCC_MAX_RANK];
+            read_perm(n, inner);
+            for (int i = 0; i < rank_of(v); i++) s.perm[i] = inner[s.perm[i]];
+            s.v = n->in[0];
+        } else if (scale && is_scaled(n, &x, &c)) {
+            s.v = x;
+            by *= c;
+        } else {
+            break;
+        }
+        if (contiguous && s.perm[rank_of(v) - 1] != rank_of(v) - 1) continue;
+        best = s;
+        if (scale) *scale *= by;
+        by = 1;
+    }
+    return best;
+}
+
+/* the MatMul that v is, but for numbers that it is multiplied by; nothing else uses any of them */
+static Node *scaled_product(Value *v, double *scale) {
+    double by;
+    for (*scale = 1; v->def && v->n_uses == 1; *scale *= by) {
+        if (v->def->op == OP_MatMul) return v->def;
+        if (!is_scaled(v->def, &v, &by)) break;
+    }
+    return NULL;
+}
+
+static bool match_scores(Match *m, Value *v) {
+    if ((m->scores = scaled_product(v, &m->scale))) return true;
+    Node *sum = value_only_def(v, OP_Add);
+    for (int side = 0; sum && side < 2; side++) {
+        m->mask = sum->in[1 - side];
+        if (!value_same_type(sum->in[side], v) || !value_is_f32(m->mask) || rank_of(m->mask) < 1) continue;
+        if ((m->scores = scaled_product(sum->in[side], &m->scale))) return true;
+    }
+    return false;
+}
+
+static bool match(Node *product, Match *m) {
+    *m = (Match){.product = product};
+    Value *weights = product->in[0], *y = product->out[0], *v = product->in[1];
+    Node *softmax = product->op == OP_MatMul ? value_only_def(weights, OP_Softmax) : NULL;
+    if (!softmax || !value_is_f32(y) || rank_of(v) < 2 || rank_of(weights) != rank_of(y)) return false;
+    if (axis_of(node_int(softmax, "axis"), rank_of(weights)) != rank_of(weights) - 1) return false;
+    if (!match_scores(m, softmax->in[0])) return false;
+    Value *q = m->scores->in[0], *k = m->scores->in[1];
+    if (rank_of(q) < 2 || rank_of(k) < 2) return false;
+    m->q = peel(q, true, &m->scale);
+    m->k = peel(k, false, &m->scale);
+    m->v = peel(v, false, NULL);
+    return true;
+}
+
+static int64_t known(Dim d) {
+    int64_t n;
+    return dim_is_const(d, &n) ? n : 0;
+}
+
+static void fuse(Rewrite *r, Node *n, const Match *m, const Target *t) {
+    int rank = rank_of(n->out[0]), last = rank - 1;
+    const Type *scores = &m->scores->out[0]->type, *y = &n->out[0]->type;
+    int64_t order[MCC_MAX_RANK], keys = known(scores->dims[scores->rank - 1]), cols = known(y->dims[last]);
+    TileChoice tile = tile_for_any(t);
+    for (int i = 0; i < rank; i++) order[i] = i;
+    rewrite_become(r, n, OP_FusedAttention, (Value *[]){m->q.v, m->k.v, m->v.v, m->mask}, m->mask ? 4 : 3);
+    node_set_ints(n, "q_perm", m->q.perm, rank_of(m->q.v));
+    node_set_ints(n, "k_perm", m->k.perm, rank_of(m->k.v));
+    node_set_ints(n, "v_perm", m->v.perm, rank_of(m->v.v));
+    node_set_ints(n, "y_perm", order, rank);
+    node_set_float(n, "scale", m->scale);
+    node_set_int(n, "lanes", tile.lanes);
+    node_set_int(n, "rows", tile.rows);
+    node_set_int(n, "key_vecs", panel_vecs(keys, tile.lanes, tile.vecs));
+    node_set_int(n, "value_vecs", panel_vecs(cols, tile.lanes, tile.vecs));
+}
+
+/* Transpose(FusedAttention) -> FusedAttention that writes in the other order, where rows stay contiguous */
+static void write_transposed(Rewrite *r, Node *n) {
+    Node *attention = value_only_def(n->in[0], OP_FusedAttention);
+    int64_t perm[MCC_MAX_RANK], order[MCC_MAX_RANK];
+    int rank = rank_of(n->out[0]);
+    if (!attention) return;
+    read_perm(n, perm);
+    if (perm[rank - 1] != rank - 1) return;
+    for (int i = 0; i < rank; i++) order[perm[i]] = i;
+    Node was = *attention;
+    rewrite_become(r, n, OP_FusedAttention, was.in, was.n_in);
+    node_copy_attrs(n, &was);
+    node_set_ints(n, "y_perm", order, rank);
+}
+
+bool pass_fuse_attention(Graph *g, PassCtx *p) {
+    Rewrite r;
+    rewrite_begin(&r, g);
+    for (Node *n; p->target && (n = rewrite_next(&r));) {
+        Match m;
+        if (n->op == OP_Transpose) write_transposed(&r, n);
+        else if (match(n, &m)) fuse(&r, n, &m, p->target);
+    }
+    return rewrite_end(&r);
+}
