@@ -5,7 +5,7 @@
 
 Needs python3-torchvision. Each file is NAME.onnx, from a fixed seed: what counts here is the shape of the computation.
 Statistics of batch normalisation come from one pass over random images and every layer's gain is about one, so that
-activations stay O(1) and errors of the outputs mean something. A file that exists is left alone."""
+activations stay O(1) and the distance between two libraries' outputs means something. A file that exists is left alone."""
 import argparse
 import math
 import pathlib
@@ -20,7 +20,6 @@ except ImportError as missing:
 from torch import nn
 
 IMAGE = (1, 3, 224, 224)
-NORMS = (nn.BatchNorm1d, nn.BatchNorm2d)
 
 
 class Attention(nn.Module):
@@ -147,7 +146,7 @@ def fill_weights(model):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
         elif isinstance(module, nn.Linear):
             nn.init.normal_(module.weight, 0, module.in_features ** -0.5)
-        elif isinstance(module, NORMS) or isinstance(module, nn.LayerNorm):
+        elif isinstance(module, (nn.BatchNorm2d, nn.LayerNorm)):
             nn.init.uniform_(module.weight, 0.8, 1.2)
         elif isinstance(module, nn.Embedding):
             nn.init.normal_(module.weight)
@@ -156,16 +155,17 @@ def fill_weights(model):
 
 
 def measure_statistics(model, example):
-    """Sets the running mean and variance of each batch normalisation to those of a few random images."""
-    norms = [m for m in model.modules() if isinstance(m, NORMS)]
-    if not norms:
-        return
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
-    model(torch.cat([torch.randn_like(example) for _ in range(4)]))
-    model.eval()
+    """Sets what each batch normalisation divides by to what a few random images need, layer by layer. The mean stays 0: taking
+    it away makes deep random networks chaotic, unlike trained ones, and then even two exact libraries would differ."""
+    def measure(norm, inputs):
+        norm.running_mean.zero_()
+        norm.running_var.copy_(inputs[0].pow(2).mean((0, 2, 3)))
+
+    hooks = [m.register_forward_pre_hook(measure) for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
+    if hooks:
+        model(torch.cat([torch.randn_like(example) for _ in range(4)]))
+    for hook in hooks:
+        hook.remove()
 
 
 def export(name, path, opset):
