@@ -144,9 +144,3 @@ class Session:
             lib.release("ReleaseValue", POINTER(value))
             self.values[i] = None
         return found
-
-    def drop(self):
-        for i, value in enumerate(self.values):
-            if value:
-                self.lib.release("ReleaseValue", POINTER(value))
-            self.values[i] = None
