@@ -51,11 +51,13 @@ LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef
 LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *args, int lanes);
 bool vec_has_elementwise(const Node *n);
 
-/* ---- vector_math.c: within 4 ULP ---- */
+/* ---- vector_math.c: within 4 ULP, vec_gelu within 5 ---- */
 LLVMValueRef vec_exp(Kernel *k, LLVMValueRef x, int lanes);
 LLVMValueRef vec_exp_of_negative(Kernel *k, LLVMValueRef x, int lanes); /* x <= 0 or NaN: cheaper */
 LLVMValueRef vec_sigmoid(Kernel *k, LLVMValueRef x, int lanes);
 LLVMValueRef vec_tanh(Kernel *k, LLVMValueRef x, int lanes);
+LLVMValueRef vec_erf(Kernel *k, LLVMValueRef x, int lanes);
+LLVMValueRef vec_gelu(Kernel *k, LLVMValueRef x, int lanes);
 
 /* ---- tile.c: rows × vecs accumulators in registers ---- */
 enum { TILE_MAX = 32 };

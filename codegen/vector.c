@@ -129,6 +129,15 @@ static LLVMValueRef swish(const Vec *v, LLVMValueRef x) {
     return LLVMBuildFMul(v->b, x, vec_sigmoid(v->k, t, v->lanes), "");
 }
 
+/* with "tanh": x (1 + tanh u) / 2 = x sigmoid(2u), u = sqrt(2/pi) (x + 0.044715 x³) */
+static LLVMValueRef gelu(const Vec *v, LLVMValueRef x) {
+    if (node_enum(v->n, "approximate") == 0) return vec_gelu(v->k, x, v->lanes);
+    const double twice = 1.5957691216057308;
+    LLVMValueRef z = LLVMBuildFMul(v->b, x, x, "");
+    LLVMValueRef u = vec_mul_add(v->k, z, number(v, twice * 0.044715), number(v, twice), v->lanes);
+    return LLVMBuildFMul(v->b, x, vec_sigmoid(v->k, LLVMBuildFMul(v->b, u, x, ""), v->lanes), "");
+}
+
 static LLVMValueRef intrinsic(const Vec *v, const char *name, LLVMValueRef x) {
     LLVMTypeRef type = LLVMTypeOf(x);
     unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
@@ -155,6 +164,8 @@ bool vec_has_elementwise(const Node *n) {
     case OP_Sigmoid:
     case OP_Swish:
     case OP_Tanh:
+    case OP_Erf:
+    case OP_Gelu:
     case OP_Abs:
     case OP_Sqrt:
     case OP_Reciprocal:
@@ -184,6 +195,8 @@ LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *a, int lane
     case OP_Sigmoid: return vec_sigmoid(k, a[0], lanes);
     case OP_Swish: return swish(&v, a[0]);
     case OP_Tanh: return vec_tanh(k, a[0], lanes);
+    case OP_Erf: return vec_erf(k, a[0], lanes);
+    case OP_Gelu: return gelu(&v, a[0]);
     case OP_Abs: return intrinsic(&v, "llvm.fabs", a[0]);
     case OP_Sqrt: return intrinsic(&v, "llvm.sqrt", a[0]);
     case OP_Identity: return a[0];

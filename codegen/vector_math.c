@@ -60,8 +60,9 @@ static LLVMValueRef divide_by_one_to_two(const Vec *v, LLVMValueRef a, LLVMValue
     return q;
 }
 
-/* e^x · 2^scale for LEAST ≤ x ≤ MOST, whose exponent must be in range; scale: a vector of whole numbers */
-static LLVMValueRef scaled_exp(const Vec *v, LLVMValueRef x, LLVMValueRef scale) {
+/* e^(x - less) · 2^scale for LEAST ≤ x ≤ MOST, whose exponent must be in range; scale: a vector of whole numbers; less:
+ * much smaller than 1, or NULL */
+static LLVMValueRef scaled_exp(const Vec *v, LLVMValueRef x, LLVMValueRef less, LLVMValueRef scale) {
     static const double q[] = {0.49999994, 0.166665167, 0.0416681021, 0.00836912636,
                                0.00138368283}; /* (e^r - 1 - r) / r² */
     Gen *g = v->k->gen;
@@ -70,6 +71,7 @@ static LLVMValueRef scaled_exp(const Vec *v, LLVMValueRef x, LLVMValueRef scale)
     LLVMValueRef shifter = add(v, number(v, SHIFTER + BIAS), scale), t = mul_add(v, x, number(v, LOG2_E), shifter);
     LLVMValueRef n = sub(v, t, shifter);
     LLVMValueRef r = mul_add(v, n, number(v, -1.42860682e-6), mul_add(v, n, number(v, -0.693145751953125), x));
+    if (less) r = sub(v, r, less);
     LLVMValueRef p = mul_add(v, mul(v, r, r), polynomial(v, r, q, 5), r);
     LLVMValueRef by = LLVMConstInt(g->i32, MANTISSA, 0), many[64];
     for (int i = 0; i < v->lanes; i++) many[i] = by;
@@ -82,7 +84,7 @@ static LLVMValueRef scaled_exp(const Vec *v, LLVMValueRef x, LLVMValueRef scale)
 /* e^x, x ≤ 0 or NaN */
 static LLVMValueRef exp_of_negative(const Vec *v, LLVMValueRef x) {
     LLVMValueRef least = number(v, LEAST), c = where_less(v, x, least, least, x);
-    return mul(v, scaled_exp(v, c, number(v, SMALLEST)), number(v, 0x1p-24));
+    return mul(v, scaled_exp(v, c, NULL, number(v, SMALLEST)), number(v, 0x1p-24));
 }
 
 LLVMValueRef vec_exp_of_negative(Kernel *k, LLVMValueRef x, int lanes) {
@@ -97,7 +99,7 @@ LLVMValueRef vec_exp(Kernel *k, LLVMValueRef x, int lanes) {
     c = where_less(&v, most, c, most, c);
     LLVMValueRef scale = where_less(&v, c, zero, number(&v, SMALLEST), number(&v, -SMALLEST));
     LLVMValueRef back = where_less(&v, c, zero, number(&v, 0x1p-24), number(&v, 0x1p24));
-    return mul(&v, scaled_exp(&v, c, scale), back);
+    return mul(&v, scaled_exp(&v, c, NULL, scale), back);
 }
 
 /* One exponential of -|x| serves both sides: nothing overflows, and the left tail stays accurate into the subnormals.
@@ -119,4 +121,62 @@ LLVMValueRef vec_tanh(Kernel *k, LLVMValueRef x, int lanes) {
     LLVMValueRef large = divide_by_one_to_two(&v, sub(&v, one, e), add(&v, one, e));
     LLVMValueRef small = mul_add(&v, mul(&v, z, a), polynomial(&v, z, q, 5), a);
     return with_sign(&v, where_less(&v, a, number(&v, 0.55), small, large), x);
+}
+
+/* 2^24 erfc(z), z = a / unit and z² = square - lost ≤ 104; the polynomial is that of runtime/builtins/erf.inc:
+ * e^z² erfc(z) (z + 3) in (z - 3) / (z + 3) */
+static LLVMValueRef scaled_erfc(const Vec *v, LLVMValueRef a, double unit, LLVMValueRef square, LLVMValueRef lost) {
+    static const double q[] = {1.07400692,    -0.883394361,   0.590227962,   -0.310471714,   0.119536027,
+                               -0.0267793629, -0.00126996194, 0.00283960067, -0.000403129088};
+    double scaled[9];
+    for (int i = 0; i < 9; i++) scaled[i] = q[i] * unit;
+    LLVMValueRef three = number(v, 3 * unit), sum = add(v, a, three);
+    LLVMValueRef e = scaled_exp(v, LLVMBuildFNeg(v->k->b, square, ""), lost, number(v, SMALLEST));
+    LLVMValueRef below = LLVMBuildFDiv(v->k->b, number(v, 1), sum, "");
+    if (v->lanes * 32 >= 512)
+        LLVMSetFastMathFlags(below, LLVMFastMathAllowReciprocal | LLVMFastMathNoInfs | LLVMFastMathAllowContract);
+    LLVMValueRef p = polynomial(v, mul(v, sub(v, a, three), below), scaled, 9);
+    LLVMValueRef over = mul(v, e, p);
+    if (!v->k->gen->target->has_fma) return LLVMBuildFDiv(v->k->b, over, sum, "");
+    LLVMValueRef quotient = mul(v, over, below), rest = mul_add(v, LLVMBuildFNeg(v->k->b, quotient, ""), sum, over);
+    return mul_add(v, rest, below, quotient); /* as a division would round it */
+}
+
+/* what the rounded product a · b lost; without fused multiplication from the halves of a and b, which multiply exactly
+ */
+static LLVMValueRef rounding_of(const Vec *v, LLVMValueRef a, LLVMValueRef b, LLVMValueRef product) {
+    LLVMValueRef down = LLVMBuildFNeg(v->k->b, product, "");
+    if (v->k->gen->target->has_fma) return mul_add(v, a, b, down);
+    LLVMValueRef half = number(v, 4097); /* Veltkamp: 2^12 + 1 */
+    LLVMValueRef ta = mul(v, a, half), ah = sub(v, ta, sub(v, ta, a)), al = sub(v, a, ah);
+    LLVMValueRef tb = mul(v, b, half), bh = sub(v, tb, sub(v, tb, b)), bl = sub(v, b, bh);
+    LLVMValueRef sum = add(v, add(v, add(v, mul(v, ah, bh), down), mul(v, ah, bl)), mul(v, al, bh));
+    return add(v, sum, mul(v, al, bl));
+}
+
+LLVMValueRef vec_erf(Kernel *k, LLVMValueRef x, int lanes) {
+    static const double q[] = {0.128379166,   -0.376126289,    0.112836182, -0.026855126,
+                               0.00519073382, -0.000803076196, 7.9203739e-5};
+    Vec v = {k, lanes};
+    LLVMValueRef a = magnitude(&v, x), most = number(&v, 10), c = where_less(&v, most, a, most, a);
+    LLVMValueRef low = mul_add(&v, x, polynomial(&v, mul(&v, x, x), q, 7), x);
+    LLVMValueRef high = scaled_erfc(&v, c, 1, mul(&v, c, c), NULL);
+    high = with_sign(&v, mul_add(&v, high, number(&v, -0x1p-24), number(&v, 1)), x);
+    return where_less(&v, a, number(&v, 1), low, high);
+}
+
+/* x Φ(x), Φ(-a) = erfc(a / √2) / 2; from a = 14.4 on that is 0, even where it is multiplied by a */
+LLVMValueRef vec_gelu(Kernel *k, LLVMValueRef x, int lanes) {
+    static const double q[] = {0.398942292,    -0.0664903149,  0.00997307803,
+                               -0.00118578505, 0.000112952184, -7.46289788e-6};
+    Vec v = {k, lanes};
+    LLVMValueRef a = magnitude(&v, x), most = number(&v, 14.4), zero = number(&v, 0), half = number(&v, 0.5);
+    LLVMValueRef c = where_less(&v, most, a, most, a), h = mul(&v, c, half), square = mul(&v, h, c);
+    LLVMValueRef t = scaled_erfc(&v, c, 1.4142135623730951, square, rounding_of(&v, h, c, square));
+    t = where_less(&v, most, a, zero, t);
+    LLVMValueRef unit = number(&v, 0x1p-25), left = mul(&v, mul(&v, x, t), unit);
+    LLVMValueRef right = mul(&v, x, mul_add(&v, t, number(&v, -0x1p-25), number(&v, 1)));
+    LLVMValueRef high = where_less(&v, x, zero, left, right);
+    LLVMValueRef low = mul(&v, x, mul_add(&v, x, polynomial(&v, mul(&v, x, x), q, 6), half));
+    return where_less(&v, a, number(&v, 1), low, high);
 }

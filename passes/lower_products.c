@@ -75,6 +75,19 @@ static void add_matrix(Graph *g, Node *product, Node *before, Value *c, double b
     out->def = sum;
 }
 
+/* How many tiles a panel of weights serves: where those do not stay in L2, all whose input does beside two panels, but
+ * enough that weights are not read often. */
+static int64_t run_of(const Target *t, const Product *p, const TileChoice *tile) {
+    enum { LEAST = 24, FLOAT = 4 };
+    int64_t rows = constant_rows(p), tiles = (rows + tile->rows - 1) / tile->rows, l2 = (int64_t)t->l2;
+    if (!rows || p->inner > l2 || p->inner * p->cols * FLOAT * 2 < l2) return tile->run;
+    int64_t panel = p->inner * tile->vecs * tile->lanes * FLOAT,
+            fit = (l2 / 8 * 7 - 2 * panel) / (p->inner * tile->rows * FLOAT);
+    if (fit < LEAST) fit = LEAST;
+    int64_t runs = (tiles + fit - 1) / fit;
+    return (tiles + runs - 1) / runs;
+}
+
 static void lower_product(Graph *g, const Target *target, const Product *p) {
     Grouping group = {p->cols, p->inner, 1, p->inner};
     Work work = {.group = group, .cols = p->cols, .taps = 1, .row = constant_rows(p), .rows = 1};
@@ -96,7 +109,7 @@ static void lower_product(Graph *g, const Target *target, const Product *p) {
     node_set_int(made, "rows", tile.rows);
     node_set_int(made, "vecs", tile.vecs);
     node_set_int(made, "unroll", tile.unroll);
-    node_set_int(made, "run", tile.run);
+    node_set_int(made, "run", run_of(target, p, &tile));
     if (c && !bias) {
         add_matrix(g, made, p->n, c, node_float(p->n, "beta"), out);
     } else {

@@ -11,13 +11,16 @@ static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 /* a subnormal sigmoid leaves few bits to multiply: such ends count as 0 here */
 static double swish(double x) { return x < -87 && !isinf(x) ? 0 : x * sigmoid(x); }
 
+static double gelu(double x) { return x < -14 && !isinf(x) ? 0 : x * 0.5 * erfc(-x * 0.70710678118654752440); }
+
 typedef struct Function {
     Op op;
     double (*exact)(double);
     double bound; /* ULP */
 } Function;
 static const Function functions[] = {
-    {OP_Exp, exp, 2}, {OP_Sigmoid, sigmoid, 3}, {OP_Tanh, tanh, 3}, {OP_Swish, swish, 4}, {OP_Sqrt, sqrt, 0.5},
+    {OP_Exp, exp, 2},     {OP_Sigmoid, sigmoid, 3}, {OP_Tanh, tanh, 3}, {OP_Swish, swish, 4},
+    {OP_Sqrt, sqrt, 0.5}, {OP_Erf, erf, 4},         {OP_Gelu, gelu, 5},
 };
 
 /* |got - want| in units of the last place of an f32 near want */
@@ -52,7 +55,7 @@ static void flush_chunk(void) {
     REQUIRE(loaded_model(bench.model)->run(&x, &y, bench.workspace) == MCC_OK);
     for (int i = 0; i < bench.n; i++) {
         double want = bench.f->exact((double)bench.in[i]), got = (double)bench.out[i];
-        if (bench.f->op == OP_Swish && want == 0 && fabs(got) < 0x1p-118) continue;
+        if ((bench.f->op == OP_Swish || bench.f->op == OP_Gelu) && want == 0 && fabs(got) < 0x1p-118) continue;
         double u = ulps(bench.out[i], want);
         if (u > bench.worst) bench.worst = u, bench.worst_at = bench.in[i];
     }
