@@ -21,6 +21,7 @@ import ort
 import report
 import tools
 
+FOLDER = tools.HOME / "bench" / "layers"
 CHAIN = 5
 DEFAULTS = {"stride": 1, "pad": 0, "group": 1}
 
@@ -78,11 +79,14 @@ class Layer:
         level = next((name for name, cache in levels if size <= cache), "DRAM")
         return max(2e-9 * self.macs / tools.peak_of(limits), 1e-9 * size / limits["gbytes"][level])
 
-    def peers(self, seconds):
-        """{'openblas': seconds, 'onednn': seconds} of those that are there."""
+    def peers(self, seconds, limits):
+        """{'openblas': seconds, 'onednn': seconds} of those that are there, with the widest vectors that count."""
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-        if "avx512f" in open("/proc/cpuinfo").read():
-            environment["OPENBLAS_CORETYPE"] = "SKYLAKEX"  # Debian's takes processors that it does not know for older ones
+        wide = "f32 512-bit" in limits["gflops"] and limits["vector_bits"] in (None, 512)
+        if wide:  # Debian's OpenBLAS takes processors that it does not know for older ones
+            environment["OPENBLAS_CORETYPE"] = "SKYLAKEX"
+        elif "f32 256-bit" in limits["gflops"]:
+            environment.update(OPENBLAS_CORETYPE="HASWELL", ONEDNN_MAX_CPU_ISA="AVX2")
         if self.kind == "conv":
             s = self.sizes
             sizes = [*self.input[1:], s["out"], s["kernel"], s["stride"], s["pad"], s["group"]]
@@ -104,7 +108,7 @@ def bench_layer(layer, group, limits, seconds, mcpu):
     """One row: parts of the bound, alone and inside, of mcc and the peers."""
     bound = layer.bound(limits)
     row = {"group": group, "layer": layer.label, "macs": layer.macs}
-    row.update({peer: bound / time for peer, time in layer.peers(seconds).items()})
+    row.update({peer: bound / time for peer, time in layer.peers(seconds, limits).items()})
     times = {}
     with tempfile.TemporaryDirectory() as folder:
         for count in (1, CHAIN):
@@ -124,20 +128,30 @@ def bench_layer(layer, group, limits, seconds, mcpu):
     return row
 
 
-def bench_all(limits, options, files=()):
-    """Rows of all layers; one thread."""
+def bench_files(files, limits, seconds, mcpu):
+    """Rows of the layers in these files; one thread."""
     rows = []
-    print(report.LAYER_HEADINGS)
-    for path in files or sorted((tools.HOME / "bench" / "layers").glob("*.txt")):
+    for path in files:
+        group = path.stem if mcpu == "native" else f"{path.stem}, -mcpu={mcpu}"
+        print(f"{group:48}" + report.LAYER_HEADINGS)
         for line in path.read_text().splitlines():
             if line.strip() and not line.startswith("#"):
-                rows.append(bench_layer(Layer(line), path.stem, limits, options.layer_seconds, options.mcpu))
+                rows.append(bench_layer(Layer(line), group, limits, seconds, mcpu))
                 print(report.layer_line(rows[-1]), flush=True)
+    return rows
+
+
+def bench_all(limits, options):
+    """Rows of all layers, and where vectors of 512 bits are, of the products for a processor that has only half of that."""
+    rows = bench_files(sorted(FOLDER.glob("*.txt")), limits, options.layer_seconds, options.mcpu)
+    if "f32 512-bit" in limits["gflops"] and options.mcpu == "native":
+        rows += bench_files([FOLDER / "products.txt"], {**limits, "vector_bits": 256}, options.layer_seconds, "haswell")
     return rows
 
 
 def add_options(parser):
     parser.add_argument("--mcpu", default="native")
+    parser.add_argument("--vector-bits", type=int, choices=(128, 256, 512), help="the peak is that of such vectors (default: of the widest)")
     parser.add_argument("--layer-seconds", type=float, default=0.3, help="of timing for each form of a layer (default 0.3)")
 
 
@@ -146,9 +160,12 @@ def main():
     parser.add_argument("files", nargs="*", type=pathlib.Path)
     add_options(parser)
     options = parser.parse_args()
-    limits = tools.measure_limits(1)
+    limits = tools.measure_limits(1, options.vector_bits)
     print(report.limits_line(limits))
-    bench_all(limits, options, options.files)
+    if options.files:
+        bench_files(options.files, limits, options.layer_seconds, options.mcpu)
+    else:
+        bench_all(limits, options)
 
 
 if __name__ == "__main__":

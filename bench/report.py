@@ -54,6 +54,7 @@ def cells(row, limits):
         "apart": f"{row['apart']:.1e}" if "apart" in row else "–",
         "workspace": scaled("workspace", MIB, 2) if "mcc" in row else "–", "object": scaled("object_bytes", MIB, 1),
         "seconds": scaled("compile_s", 1, 1), "memory": scaled("compile_bytes", MIB, 0),
+        "load": number(row["load_s"], 2) if "ort" in row else "–",
     }
 
 
@@ -90,13 +91,13 @@ def models_table(rows, limits):
     threads = limits["threads"]
     lines = [f"## Models, {threads} thread{'s'[:threads > 1]}", "",
              "| model | mcc, ms | median | ORT, ms | median | ORT / mcc | GFLOP/s | of peak | rel. L2 | workspace, MiB | object, MiB "
-             "| compile, s | compile, MiB |", "|---|" + "--:|" * 12]
+             "| compile, s | compile, MiB | ORT loads, s |", "|---|" + "--:|" * 13]
     for row in rows:
         if row["threads"] == threads:
             c = cells(row, limits)
             ratio = f"**{c['ratio']}**" if "why" not in row else row["why"]
             lines.append(f"| {row['model']} | {c['mcc']} | {c['mcc_median']} | {c['ort']} | {c['ort_median']} | {ratio} | {c['gflops']} | "
-                         f"{c['peak']} | {c['apart']} | {c['workspace']} | {c['object']} | {c['seconds']} | {c['memory']} |")
+                         f"{c['peak']} | {c['apart']} | {c['workspace']} | {c['object']} | {c['seconds']} | {c['memory']} | {c['load']} |")
     return lines + ["", mean_line(rows, threads)[:1].upper() + mean_line(rows, threads)[1:] + ".", ""]
 
 
@@ -113,7 +114,7 @@ def layer_parts(row):
 
 
 LAYER_COLUMNS = ["mcc, µs", "GFLOP/s", "alone: mcc", "ORT", "inside: mcc", "ORT", "oneDNN", "OpenBLAS"]
-LAYER_HEADINGS = f"{'part of the bound':48}" + "".join(f"{c:>12}" for c in LAYER_COLUMNS)
+LAYER_HEADINGS = "".join(f"{c:>12}" for c in LAYER_COLUMNS)
 
 
 def layer_line(row):
@@ -155,7 +156,8 @@ def write_page(results, path):
                   "Single layers of the shapes in `bench/layers/`, in parts of the bound: the f32 peak, or reading the weights from the level "
                   "that holds them. `alone` is a model of one node, whose object also turns layouts at its two ends; `inside` is what one more "
                   "of them costs in a chain, with other weights and its result added to the last. oneDNN in layouts of its own choice, "
-                  "its weights packed before; OpenBLAS packs in every call.", ""]
+                  "its weights packed before; OpenBLAS packs in every call. With `-mcpu=haswell` the peak is that of 256-bit vectors, which also "
+                  "bind oneDNN and OpenBLAS, but not ONNX Runtime.", ""]
         lines += layers_table(results["layers"])
     path.write_text("\n".join(lines).rstrip() + "\n")
     picture.write_text(draw(results))

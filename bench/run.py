@@ -99,7 +99,7 @@ def main():
     specs += [read_spec(text) for text in options.models]
     results = {"machine": options.machine, "mcpu": options.mcpu, "limits": [], "models": [], "layers": []}
     for threads in counts:
-        limits = tools.measure_limits(threads)
+        limits = tools.measure_limits(threads, options.vector_bits)
         results["limits"].append(limits)
         print(report.limits_line(limits))
     for limits in results["limits"]:

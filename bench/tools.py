@@ -51,14 +51,15 @@ def build_tool(name):
     return tool
 
 
-def measure_limits(threads):
+def measure_limits(threads, vector_bits=None):
     """{'gflops': {…}, 'gbytes': {…}, 'caches': […]} of so many threads."""
-    return json.loads(call([build_tool("limits"), threads]))
+    return {**json.loads(call([build_tool("limits"), threads])), "vector_bits": vector_bits}
 
 
 def peak_of(limits):
-    """The machine's most GFLOP/s in f32, whatever the vectors."""
-    return max(v for k, v in limits["gflops"].items() if k.startswith("f32"))
+    """The most GFLOP/s in f32: of the machine, or of the vectors that limits["vector_bits"] names."""
+    bits = limits.get("vector_bits")
+    return max(v for k, v in limits["gflops"].items() if k.startswith(f"f32 {bits}-" if bits else "f32"))
 
 
 def can_thread():
