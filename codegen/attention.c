@@ -207,7 +207,8 @@ static bool emit(Kernel *k) {
     a.keys = panels_of(k, a.depth, a.n_keys, (int)node_int(n, "key_vecs"), a.lanes);
     a.values = panels_of(k, a.n_keys, a.cols, (int)node_int(n, "value_vecs"), a.lanes);
     place_scratch(&a);
-    For head = for_begin(k, gen_i64(k->gen, 0), batch_count(k, &y), 1);
+    Range share = kernel_share(k, batch_count(k, &y), 1, k->chunks);
+    For head = for_begin(k, share.from, share.to, 1);
     Matrix key = matrix_at(k, &keys, &y, head.i), value = matrix_at(k, &v, &y, head.i);
     a.q = matrix_at(k, &q, &y, head.i);
     a.y = matrix_at(k, &y, &y, head.i);
@@ -220,4 +221,13 @@ static bool emit(Kernel *k) {
     return true;
 }
 
-const Emitter attention_emitter = {.form = "attention", .emit = emit, .scratch = scratch_bytes};
+/* heads are shared out */
+static double work_of(const Node *n) {
+    const Type *keys = &n->in[1]->type;
+    double lanes = (double)node_int(n, "lanes"), count = 0;
+    for (int i = keys->rank - 2; i < keys->rank; i++)
+        count = count < (double)keys->dims[i]->hi ? (double)keys->dims[i]->hi : count;
+    return 2 * largest_count(n->in[0]) * count / lanes;
+}
+
+const Emitter attention_emitter = {.form = "attention", .emit = emit, .scratch = scratch_bytes, .work = work_of};

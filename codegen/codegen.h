@@ -11,6 +11,8 @@ typedef struct CodeOptions {
     const Target *target; /* what the code is for */
     int opt_level;        /* 0…3 */
     bool optimize_size;   /* -Os */
+    int max_threads;      /* kernels are cut into chunks for mcc_parallel_for, and slots are below this; 0: plain loops */
+    bool cut_always;      /* for tests: kernels are cut however small they are */
     bool time;            /* print how long each stage took */
 } CodeOptions;
 

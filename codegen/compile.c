@@ -115,7 +115,7 @@ static bool optimise(Gen *g) {
 }
 
 static bool build_module(Gen *g) {
-    if (!plan_memory(g->ctx, g->graph, &g->plan)) return false;
+    if (!plan_memory(g->ctx, g->graph, g->opt, &g->plan)) return false;
     collect_open_dims(g);
     declare_weights(g);
     LLVMValueRef body = gen_body(g);

@@ -283,6 +283,8 @@ static void emit_panel_run(Panel *p, LLVMValueRef first, LLVMValueRef last) {
     for_end(k, &f);
 }
 
+static LLVMValueRef kernel_area(const Contraction *c) { return i_mul(c->k, i_mul(c->k, c->in[0], c->in[1]), c->in[2]); }
+
 static LLVMValueRef run_length(Contraction *c) {
     int64_t width;
     if (!is_one_row(c) || !is_flat(c) || !i_is_const(c->out[2], &width)) return outer_rows(c);
@@ -353,32 +355,51 @@ static void fill_source(Panel *p, const Panels *all, LLVMValueRef index, int64_t
     p->w = w ? f32_at(k, w, offset) : NULL;
 }
 
-/* `n` panels of `vecs` vectors, the first of which is number `from` and starts at column `col` */
-static void emit_panels(Panel *p, const Panels *all, int vecs, int64_t from, int64_t n, int64_t col, LLVMValueRef w,
-                        LLVMValueRef r0, LLVMValueRef r1) {
+/* panels first … last - 1 of those of `vecs` vectors that begin with number `from`, at column `col` */
+static void emit_panels(Panel *p, const Panels *all, int vecs, int64_t from, Range panels, int64_t col, LLVMValueRef w,
+                        Range run) {
     Contraction *c = p->c;
     Kernel *k = c->k;
     Panel own = *p;
     own.vecs = vecs;
-    For f = for_count(k, n);
+    For f = for_begin(k, panels.from, panels.to, 1);
     own.col = i_plus(k, i_scale(k, f.i, (int64_t)vecs * c->lanes), col);
     fill_source(&own, all, f.i, from, w);
     own.bias = c->bias ? f32_at(k, c->bias, own.col) : NULL;
-    emit_panel_run(&own, r0, r1);
+    emit_panel_run(&own, run.from, run.to);
     for_end(k, &f);
+}
+
+/* What a chunk repeats: reading the weights for its rows, or the inputs for its panels; about as much as it multiplies
+ * in so many steps of a tile. */
+static Grid grid_of(const Contraction *c, const Panels *all, LLVMValueRef rows) {
+    enum { STEPS = 16 };
+    int64_t units = 0, pixels = 0, channels = c->group.channels * c->group.groups;
+    bool known = i_is_const(rows, &units) && i_is_const(kernel_area(c), &pixels);
+    if (c->combine != COMBINE_DENSE) return grid_choose(c->k->chunks, known ? units : 0, all->full, 0, 0);
+    double inputs = known ? (double)(pixels * channels) : 0, weights = (double)all->weights, sum = inputs + weights + 1;
+    return grid_choose(c->k->chunks, units, all->full + (all->left > 0), inputs / sum / STEPS, weights / sum / STEPS);
 }
 
 static void emit_runs(Panel *p, const Panels *all, LLVMValueRef w) {
     Contraction *c = p->c;
     Kernel *k = c->k;
     LLVMValueRef end = run_length(c);
-    int64_t total, run = c->run ? c->run : INT64_MAX / 2;
+    int64_t total, run = c->run ? c->run : INT64_MAX / 2, panels = all->full + (all->left > 0);
     if (i_is_const(end, &total) && total < run) run = total ? total : 1;
-    For f = for_begin(k, zero(p), end, run);
-    LLVMValueRef last = i_min(k, i_plus(k, f.i, run), end);
-    if (all->full) emit_panels(p, all, c->vecs, 0, all->full, 0, w, f.i, last);
+    Grid grid = grid_of(c, all, end);
+    Range rows = kernel_share(k, end, grid.cols, grid.rows),
+          cols = kernel_share(k, gen_i64(k->gen, panels), 1, grid.cols);
+    For f = for_begin(k, rows.from, rows.to, run);
+    Range part = {f.i, i_min(k, i_plus(k, f.i, run), rows.to)};
+    Range full = {i_min(k, cols.from, gen_i64(k->gen, all->full)), i_min(k, cols.to, gen_i64(k->gen, all->full))};
+    if (all->full) emit_panels(p, all, c->vecs, 0, full, 0, w, part);
     int64_t start = c->overlap ? c->cols - all->left * c->lanes : all->full * c->vecs * c->lanes;
-    if (all->left) emit_panels(p, all, (int)all->left, all->full, 1, start, w, f.i, last);
+    if (all->left) {
+        Range rest = {i_sub(k, i_max(k, cols.from, gen_i64(k->gen, all->full)), gen_i64(k->gen, all->full)),
+                      i_sub(k, i_max(k, cols.to, gen_i64(k->gen, all->full)), gen_i64(k->gen, all->full))};
+        emit_panels(p, all, (int)all->left, all->full, rest, start, w, part);
+    }
     for_end(k, &f);
 }
 

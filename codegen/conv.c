@@ -88,7 +88,22 @@ static bool emit_conv(Kernel *k) {
     return true;
 }
 
-const Emitter conv_emitter = {.form = "blocked convolution", .emit = emit_conv};
+/* elements of the kernel in space */
+static double taps_of(const Node *n) {
+    const int64_t *kernel;
+    double taps = 1;
+    int rank = node_ints(n, "kernel_shape", &kernel);
+    for (int i = 0; i < rank; i++) taps *= (double)kernel[i];
+    return taps;
+}
+
+static double conv_work(const Node *n) {
+    const Type *y = &n->out[0]->type;
+    double taps = node_int(n, "transposed") ? 1 : taps_of(n), lanes = (double)y->dims[y->rank - 1]->value;
+    return largest_count(n->out[0]) / lanes * taps * (double)node_int(n, "in_channels");
+}
+
+const Emitter conv_emitter = {.form = "blocked convolution", .emit = emit_conv, .work = conv_work};
 
 /* ---- depthwise convolution, pooling ---- */
 
@@ -119,4 +134,11 @@ static bool emit_channelwise(Kernel *k) {
     return true;
 }
 
-const Emitter channelwise_emitter = {.form = "blocked, channel by channel", .emit = emit_channelwise};
+static double channelwise_work(const Node *n) {
+    const Type *y = &n->out[0]->type;
+    double vectors = largest_count(n->out[0]) / (double)y->dims[y->rank - 1]->value;
+    return vectors * (taps_of(n) + 4); /* memory counts too */
+}
+
+const Emitter channelwise_emitter = {
+    .form = "blocked, channel by channel", .emit = emit_channelwise, .work = channelwise_work};

@@ -1,6 +1,7 @@
-/* A loop nest as LLVM IR. Where every operator of an f32 nest has a vector form and the innermost axis runs along memory, that axis
- * is vectors and a rest; else loops are scalar, their bodies call elementwise functions, and LLVM inlines and vectorises them. A reduction
- * folds into LANES partial results, as the reference kernels do, so that vector and scalar units add in one order. */
+/* A loop nest as LLVM IR. Where every operator of an f32 nest has a vector form and the innermost axis runs along
+ * memory, that axis is vectors and a rest; else loops are scalar, their bodies call elementwise functions, and LLVM
+ * inlines and vectorises them. A reduction folds into LANES partial results, as the reference kernels do, so that
+ * vector and scalar units add in one order. */
 #include "codegen/contract.h"
 #include "codegen/loops.h"
 
@@ -63,7 +64,8 @@ static unsigned elem_bytes(Dtype t) { return (unsigned)dtype_bits(t) / 8; }
 static LLVMValueRef load(Emit *e, const Expr *x) {
     LLVMValueRef p = address(e, e->k->in[x->access.input], &x->access, x->dtype);
     bool still = e->lanes > 1 && dim_is(x->access.stride[e->nest.n_axes - 1], 0);
-    if (e->lanes > 1) return still ? vec_splat(e->k, vec_load(e->k, p, 1, 4), e->lanes) : vec_load(e->k, p, e->lanes, 4);
+    if (e->lanes > 1)
+        return still ? vec_splat(e->k, vec_load(e->k, p, 1, 4), e->lanes) : vec_load(e->k, p, e->lanes, 4);
     LLVMValueRef v = LLVMBuildLoad2(e->k->b, gen_elem_type(e->g, x->dtype), p, "");
     LLVMSetAlignment(v, elem_bytes(x->dtype));
     return v;
@@ -75,7 +77,8 @@ static LLVMValueRef evaluate(Emit *e, Expr *x) {
     if (x->node) {
         LLVMValueRef args[3];
         for (int i = 0; i < x->n_args; i++) args[i] = x->args[i] ? evaluate(e, x->args[i]) : NULL;
-        x->value = e->lanes > 1 ? vec_elementwise(e->k, x->node, args, e->lanes) : gen_elementwise(e->g, b, x->node, args);
+        x->value =
+            e->lanes > 1 ? vec_elementwise(e->k, x->node, args, e->lanes) : gen_elementwise(e->g, b, x->node, args);
     } else if (x->access.input == REDUCED) {
         x->value = e->reduced;
     } else {
@@ -195,13 +198,18 @@ static void reduce_point(Emit *e) {
 
 /* ---- along the innermost axis ---- */
 
-static bool has_vectors(const Emit *e, const Expr *x) {
+/* Every operator of the body; what only moves data is in the loads' strides. */
+static bool has_vectors(const Emit *e) {
     int inner = e->nest.n_axes - 1;
-    if (x->dtype != DT_F32) return false;
-    if (!x->node) return dim_is(x->access.stride[inner], 0) || dim_is(x->access.stride[inner], 1);
-    if (!vec_has_elementwise(x->node)) return false;
-    for (int i = 0; i < x->n_args; i++)
-        if (x->args[i] && !has_vectors(e, x->args[i])) return false;
+    for (const Node *n = e->k->node->body->first; n; n = n->next) {
+        if (n->out[0]->type.dtype != DT_F32) return false;
+        if (op_has(n->op, OP_ELEMENTWISE) && !vec_has_elementwise(n)) return false;
+    }
+    for (int i = 0; i < e->nest.n_loads; i++) {
+        const Expr *x = e->nest.loads[i];
+        if (x->dtype != DT_F32) return false;
+        if (!dim_is(x->access.stride[inner], 0) && !dim_is(x->access.stride[inner], 1)) return false;
+    }
     return true;
 }
 
@@ -210,7 +218,8 @@ static int lanes_of(const Emit *e) {
     const Target *t = e->g->target;
     int lanes = t->vector_bits / 32, inner = e->nest.n_axes - 1;
     int64_t n;
-    if (e->nest.reduce || inner < 0 || !dim_is(e->nest.store.stride[inner], 1) || !has_vectors(e, e->nest.body)) return 1;
+    if (e->nest.reduce || inner < 0 || !dim_is(e->nest.store.stride[inner], 1) || !has_vectors(e))
+        return 1;
     while (lanes > 1 && dim_is_const(e->nest.extent[inner], &n) && n < lanes) lanes /= 2;
     return lanes < 4 ? 1 : lanes;
 }
@@ -220,8 +229,19 @@ static void emit_point(Emit *e) {
     store(e, evaluate(e, e->nest.body));
 }
 
+/* what the kernel goes through of an axis: all, but a chunk's share of the first; in whole vectors where it has vectors
+ */
+static Range axis_range(Emit *e, int axis, int lanes) {
+    Kernel *k = e->k;
+    LLVMValueRef n = kernel_dim(k, e->nest.extent[axis]);
+    if (axis > 0 || k->chunks == 1) return (Range){gen_i64(e->g, 0), n};
+    Range r = kernel_share(k, i_div_up(k, n, lanes), 1, k->chunks);
+    return (Range){i_scale(k, r.from, lanes), i_min(k, i_scale(k, r.to, lanes), n)};
+}
+
 static void emit_inner(Emit *e, int axis, int lanes) {
-    LLVMValueRef n = kernel_dim(e->k, e->nest.extent[axis]), from = gen_i64(e->g, 0);
+    Range share = axis_range(e, axis, lanes);
+    LLVMValueRef n = share.to, from = share.from;
     int64_t count = -1;
     if (lanes > 1) {
         i_is_const(n, &count);
@@ -250,7 +270,8 @@ static void emit_axis(Emit *e, int axis) {
         emit_inner(e, axis, lanes_of(e));
         return;
     }
-    Loop l = loop_begin(e, gen_i64(e->g, 0), kernel_dim(e->k, e->nest.extent[axis]), 1);
+    Range share = axis_range(e, axis, 1);
+    Loop l = loop_begin(e, share.from, share.to, 1);
     e->index[axis] = l.i;
     emit_axis(e, axis + 1);
     loop_end(e, &l, 1);
@@ -283,4 +304,25 @@ static bool in_place(const Node *n, int input) {
     return true;
 }
 
-const Emitter fused_emitter = {.form = "loops", .emit = emit, .print = nest_print, .in_place = in_place};
+/* ---- in chunks ---- */
+
+static double operations(const Graph *body) {
+    double n = 1;
+    for (const Node *at = body->first; at; at = at->next)
+        if (op_has(at->op, OP_ELEMENTWISE)) n += vec_has_elementwise(at) ? 2 : 20;
+    return n;
+}
+
+/* along the first axis, which must be long enough for them and not folded */
+static double work_of(const Node *n) {
+    enum { LANES_ASSUMED = 8 };
+    Nest nest;
+    if (!nest_lower(n->graph->ctx, n, &nest) || nest.n_axes == nest.n_reduce) return 0;
+    double points = 1;
+    for (int i = 0; i < nest.n_axes; i++) points *= (double)nest.extent[i]->hi;
+    int64_t units = nest.n_axes == 1 ? nest.extent[0]->hi / 64 : nest.extent[0]->hi;
+    return units < 2 ? 0 : points / LANES_ASSUMED * operations(n->body);
+}
+
+const Emitter fused_emitter = {
+    .form = "loops", .emit = emit, .print = nest_print, .in_place = in_place, .work = work_of};

@@ -23,7 +23,7 @@ typedef struct Plan {
     int n_weights;
     size_t weights_bytes;
 } Plan;
-bool plan_memory(Ctx *ctx, Graph *g, Plan *p);
+bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p);
 
 /* ---- build.c, compile.c: the module ---- */
 typedef struct Symbol { /* an open dim or one that a node writes, and its value in the function being built */
@@ -69,7 +69,9 @@ typedef struct Kernel {
     LLVMValueRef fn;
     LLVMBuilderRef b;          /* at the end of the entry block */
     LLVMValueRef *in, *out;    /* pointers; NULL: absent */
-    LLVMValueRef scratch;      /* NULL: none asked for */
+    LLVMValueRef scratch;      /* the chunk's own; NULL: none asked for */
+    LLVMValueRef chunk;        /* which part of the work this call does, below `chunks`; 0 where it does all */
+    int chunks;
     Symbol *symbols;
     int n_symbols;
 } Kernel;
@@ -79,12 +81,30 @@ LLVMValueRef kernel_dim(Kernel *k, Dim d);
 LLVMValueRef kernel_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *in, LLVMValueRef *out, LLVMValueRef scratch,
                          const Symbol *symbols, int n_symbols, unsigned in_place);
 
+/* ---- parallel.c: kernels in chunks, which mcc_parallel_for calls in any order and on any thread ---- */
+typedef struct Range {
+    LLVMValueRef from, to;
+} Range;
+typedef struct Grid { /* chunks as rows × cols: what they share out */
+    int rows, cols;
+} Grid;
+int node_chunks(const CodeOptions *o, const Node *n); /* 1: the kernel is called directly */
+/* `chunks` as a product that suits `rows` × `cols` units of equal work. each_row: what a chunk of columns repeats for its rows, as a part
+ * of all work; each_col likewise. Units that are not known: 0. */
+Grid grid_choose(int chunks, int64_t rows, int64_t cols, double each_row, double each_col);
+double largest_count(const Value *v); /* elements, open dims at their bounds */
+/* This chunk's share of units 0 … n - 1, which number (chunk / inner) % of has. */
+Range kernel_share(Kernel *k, LLVMValueRef n, int inner, int of);
+/* Calls fn(args…, chunk) for every chunk through mcc_parallel_for. */
+void parallel_call(Gen *g, LLVMBuilderRef b, LLVMValueRef fn, LLVMTypeRef type, LLVMValueRef *args, int n, int chunks);
+
 /* ---- emitter.c: which form a node's kernel takes ---- */
 typedef struct Emitter {
     const char *form;                                 /* for --emit=loops and the report */
     bool (*emit)(Kernel *k);                          /* builds the body, returns a status; false after diag_error */
     void (*print)(Ctx *ctx, const Node *n, FILE *out); /* its lines of --emit=loops; NULL: the form alone */
     bool (*scratch)(Ctx *ctx, const Node *n, size_t *bytes); /* NULL: none */
+    double (*work)(const Node *n); /* that k->chunks share out: operations on vectors, about; NULL or 0: one chunk */
     bool (*in_place)(const Node *n, int input);       /* may output 0 overwrite this input? NULL: never */
 } Emitter;
 const Emitter *emitter_of(const Node *n);

@@ -27,7 +27,8 @@ static bool emit(Kernel *k) {
     LLVMValueRef pixels = kernel_dims(k, x->type.dims + 2, rank - 3), planes = kernel_dims(k, x->type.dims, 2),
                  none = gen_i64(g, 0);
     LLVMValueRef whole = i_scale(k, i_div(k, pixels, PARTS), PARTS);
-    For plane = for_begin(k, none, planes, 1);
+    Range share = kernel_share(k, planes, 1, k->chunks);
+    For plane = for_begin(k, share.from, share.to, 1);
     LLVMValueRef from = f32_at(k, k->in[0], i_mul(k, plane.i, i_scale(k, pixels, lanes)));
     Tile t;
     tile_begin(&t, k, PARTS, 1, lanes);
@@ -50,4 +51,9 @@ static bool emit(Kernel *k) {
     return true;
 }
 
-const Emitter global_pool_emitter = {.form = "blocked global pool", .emit = emit};
+static double work_of(const Node *n) {
+    const Type *x = &n->in[0]->type;
+    return largest_count(n->in[0]) / (double)x->dims[x->rank - 1]->value * 2;
+}
+
+const Emitter global_pool_emitter = {.form = "blocked global pool", .emit = emit, .work = work_of};

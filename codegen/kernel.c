@@ -80,8 +80,9 @@ static const char *kernel_key(Ctx *ctx, const Node *n, unsigned in_place) {
     return key;
 }
 
-static LLVMTypeRef kernel_type(Gen *g, const Node *n, int n_symbols) {
-    int count = n->n_in + n->n_out + 1 + n_symbols, used = 0;
+/* inputs, outputs, scratch, symbols, and of a kernel in chunks the chunk */
+static LLVMTypeRef kernel_type(Gen *g, const Node *n, int n_symbols, int chunks) {
+    int count = n->n_in + n->n_out + 1 + n_symbols + (chunks > 1), used = 0;
     LLVMTypeRef *types = ARENA_ARRAY(g->ctx->arena, count, LLVMTypeRef);
     for (; used < n->n_in + n->n_out + 1; used++) types[used] = g->ptr;
     for (; used < count; used++) types[used] = g->i64;
@@ -94,7 +95,15 @@ static void add_pointer_attrs(Gen *g, const Node *n, LLVMValueRef fn) {
     for (int i = 0; i < n->n_in; i++) gen_attr(g, fn, (unsigned)i + 1, "readonly", 0);
 }
 
-static LLVMValueRef kernel_new(Gen *g, const Node *n, LLVMTypeRef type, Symbol *symbols, int n_symbols, unsigned in_place) {
+static LLVMValueRef scratch_of(Kernel *k, LLVMValueRef all) {
+    size_t bytes = 0;
+    const Emitter *e = emitter_of(k->node);
+    if (k->chunks == 1 || !e->scratch || !e->scratch(k->gen->ctx, k->node, &bytes)) return all;
+    int64_t apart = (int64_t)((bytes + 63) / 64 * 64);
+    return gen_offset(k->gen, k->b, all, LLVMBuildMul(k->b, k->chunk, gen_i64(k->gen, apart), ""));
+}
+
+static LLVMValueRef kernel_new(Gen *g, const Node *n, LLVMTypeRef type, Symbol *symbols, int n_symbols, unsigned in_place, int chunks) {
     const Emitter *e = emitter_of(n);
     Arena *a = g->ctx->arena;
     const char *name = arena_printf(a, "kernel.%s", op_info(n->op)->name); /* LLVM numbers those of one name */
@@ -103,7 +112,7 @@ static LLVMValueRef kernel_new(Gen *g, const Node *n, LLVMTypeRef type, Symbol *
     gen_function_attrs(g, fn);
     gen_attr(g, fn, LLVMAttributeFunctionIndex, "noinline", 0);
     add_pointer_attrs(g, n, fn);
-    Kernel k = {.gen = g, .node = n, .fn = fn, .symbols = symbols, .n_symbols = n_symbols};
+    Kernel k = {.gen = g, .node = n, .fn = fn, .symbols = symbols, .n_symbols = n_symbols, .chunks = chunks};
     k.b = LLVMCreateBuilderInContext(g->llvm);
     LLVMPositionBuilderAtEnd(k.b, LLVMAppendBasicBlockInContext(g->llvm, fn, "entry"));
     k.in = ARENA_ARRAY(a, n->n_in, LLVMValueRef);
@@ -116,8 +125,10 @@ static LLVMValueRef kernel_new(Gen *g, const Node *n, LLVMTypeRef type, Symbol *
         k.in[i] = embedded(n, i) ? gen_bytes(g, t->data, t->bytes, 16) : LLVMGetParam(fn, shared ? (unsigned)n->n_in : at);
     }
     for (int i = 0; i < n->n_out; i++, at++) k.out[i] = n->out[i] ? LLVMGetParam(fn, at) : NULL;
-    k.scratch = LLVMGetParam(fn, at++);
+    LLVMValueRef scratch = LLVMGetParam(fn, at++);
     for (int i = 0; i < n_symbols; i++) symbols[i].value = LLVMGetParam(fn, at++);
+    k.chunk = chunks > 1 ? LLVMGetParam(fn, at++) : gen_i64(g, 0);
+    k.scratch = scratch_of(&k, scratch);
     bool ok = e->emit(&k);
     LLVMDisposeBuilder(k.b);
     return ok ? fn : NULL;
@@ -129,13 +140,14 @@ LLVMValueRef kernel_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *
     Symbol *own;
     int n_own = collect_symbols(ctx, n, &own);
     const char *key = kernel_key(ctx, n, in_place);
+    int chunks = node_chunks(g->opt, n);
     KernelEntry *e = g->kernels;
     while (e && strcmp(e->key, key)) e = e->next;
     if (!e) {
         e = ARENA_NEW(ctx->arena, KernelEntry);
         e->key = key;
-        e->type = kernel_type(g, n, n_own);
-        e->fn = kernel_new(g, n, e->type, own, n_own, in_place);
+        e->type = kernel_type(g, n, n_own, chunks);
+        e->fn = kernel_new(g, n, e->type, own, n_own, in_place, chunks);
         if (!e->fn) return NULL;
         e->next = g->kernels;
         g->kernels = e;
@@ -146,5 +158,7 @@ LLVMValueRef kernel_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *
     for (int i = 0; i < n->n_out; i++) args[used++] = out[i] ? out[i] : none;
     args[used++] = scratch ? scratch : none;
     for (int i = 0; i < n_own; i++) args[used++] = gen_dim(g, b, own[i].dim, symbols, n_symbols);
-    return LLVMBuildCall2(b, e->type, e->fn, args, (unsigned)count, "");
+    if (chunks == 1) return LLVMBuildCall2(b, e->type, e->fn, args, (unsigned)count, "");
+    parallel_call(g, b, e->fn, e->type, args, count, chunks);
+    return gen_i32(g, MCC_OK);
 }

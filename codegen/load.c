@@ -24,6 +24,9 @@ static bool add_object(Ctx *ctx, LLVMOrcLLJITRef jit, const Code *c) {
     if (failed(ctx, LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL)))
         return false;
     LLVMOrcJITDylibAddGenerator(main, process); /* memcpy and its like */
+    LLVMJITEvaluatedSymbol threads = {(uintptr_t)mcc_parallel_for, {LLVMJITSymbolGenericFlagsExported, 0}};
+    LLVMOrcCSymbolMapPair symbol = {LLVMOrcLLJITMangleAndIntern(jit, "mcc_parallel_for"), threads};
+    if (failed(ctx, LLVMOrcJITDylibDefine(main, LLVMOrcAbsoluteSymbols(&symbol, 1)))) return false;
     char *bytes;
     size_t n;
     if (!object_with_weights(ctx, c, &bytes, &n)) return false;

@@ -17,6 +17,7 @@ typedef struct Block { /* of workspace, for one or more values that take turns i
 typedef struct Planner {
     Ctx *ctx;
     Graph *g;
+    const CodeOptions *opt;
     Plan *p;
     int *base;     /* by value id: whose place it shares */
     int *block_of; /* by base value id: its block, or -1 */
@@ -97,7 +98,12 @@ static bool place_scratch(Planner *s, const Node *n, int at) {
     size_t bytes = 0;
     if (!e->scratch) return true;
     if (!e->scratch(s->ctx, n, &bytes)) return false;
-    if (bytes) block_new(s, bytes, at, at, -1 - n->id);
+    size_t chunks = (size_t)node_chunks(s->opt, n); /* each has its own */
+    if (bytes > SIZE_MAX / 2 / chunks) {
+        diag_error(s->ctx, n, "needs more scratch memory than there are addresses");
+        return false;
+    }
+    if (bytes) block_new(s, round_up(bytes) * chunks, at, at, -1 - n->id);
     return true;
 }
 
@@ -177,9 +183,9 @@ static void fill_locations(Planner *s) {
         if (s->base[id] != id) s->p->loc[id] = s->p->loc[s->base[id]];
 }
 
-bool plan_memory(Ctx *ctx, Graph *g, Plan *p) {
+bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     size_t ids = (size_t)ctx->next_id;
-    Planner s = {.ctx = ctx, .g = g, .p = p};
+    Planner s = {.ctx = ctx, .g = g, .opt = o, .p = p};
     p->loc = ARENA_ARRAY(g->arena, ids, Loc);
     p->scratch = ARENA_ARRAY(g->arena, ids, size_t);
     for (size_t i = 0; i < ids; i++) p->scratch[i] = NO_SCRATCH;

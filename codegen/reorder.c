@@ -84,8 +84,9 @@ static bool emit(Kernel *k) {
     x = f32_at(k, x, i_mul(k, batch.i, i_scale(k, r.pixels, r.channels)));
     y = f32_at(k, y, i_mul(k, batch.i, i_scale(k, r.pixels, blocks * r.block)));
     LLVMValueRef step = i_scale(k, r.pixels, r.block);
+    Range share = kernel_share(k, gen_i64(k->gen, full), 1, k->chunks);
     if (full) {
-        For f = for_count(k, full);
+        For f = for_begin(k, share.from, share.to, 1);
         emit_block(&r, f32_at(k, x, i_mul(k, f.i, step)), f32_at(k, y, i_mul(k, f.i, step)), r.block);
         for_end(k, &f);
     }
@@ -95,4 +96,11 @@ static bool emit(Kernel *k) {
     return true;
 }
 
-const Emitter reorder_emitter = {.form = "reorder", .emit = emit};
+/* whole blocks are shared out; what is left of one would be done by every chunk, so there must be none */
+static double work_of(const Node *n) {
+    const Value *plain = n->op == OP_Block ? n->in[0] : n->out[0], *blocked = n->op == OP_Block ? n->out[0] : n->in[0];
+    int64_t block = blocked->type.dims[blocked->type.rank - 1]->value, channels = plain->type.dims[1]->value;
+    return channels % block ? 0 : largest_count(blocked) / (double)block * 4;
+}
+
+const Emitter reorder_emitter = {.form = "reorder", .emit = emit, .work = work_of};

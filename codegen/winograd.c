@@ -288,26 +288,46 @@ static void transform_outputs(const Winograd *w, int vecs, LLVMValueRef col) {
 
 /* ---- the whole ---- */
 
-static void emit_panels(const Winograd *w, int vecs, int64_t n, int64_t first) {
+static void emit_panels(const Winograd *w, int vecs, Range panels, int64_t first) {
     Kernel *k = w->k;
     const Shape *s = &w->s;
-    For f = for_count(k, n);
+    For f = for_begin(k, panels.from, panels.to, 1);
     LLVMValueRef col = i_plus(k, i_scale(k, f.i, (int64_t)vecs * s->lanes), first);
     multiply(w, vecs, f32_at(k, w->w, i_scale(k, col, s->side * s->side * s->channels)));
     transform_outputs(w, vecs, col);
     for_end(k, &f);
 }
 
+/* Chunks share out runs of places and panels of columns. A chunk of columns transforms all inputs of its runs again:
+ * what that costs beside the products is 36 · 4 operations for each channel and place against side² · columns. */
+static Grid grid_of(const Shape *s, int chunks) {
+    int64_t runs = (s->places + s->run - 1) / s->run, wide = (int64_t)s->vecs * s->lanes;
+    double repeated = 4.0 * s->lanes / (double)s->cols;
+    return grid_choose(chunks, runs, (s->cols + wide - 1) / wide, repeated, 0.02);
+}
+
 static void emit_runs(Winograd *w) {
     Kernel *k = w->k;
     const Shape *s = &w->s;
     int64_t wide = (int64_t)s->vecs * s->lanes, full = s->cols / wide, left = s->cols % wide / s->lanes;
-    For f = for_begin(k, gen_i64(k->gen, 0), gen_i64(k->gen, s->places), s->run);
-    w->start = s->places % s->run ? i_min(k, f.i, gen_i64(k->gen, s->places - s->run)) : f.i;
+    LLVMValueRef whole = gen_i64(k->gen, full), panels = gen_i64(k->gen, full + (left > 0));
+    Grid grid = grid_of(s, k->chunks);
+    Range runs = kernel_share(k, gen_i64(k->gen, (s->places + s->run - 1) / s->run), grid.cols, grid.rows),
+          cols = kernel_share(k, panels, 1, grid.cols);
+    For f = for_begin(k, runs.from, runs.to, 1);
+    LLVMValueRef start = i_scale(k, f.i, s->run);
+    w->start = s->places % s->run ? i_min(k, start, gen_i64(k->gen, s->places - s->run)) : start;
     transform_inputs(w);
-    emit_panels(w, s->vecs, full, 0);
-    if (left) emit_panels(w, (int)left, 1, full * wide);
+    emit_panels(w, s->vecs, (Range){i_min(k, cols.from, whole), i_min(k, cols.to, whole)}, 0);
+    Range rest = {i_sub(k, i_max(k, cols.from, whole), whole), i_sub(k, i_max(k, cols.to, whole), whole)};
+    if (left) emit_panels(w, (int)left, rest, full * wide);
     for_end(k, &f);
+}
+
+static double work_of(const Node *n) {
+    Shape s = shape_of(n);
+    double products = (double)(s.side * s.side * s.places * s.channels) * (double)(s.cols / s.lanes);
+    return products * (double)n->out[0]->type.dims[0]->hi;
 }
 
 static bool emit_winograd(Kernel *k) {
@@ -330,4 +350,5 @@ static bool emit_winograd(Kernel *k) {
     return true;
 }
 
-const Emitter winograd_emitter = {.form = "Winograd convolution", .emit = emit_winograd, .scratch = scratch_bytes};
+const Emitter winograd_emitter = {
+    .form = "Winograd convolution", .emit = emit_winograd, .scratch = scratch_bytes, .work = work_of};

@@ -38,6 +38,8 @@ typedef struct Command {
     int opt_level;
     bool optimize_size;
     Winograd winograd;
+    bool threads;
+    int64_t max_threads;
     bool depfile, verbose, time_passes, print_targets, version, help;
     const char *depfile_path, *dump_after;
     int64_t stop_after, fault_alloc;

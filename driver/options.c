@@ -148,9 +148,9 @@ static const char *set_emit(Command *c, const Row *row, const char *value) {
 }
 
 static const char *set_threads(Command *c, const Row *row, const char *value) {
-    (void)c, (void)row;
-    if (!strcmp(value, "none")) return fine;
-    return "threads are not supported yet: only --threads=none";
+    (void)row;
+    c->threads = strcmp(value, "none") != 0;
+    return !c->threads || !strcmp(value, "openmp") || !strcmp(value, "callback") ? fine : "none, openmp or callback";
 }
 
 static const char *set_winograd(Command *c, const Row *row, const char *value) {
@@ -220,7 +220,11 @@ static const Row rows[] = {
     {VERB_READS, FLAG, "--print-targets", NULL, "list the targets", set_bool, AT(print_targets), 0, 0, 0},
     HEADING("Code", VERB_COMPILE | VERB_EXECUTES),
     {VERB_COMPILE | VERB_EXECUTES, JOINED, "-O", "LEVEL", "0, 1, 2 (default), 3 or s", set_level, 0, 0, 0, 0},
-    {VERB_COMPILE | VERB_EXECUTES, VALUE, "--threads", "KIND", "none: the only kind so far", set_threads, 0, 0, 0, 0},
+    {VERB_COMPILE | VERB_EXECUTES, VALUE, "--threads", "KIND",
+     "none (default), openmp (link libmcc_rt.a) or callback (the app defines mcc_parallel_for)", set_threads, 0, 0, 0,
+     0},
+    {VERB_COMPILE | VERB_EXECUTES, VALUE, "--max-threads", "N", "most threads that may call at once (default 16)",
+     set_number, AT(max_threads), 1, 1024, 0},
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--winograd", "FORM",
      "of 3x3 convolutions: auto (default), off, f2 or f4; faster, with more weights", set_winograd, 0, 0, 0, 0},
     HEADING("Limits", VERB_READS),
@@ -331,6 +335,7 @@ static bool allocate(Command *c, size_t n) {
 int command_parse(Command *c, int argc, char **argv) {
     *c = (Command){.verb = VERB_COMPILE,
                    .opt_level = 2,
+                   .max_threads = 16,
                    .stop_after = -1,
                    .seed = 1,
                    .timeout = 60,

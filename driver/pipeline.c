@@ -73,6 +73,7 @@ static CodeOptions code_options(const Pipeline *p, const char *name) {
                          .target = p->target,
                          .opt_level = c->opt_level,
                          .optimize_size = c->optimize_size,
+                         .max_threads = c->threads ? (int)c->max_threads : 0,
                          .time = c->time_passes};
 }
 
