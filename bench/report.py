@@ -6,7 +6,7 @@ import tools
 
 MIB = 2 ** 20
 HEADINGS = (f"{'':20} {'mcc: min':>9} {'median':>9} | {'ORT: min':>9} {'median':>9} | {'ratio':>6} {'GFLOP/s':>8} {'peak':>5} "
-            f"{'rel. L2':>8} {'ws MiB':>7} {'obj MiB':>7} {'comp s':>6} {'MiB':>5}")
+            f"{'rel. L2':>8} {'ws MiB':>7} {'obj MiB':>7} {'comp s':>6} {'MiB':>5} {'x 1 thr':>7}")
 
 
 def describe_machine():
@@ -17,6 +17,12 @@ def describe_machine():
 def ratio_of(row):
     """ONNX Runtime's minimum over ours; None where one is missing."""
     return row["ort"]["min_us"] / row["mcc"]["min_us"] if "ort" in row and "mcc" in row else None
+
+
+def speedup_of(row, rows):
+    """How many times faster than with one thread; None where that was not measured."""
+    one = next((r for r in rows if r["model"] == row["model"] and r["threads"] == 1), None)
+    return one["mcc"]["min_us"] / row["mcc"]["min_us"] if one and "mcc" in one and "mcc" in row else None
 
 
 def gflops_of(row):
@@ -54,6 +60,7 @@ def cells(row, limits):
         "apart": f"{row['apart']:.1e}" if "apart" in row else "–",
         "workspace": scaled("workspace", MIB, 2) if "mcc" in row else "–", "object": scaled("object_bytes", MIB, 1),
         "seconds": scaled("compile_s", 1, 1), "memory": scaled("compile_bytes", MIB, 0),
+        "speedup": number(row.get("speedup"), 2),
         "load": number(row["load_s"], 2) if "ort" in row else "–",
     }
 
@@ -67,7 +74,7 @@ def limits_line(limits):
 def model_line(row, limits):
     c = cells(row, limits)
     line = (f"{row['model'][:20]:20} {c['mcc']:>9} {c['mcc_median']:>9} | {c['ort']:>9} {c['ort_median']:>9} | {c['ratio']:>6} "
-            f"{c['gflops']:>8} {c['peak']:>5} {c['apart']:>8} {c['workspace']:>7} {c['object']:>7} {c['seconds']:>6} {c['memory']:>5}")
+            f"{c['gflops']:>8} {c['peak']:>5} {c['apart']:>8} {c['workspace']:>7} {c['object']:>7} {c['seconds']:>6} {c['memory']:>5} {c['speedup']:>7}")
     return line + (f"  {row['why']}" if "why" in row else "")
 
 
@@ -91,13 +98,13 @@ def models_table(rows, limits):
     threads = limits["threads"]
     lines = [f"## Models, {threads} thread{'s'[:threads > 1]}", "",
              "| model | mcc, ms | median | ORT, ms | median | ORT / mcc | GFLOP/s | of peak | rel. L2 | workspace, MiB | object, MiB "
-             "| compile, s | compile, MiB | ORT loads, s |", "|---|" + "--:|" * 13]
+             "| compile, s | compile, MiB | ORT loads, s | over 1 thread |", "|---|" + "--:|" * 14]
     for row in rows:
         if row["threads"] == threads:
             c = cells(row, limits)
             ratio = f"**{c['ratio']}**" if "why" not in row else row["why"]
             lines.append(f"| {row['model']} | {c['mcc']} | {c['mcc_median']} | {c['ort']} | {c['ort_median']} | {ratio} | {c['gflops']} | "
-                         f"{c['peak']} | {c['apart']} | {c['workspace']} | {c['object']} | {c['seconds']} | {c['memory']} | {c['load']} |")
+                         f"{c['peak']} | {c['apart']} | {c['workspace']} | {c['object']} | {c['seconds']} | {c['memory']} | {c['load']} | {c['speedup']} |")
     return lines + ["", mean_line(rows, threads)[:1].upper() + mean_line(rows, threads)[1:] + ".", ""]
 
 

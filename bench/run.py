@@ -106,6 +106,7 @@ def main():
         print(report.HEADINGS)
         for name, path, shapes in specs:
             row = bench(name, path, shapes, limits["threads"], options)
+            row["speedup"] = report.speedup_of(row, results["models"])
             results["models"].append(row)
             print(report.model_line(row, limits), flush=True)
         print(report.mean_line(results["models"], limits["threads"]))
