@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """Exports the networks that the benchmarks use, with random weights, as ONNX files.
 
-    bench/export_models.py FOLDER [NAME …]
+    bench/export_models.py FOLDER [NAME …]      (default: those of bench/models.txt)
 
 Needs python3-torchvision. Each file is NAME.onnx, from a fixed seed: what counts here is the shape of the computation.
 Statistics of batch normalisation come from one pass over random images and every layer's gain is about one, so that
@@ -170,7 +170,7 @@ def measure_statistics(model, example):
 
 def export(name, path, opset):
     torch.manual_seed(1)
-    make, make_example = MODELS[name]
+    make, make_example = MODELS.get(name) or classifier(name)
     model, example = make().eval(), make_example()
     with torch.no_grad():
         fill_weights(model)
@@ -186,10 +186,10 @@ def export(name, path, opset):
 def main():
     parser = argparse.ArgumentParser(description="exports the benchmarks' networks as ONNX")
     parser.add_argument("folder", type=pathlib.Path)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=" ".join(MODELS))
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {' '.join(MODELS)}, or any of torchvision's classifiers")
     parser.add_argument("--opset", type=int, default=13)
     options = parser.parse_args()
-    unknown = set(options.names) - set(MODELS)
+    unknown = set(options.names) - set(MODELS) - set(torchvision.models.list_models(torchvision.models))
     if unknown:
         parser.error(f"no such model: {' '.join(sorted(unknown))}")
     warnings.filterwarnings("ignore")  # the tracer's, on shapes that are constants here

@@ -58,6 +58,7 @@ def cells(row, limits):
         "ratio": number(ratio_of(row), 2), "gflops": number(gflops),
         "peak": "–" if gflops is None else f"{100 * gflops / tools.peak_of(limits):.0f} %",
         "apart": f"{row['apart']:.1e}" if "apart" in row else "–",
+        "over": f" ({row['workspace'] / row['workspace_bound']:.2f})" if row.get("workspace_bound") and "mcc" in row else "",
         "workspace": scaled("workspace", MIB, 2) if "mcc" in row else "–", "object": scaled("object_bytes", MIB, 1),
         "seconds": scaled("compile_s", 1, 1), "memory": scaled("compile_bytes", MIB, 0),
         "speedup": number(row.get("speedup"), 2),
@@ -104,7 +105,7 @@ def models_table(rows, limits):
             c = cells(row, limits)
             ratio = f"**{c['ratio']}**" if "why" not in row else row["why"]
             lines.append(f"| {row['model']} | {c['mcc']} | {c['mcc_median']} | {c['ort']} | {c['ort_median']} | {ratio} | {c['gflops']} | "
-                         f"{c['peak']} | {c['apart']} | {c['workspace']} | {c['object']} | {c['seconds']} | {c['memory']} | {c['load']} | {c['speedup']} |")
+                         f"{c['peak']} | {c['apart']} | {c['workspace']}{c['over']} | {c['object']} | {c['seconds']} | {c['memory']} | {c['load']} | {c['speedup']} |")
     return lines + ["", mean_line(rows, threads)[:1].upper() + mean_line(rows, threads)[1:] + ".", ""]
 
 
@@ -147,8 +148,9 @@ are those of one call, mcc's and ONNX Runtime's (1.30, default options) in one p
 median what else the machine did. Models with random weights come from `bench/export_models.py`, the others from the packages
 that the tests use. GFLOP/s count two for each multiply-add of the graph, so that Winograd may pass 100 % of the peak.
 
-Relative L2 is the distance of the two libraries' outputs on random inputs; against float64, ONNX Runtime's own outputs of these networks are
-off by up to 6e-6 (ShuffleNet). The detector sees no text in noise: all that its sigmoid says there is below either's error.
+In parentheses stands the workspace over its lower bound, the most bytes that are alive at once. Relative L2 is the distance of
+the two libraries' outputs on random inputs; against float64, ONNX Runtime's own outputs of these networks are off by up to 6e-6
+(ShuffleNet). The detector sees no text in noise: all that its sigmoid says there is below either's error.
 """
 
 

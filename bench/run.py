@@ -48,7 +48,8 @@ def bench(name, path, shapes, threads, options):
         try:
             compiled = tools.Compiled(path, shapes, folder, threads, options.mcpu, options.option)
             library = compiled.library
-            row.update(compile_s=compiled.seconds, compile_bytes=compiled.memory, object_bytes=compiled.object_bytes)
+            row.update(compile_s=compiled.seconds, compile_bytes=compiled.memory, object_bytes=compiled.object_bytes,
+                       workspace_bound=compiled.workspace_bound)
         except tools.Failure as failure:
             row["why"] = str(failure)
         try:

@@ -85,12 +85,14 @@ class Compiled:
 
     def __init__(self, path, shapes, folder, threads=1, mcpu="native", options=()):
         stem = pathlib.Path(folder) / "model"
-        command = [MCC, str(path), "-o", f"{stem}.o", "--name=model", f"-mcpu={mcpu}", "-O3", *options]
+        command = [MCC, str(path), "-o", f"{stem}.o", "--name=model", f"-mcpu={mcpu}", "-O3", "-v", *options]
         command += [f"--shape={name}={'x'.join(map(str, dims))}" for name, dims in shapes.items()]
         command += ["--threads=openmp"] if threads > 1 else []
         self.seconds, self.memory, said, fine = measured_call(command)
         if not fine:
             raise Failure(refusal(said))
+        bound = re.search(r"lower bound (\d+)", said)
+        self.workspace_bound = int(bound[1]) if bound else None
         self.object_bytes = os.path.getsize(f"{stem}.o")
         self.library = f"{stem}.so"
         call(["cc", "-shared", f"{stem}.o", "-o", self.library])
