@@ -53,13 +53,6 @@ static LLVMValueRef mask_at(Rows *r, int row, LLVMValueRef col, LLVMValueRef the
     return there ? vec_load_part(k, p, a->lanes, there) : vec_load(k, p, a->lanes, 4);
 }
 
-/* number of lanes of the vector of columns from `col` on that exist; NULL: all */
-static LLVMValueRef lanes_there(Attention *a, LLVMValueRef cols, LLVMValueRef col) {
-    int64_t n, first;
-    if (i_is_const(cols, &n) && (!i_is_const(col, &first) || first + a->lanes <= n)) return NULL;
-    return i_sub(a->k, cols, col);
-}
-
 static void score_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col) {
     Rows *r = arg;
     Attention *a = r->a;
@@ -68,7 +61,7 @@ static void score_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef co
     multiply(r, &t, f32_at(k, a->q.base, i_mul(k, r->first, a->q.row)), a->q.row, panel, vecs, a->depth);
     for (int i = 0; i < r->rows; i++)
         for (int v = 0; v < vecs; v++) {
-            LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(a, a->n_keys, at);
+            LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(k, a->n_keys, at, a->lanes);
             LLVMValueRef x = tile_get(&t, i, v), by = vec_const(k->gen, (double)(float)a->scale, a->lanes);
             if (a->masked) x = vec_mul_add(k, x, by, mask_at(r, i, at, there), a->lanes);
             else x = LLVMBuildFMul(k->b, x, by, "");
@@ -86,7 +79,7 @@ static void value_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef co
     multiply(r, &t, a->scores, a->row, panel, vecs, a->n_keys);
     for (int i = 0; i < r->rows; i++)
         for (int v = 0; v < vecs; v++) {
-            LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(a, a->cols, at);
+            LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(k, a->cols, at, a->lanes);
             LLVMValueRef x = LLVMBuildFMul(k->b, tile_get(&t, i, v), tile_get(r->sums, i, 0), "");
             LLVMValueRef p = f32_at(k, a->y.base, i_mul(k, i_plus(k, r->first, i), a->y.row));
             if (there) vec_store_part(k, x, f32_at(k, p, at), a->lanes, there);
@@ -176,21 +169,6 @@ static void place_scratch(Attention *a) {
     a->row = i_scale(k, i_div_up(k, a->n_keys, a->keys.vecs * a->lanes), a->keys.vecs * a->lanes);
 }
 
-static Matrix mask_matrix(Kernel *k, const Axes *y, LLVMValueRef head) {
-    Axes m = value_axes(k, k->node->in[3], NULL, k->in[3]);
-    LLVMValueRef none = gen_i64(k->gen, 0);
-    if (m.rank == 1) { /* the same for all queries */
-        m.dim[1] = m.dim[0];
-        m.stride[1] = m.stride[0];
-        m.dim[0] = dim_const(k->gen->ctx, 1);
-        m.rank = 2;
-    }
-    Matrix at = matrix_at(k, &m, y, head);
-    if (dim_is(m.dim[m.rank - 2], 1)) at.row = none;
-    if (dim_is(m.dim[m.rank - 1], 1)) at.col = none;
-    return at;
-}
-
 static bool emit(Kernel *k) {
     const Node *n = k->node;
     Axes q = value_axes(k, n->in[0], "q_perm", k->in[0]), keys = value_axes(k, n->in[1], "k_perm", k->in[1]),
@@ -212,7 +190,7 @@ static bool emit(Kernel *k) {
     Matrix key = matrix_at(k, &keys, &y, head.i), value = matrix_at(k, &v, &y, head.i);
     a.q = matrix_at(k, &q, &y, head.i);
     a.y = matrix_at(k, &y, &y, head.i);
-    if (a.masked) a.mask = mask_matrix(k, &y, head.i);
+    if (a.masked) a.mask = operand_at(k, n->in[3], k->in[3], &y, head.i);
     panels_pack(k, &a.keys, &key, a.packed_keys);
     panels_pack(k, &a.values, &value, a.packed_values);
     emit_queries(&a);

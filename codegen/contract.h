@@ -95,10 +95,13 @@ typedef struct Point { /* of the output: a tile's first element */
 typedef struct Epilogue {
     const Graph *body; /* inputs: the accumulator, then the operands; NULL: nothing to do */
     Operand out, *operands;
+    LLVMValueRef cols; /* the last vectors of a tile may pass so many columns; NULL: they never do */
 } Epilogue;
 LLVMValueRef operand_offset(Kernel *k, const Operand *o, const Point *at);
 /* Rows step by row_step along space[2], vectors by t->lanes columns. */
 void tile_store(Tile *t, const Epilogue *e, const Point *at, int64_t row_step);
+/* how many lanes of the vector of columns from `col` on there are of `cols`; NULL: all */
+LLVMValueRef lanes_there(Kernel *k, LLVMValueRef cols, LLVMValueRef col, int lanes);
 
 /* ---- contract.c: the loop nest ---- */
 /* y[n, col, up·s + phase] = Σ x[n, block, s·stride - pad + k·dilation, c] · w[phase, panel, block, k, c, col] over the

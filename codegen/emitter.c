@@ -14,6 +14,8 @@ const Emitter *emitter_of(const Node *n) {
     case OP_BlockGlobalPool: return &global_pool_emitter;
     case OP_Winograd: return &winograd_emitter;
     case OP_PackedMatMul: return &product_emitter;
+    case OP_PanelMatMul: return &panel_product_emitter;
+    case OP_Softmax: return softmax_has_rows(n) ? &softmax_emitter : &reference_emitter;
     case OP_FusedAttention: return &attention_emitter;
     default: return &reference_emitter;
     }

@@ -66,32 +66,45 @@ static LLVMValueRef evaluate(Eval *e) {
     return known(e, e->body->outputs[0]);
 }
 
-static LLVMValueRef load_operand(Kernel *k, const Operand *o, LLVMValueRef p, int lanes) {
-    return o->splat ? vec_splat(k, vec_load(k, p, 1, 4), lanes) : vec_load(k, p, lanes, 4);
+LLVMValueRef lanes_there(Kernel *k, LLVMValueRef cols, LLVMValueRef col, int lanes) {
+    int64_t n, first;
+    if (i_is_const(cols, &n) && (!i_is_const(col, &first) || first + lanes <= n)) return NULL; /* those in a loop are */
+    return i_sub(k, cols, col);
 }
 
-static void store_vectors(Tile *t, const Epilogue *e, LLVMValueRef out, LLVMValueRef *starts, int64_t row_step) {
+/* there: lanes that exist, NULL: all */
+static LLVMValueRef load_operand(Kernel *k, const Operand *o, LLVMValueRef p, int lanes, LLVMValueRef there) {
+    if (o->splat) return vec_splat(k, vec_load(k, p, 1, 4), lanes);
+    return there ? vec_load_part(k, p, lanes, there) : vec_load(k, p, lanes, 4);
+}
+
+static void store_vectors(Tile *t, const Epilogue *e, const Point *at, LLVMValueRef out, LLVMValueRef *starts,
+                          int64_t row_step) {
     Kernel *k = t->k;
     Eval v;
     for (int r = 0; r < t->rows; r++)
         for (int i = 0; i < t->vecs; i++) {
-            LLVMValueRef x = tile_get(t, r, i);
+            LLVMValueRef x = tile_get(t, r, i), there = NULL;
+            if (e->cols) there = lanes_there(k, e->cols, i_plus(k, at->col, i * t->lanes), t->lanes);
             if (e->body) {
                 eval_begin(&v, k, e->body, t->lanes);
                 learn(&v, e->body->inputs[0], x);
                 for (int o = 0; o + 1 < e->body->n_inputs; o++) {
                     const Operand *from = &e->operands[o];
                     LLVMValueRef p = element_of(k, from, starts[o], r, row_step, i * t->lanes);
-                    learn(&v, e->body->inputs[o + 1], load_operand(k, from, p, t->lanes));
+                    learn(&v, e->body->inputs[o + 1], load_operand(k, from, p, t->lanes, there));
                 }
                 x = evaluate(&v);
             }
-            vec_store(k, x, element_of(k, &e->out, out, r, row_step, i * t->lanes), 4);
+            LLVMValueRef p = element_of(k, &e->out, out, r, row_step, i * t->lanes);
+            if (there) vec_store_part(k, x, p, t->lanes, there);
+            else vec_store(k, x, p, 4);
         }
 }
 
 /* the tile in memory, then lane by lane */
-static void store_elements(Tile *t, const Epilogue *e, LLVMValueRef out, LLVMValueRef *starts, int64_t row_step) {
+static void store_elements(Tile *t, const Epilogue *e, const Point *at, LLVMValueRef out, LLVMValueRef *starts,
+                           int64_t row_step) {
     Kernel *k = t->k;
     Gen *g = k->gen;
     LLVMValueRef buffer = gen_alloca(g, k->b, LLVMArrayType2(g->f32, (uint64_t)(t->rows * t->vecs * t->lanes)), 64);
@@ -100,18 +113,20 @@ static void store_elements(Tile *t, const Epilogue *e, LLVMValueRef out, LLVMVal
     For row = for_count(k, t->rows), vec = for_count(k, t->vecs);
     LLVMValueRef col = i_scale(k, vec.i, t->lanes), tile = i_add(k, i_scale(k, row.i, t->vecs * t->lanes), col);
     LLVMValueRef rows = i_scale(k, row.i, row_step);
-    For lane = for_count(k, t->lanes);
+    LLVMValueRef lanes = gen_i64(g, t->lanes);
+    if (e->cols) lanes = i_min(k, lanes, i_sub(k, e->cols, i_add(k, at->col, col)));
+    For lane = for_begin(k, gen_i64(g, 0), lanes, 1);
     Eval v;
     eval_begin(&v, k, e->body, 1);
     learn(&v, e->body->inputs[0], vec_load(k, f32_at(k, buffer, i_add(k, tile, lane.i)), 1, 4));
     for (int o = 0; o + 1 < e->body->n_inputs; o++) {
         const Operand *from = &e->operands[o];
-        LLVMValueRef at = i_add(k, i_mul(k, rows, from->space[2]), i_mul(k, col, from->col));
-        if (!from->splat) at = i_add(k, at, lane.i);
-        learn(&v, e->body->inputs[o + 1], vec_load(k, f32_at(k, f32_at(k, from->base, starts[o]), at), 1, 4));
+        LLVMValueRef place = i_add(k, i_mul(k, rows, from->space[2]), i_mul(k, col, from->col));
+        if (!from->splat) place = i_add(k, place, lane.i);
+        learn(&v, e->body->inputs[o + 1], vec_load(k, f32_at(k, f32_at(k, from->base, starts[o]), place), 1, 4));
     }
-    LLVMValueRef at = i_add(k, i_add(k, i_mul(k, rows, e->out.space[2]), i_mul(k, col, e->out.col)), lane.i);
-    vec_store(k, evaluate(&v), f32_at(k, f32_at(k, e->out.base, out), at), 4);
+    LLVMValueRef place = i_add(k, i_add(k, i_mul(k, rows, e->out.space[2]), i_mul(k, col, e->out.col)), lane.i);
+    vec_store(k, evaluate(&v), f32_at(k, f32_at(k, e->out.base, out), place), 4);
     for_end(k, &lane);
     for_end(k, &vec);
     for_end(k, &row);
@@ -122,6 +137,6 @@ void tile_store(Tile *t, const Epilogue *e, const Point *at, int64_t row_step) {
     int n = e->body ? e->body->n_inputs - 1 : 0;
     LLVMValueRef out = operand_offset(k, &e->out, at), *starts = ARENA_ARRAY(k->gen->ctx->arena, n + 1, LLVMValueRef);
     for (int o = 0; o < n; o++) starts[o] = operand_offset(k, &e->operands[o], at);
-    if (!e->body || is_vector_body(e->body)) store_vectors(t, e, out, starts, row_step);
-    else store_elements(t, e, out, starts, row_step);
+    if (!e->body || is_vector_body(e->body)) store_vectors(t, e, at, out, starts, row_step);
+    else store_elements(t, e, at, out, starts, row_step);
 }

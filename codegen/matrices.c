@@ -36,3 +36,18 @@ Matrix matrix_at(Kernel *k, const Axes *a, const Axes *y, LLVMValueRef index) {
     }
     return (Matrix){f32_at(k, a->base, at), a->stride[a->rank - 2], a->stride[a->rank - 1]};
 }
+
+Matrix operand_at(Kernel *k, const Value *v, LLVMValueRef base, const Axes *y, LLVMValueRef index) {
+    Axes a = value_axes(k, v, NULL, base);
+    LLVMValueRef none = gen_i64(k->gen, 0);
+    Dim one = dim_const(k->gen->ctx, 1);
+    for (; a.rank < 2; a.rank++) /* one more axis in front, of one place */
+        for (int i = 1; i >= 0; i--) {
+            a.dim[i] = i > 0 && a.rank > 0 ? a.dim[i - 1] : one;
+            a.stride[i] = i > 0 && a.rank > 0 ? a.stride[i - 1] : none;
+        }
+    Matrix m = matrix_at(k, &a, y, index);
+    if (dim_is(a.dim[a.rank - 2], 1)) m.row = none;
+    if (dim_is(a.dim[a.rank - 1], 1)) m.col = none;
+    return m;
+}

@@ -45,20 +45,13 @@ static bool is_one(LLVMValueRef v) {
     return i_is_const(v, &n) && n == 1;
 }
 
-/* all of a vector's columns from `col` on exist, as far as is known now */
-static bool is_whole(const Packing *s, LLVMValueRef col) {
-    int64_t cols, first;
-    if (!i_is_const(s->p->cols, &cols)) return false;
-    return !i_is_const(col, &first) || first + s->p->lanes <= cols; /* panels in a loop are full */
-}
-
-static void copy_vectors(Packing *s, LLVMValueRef col, LLVMValueRef to, int64_t wide, bool whole) {
+static void copy_vectors(Packing *s, LLVMValueRef col, LLVMValueRef to, int64_t wide) {
     Kernel *k = s->k;
     int lanes = s->p->lanes;
-    LLVMValueRef from = f32_at(k, s->from->base, col), there = i_sub(k, s->p->cols, col);
+    LLVMValueRef from = f32_at(k, s->from->base, col), there = lanes_there(k, s->p->cols, col, lanes);
     For r = for_begin(k, gen_i64(k->gen, 0), s->p->rows, 1);
     LLVMValueRef p = f32_at(k, from, i_mul(k, r.i, s->from->row));
-    LLVMValueRef v = whole ? vec_load(k, p, lanes, 4) : vec_load_part(k, p, lanes, there);
+    LLVMValueRef v = there ? vec_load_part(k, p, lanes, there) : vec_load(k, p, lanes, 4);
     vec_store(k, v, f32_at(k, to, i_scale(k, r.i, wide)), (unsigned)lanes * 4);
     for_end(k, &r);
 }
@@ -72,9 +65,10 @@ static LLVMValueRef column_at(Packing *s, LLVMValueRef col, LLVMValueRef lane) {
 static void turn_squares(Packing *s, LLVMValueRef col, LLVMValueRef to, int64_t wide) {
     Kernel *k = s->k;
     int lanes = s->p->lanes;
+    bool whole = !lanes_there(k, s->p->cols, col, lanes);
     LLVMValueRef v[64], from[64];
     for (int i = 0; i < lanes; i++) {
-        LLVMValueRef at = is_whole(s, col) ? i_plus(k, col, i) : column_at(s, col, gen_i64(k->gen, i));
+        LLVMValueRef at = whole ? i_plus(k, col, i) : column_at(s, col, gen_i64(k->gen, i));
         from[i] = f32_at(k, s->from->base, i_mul(k, at, s->from->col));
     }
     For r = for_begin(k, gen_i64(k->gen, 0), s->p->rows, lanes);
@@ -104,7 +98,7 @@ static void pack_vector(Packing *s, LLVMValueRef col, LLVMValueRef to, int64_t w
     int64_t rows;
     bool constant = i_is_const(s->p->rows, &rows);
     if (is_one(s->from->col)) {
-        copy_vectors(s, col, to, wide, is_whole(s, col));
+        copy_vectors(s, col, to, wide);
     } else if (is_one(s->from->row) && (!constant || rows >= s->p->lanes)) {
         LLVMValueRef least = gen_i64(k->gen, s->p->lanes);
         If f = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, s->p->rows, least, ""));
@@ -117,15 +111,20 @@ static void pack_vector(Packing *s, LLVMValueRef col, LLVMValueRef to, int64_t w
     }
 }
 
-static void pack_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col) {
+void panel_pack(Kernel *k, const Panels *p, const Matrix *from, int vecs, LLVMValueRef col, LLVMValueRef to) {
+    Packing s = {k, p, from};
+    for (int v = 0; v < vecs; v++) {
+        LLVMValueRef vector = f32_at(k, to, gen_i64(k->gen, v * p->lanes));
+        pack_vector(&s, i_plus(k, col, v * p->lanes), vector, (int64_t)vecs * p->lanes);
+    }
+}
+
+static void pack_next(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col) {
     Packing *s = arg;
-    Kernel *k = s->k;
-    int lanes = s->p->lanes;
-    for (int v = 0; v < vecs; v++)
-        pack_vector(s, i_plus(k, col, v * lanes), f32_at(k, panel, gen_i64(k->gen, v * lanes)), (int64_t)vecs * lanes);
+    panel_pack(s->k, s->p, s->from, vecs, col, panel);
 }
 
 void panels_pack(Kernel *k, const Panels *p, const Matrix *from, LLVMValueRef to) {
     Packing s = {k, p, from};
-    panels_each(k, p, to, pack_panel, &s);
+    panels_each(k, p, to, pack_next, &s);
 }

@@ -18,6 +18,8 @@ typedef struct Matrix { /* element (i, j) stands at base[i·row + j·col] */
 Axes value_axes(Kernel *k, const Value *v, const char *perm, LLVMValueRef base);
 /* the last two axes, at the place of the others that number `index` of y's (as many, or more: broadcast) names */
 Matrix matrix_at(Kernel *k, const Axes *a, const Axes *y, LLVMValueRef index);
+/* the same of a value that is broadcast to y: steps are 0 where it stands still */
+Matrix operand_at(Kernel *k, const Value *v, LLVMValueRef base, const Axes *y, LLVMValueRef index);
 LLVMValueRef batch_count(Kernel *k, const Axes *y); /* how many places the axes before the last two have */
 
 /* ---- panels.c: a matrix in panels of columns, [panels][rows][vecs·lanes], each step of a tile one line of them ----
@@ -30,7 +32,9 @@ typedef struct Panels {
 } Panels;
 Panels panels_of(Kernel *k, LLVMValueRef rows, LLVMValueRef cols, int vecs, int lanes);
 void panels_pack(Kernel *k, const Panels *p, const Matrix *from,
-                 LLVMValueRef to);                              /* columns beyond the last: anything */
+                 LLVMValueRef to); /* columns beyond the last: anything */
+/* vecs vectors of columns from `col` on, as one panel */
+void panel_pack(Kernel *k, const Panels *p, const Matrix *from, int vecs, LLVMValueRef col, LLVMValueRef to);
 bool panels_bytes(Dim rows, Dim cols, int wide, size_t *bytes); /* at most; false: overflow */
 /* body(k, arg, panel, its vectors, its first column) for each of them */
 typedef void PanelBody(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col);
@@ -44,7 +48,8 @@ typedef struct SoftmaxRows { /* `rows` rows of n elements, row_in and row_out el
 } SoftmaxRows;
 /* out = e^(in - the row's largest); in `sums` (rows × 1 vectors) 1 / the row's sum in every lane */
 void softmax_rows(Kernel *k, const SoftmaxRows *s, Tile *sums);
+bool softmax_has_rows(const Node *n); /* a Softmax of f32 along the last axis, of enough elements for vectors */
 
-extern const Emitter attention_emitter, softmax_emitter;
+extern const Emitter attention_emitter, softmax_emitter, panel_product_emitter;
 
 #endif

@@ -133,4 +133,18 @@ static bool emit(Kernel *k) {
     return true;
 }
 
-const Emitter softmax_emitter = {.form = "softmax", .emit = emit};
+/* each element is read before it is written, in every walk along a row */
+static bool in_place(const Node *n, int input) {
+    (void)n;
+    return input == 0;
+}
+
+bool softmax_has_rows(const Node *n) {
+    enum { LEAST = 8 };
+    const Type *t = &n->in[0]->type;
+    int64_t axis = node_int(n, "axis"), size;
+    if (t->dtype != DT_F32 || t->rank < 1 || (axis != -1 && axis != t->rank - 1)) return false;
+    return !dim_is_const(t->dims[t->rank - 1], &size) || size >= LEAST;
+}
+
+const Emitter softmax_emitter = {.form = "softmax", .emit = emit, .in_place = in_place};
