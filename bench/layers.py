@@ -151,7 +151,8 @@ def bench_all(limits, options):
 
 def add_options(parser):
     parser.add_argument("--mcpu", default="native")
-    parser.add_argument("--vector-bits", type=int, choices=(128, 256, 512), help="the peak is that of such vectors (default: of the widest)")
+    parser.add_argument("--vector-bits", type=int, choices=(128, 256, 512),
+                        help="the peak is that of such vectors (default: of the widest)")
     parser.add_argument("--layer-seconds", type=float, default=0.3, help="of timing for each form of a layer (default 0.3)")
 
 

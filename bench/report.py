@@ -5,8 +5,15 @@ import os
 import tools
 
 MIB = 2 ** 20
-HEADINGS = (f"{'':20} {'mcc: min':>9} {'median':>9} | {'ORT: min':>9} {'median':>9} | {'ratio':>6} {'GFLOP/s':>8} {'peak':>5} "
-            f"{'rel. L2':>8} {'ws MiB':>7} {'obj MiB':>7} {'comp s':>6} {'MiB':>5} {'x 1 thr':>7}")
+# The columns of a model: key, heading and width in the terminal, heading on the page.
+COLUMNS = [
+    ("mcc", "mcc: min", 9, "mcc, ms"), ("mcc_median", "median", 9, "median"), ("ort", "| ORT: min", 10, "ORT, ms"),
+    ("ort_median", "median", 9, "median"), ("ratio", "| ratio", 7, "ORT / mcc"), ("gflops", "GFLOP/s", 8, "GFLOP/s"),
+    ("peak", "peak", 6, "of peak"), ("apart", "rel. L2", 9, "rel. L2"), ("workspace", "ws MiB", 13, "workspace, MiB"),
+    ("object", "obj MiB", 7, "object, MiB"), ("seconds", "comp s", 6, "compile, s"), ("memory", "MiB", 5, "compile, MiB"),
+    ("load", "ORT s", 6, "ORT loads, s"), ("speedup", "threads", 7, "over 1 thread"),
+]
+HEADINGS = " ".join([f"{'':20}", *(f"{heading:>{width}}" for _, heading, width, _ in COLUMNS)])
 
 
 def describe_machine():
@@ -39,6 +46,10 @@ def number(value, digits=1):
     return "–" if value is None else f"{value:.{digits}f}"
 
 
+def percent(part):
+    return "–" if part is None else f"{100 * part:.0f} %"
+
+
 def milliseconds(microseconds):
     """Three significant digits, or whole microseconds."""
     if microseconds is None:
@@ -48,21 +59,24 @@ def milliseconds(microseconds):
 
 
 def cells(row, limits):
-    """What all forms of a row share, as texts."""
-    side = lambda name, key: milliseconds(row[name][key] if name in row else None)
-    gflops = gflops_of(row)
-    scaled = lambda key, unit, digits: number(row[key] / unit if key in row else None, digits)
+    """The text of each column."""
+    def side(name, key):
+        return milliseconds(row[name][key] if name in row else None)
+
+    def scaled(key, unit, digits):
+        return number(row[key] / unit if key in row else None, digits)
+
+    gflops, bound = gflops_of(row), row.get("workspace_bound")
+    workspace = scaled("workspace", MIB, 2) if "mcc" in row else "–"
     return {
         "mcc": side("mcc", "min_us"), "mcc_median": side("mcc", "median_us"),
         "ort": side("ort", "min_us"), "ort_median": side("ort", "median_us"),
         "ratio": number(ratio_of(row), 2), "gflops": number(gflops),
-        "peak": "–" if gflops is None else f"{100 * gflops / tools.peak_of(limits):.0f} %",
+        "peak": percent(gflops and gflops / tools.peak_of(limits)),
         "apart": f"{row['apart']:.1e}" if "apart" in row else "–",
-        "over": f" ({row['workspace'] / row['workspace_bound']:.2f})" if row.get("workspace_bound") and "mcc" in row else "",
-        "workspace": scaled("workspace", MIB, 2) if "mcc" in row else "–", "object": scaled("object_bytes", MIB, 1),
-        "seconds": scaled("compile_s", 1, 1), "memory": scaled("compile_bytes", MIB, 0),
-        "speedup": number(row.get("speedup"), 2),
-        "load": number(row["load_s"], 2) if "ort" in row else "–",
+        "workspace": workspace + (f" ({row['workspace'] / bound:.2f})" if bound and "mcc" in row else ""),
+        "object": scaled("object_bytes", MIB, 1), "seconds": scaled("compile_s", 1, 1), "memory": scaled("compile_bytes", MIB, 0),
+        "load": number(row["load_s"], 2) if "ort" in row else "–", "speedup": number(row.get("speedup"), 2),
     }
 
 
@@ -74,9 +88,8 @@ def limits_line(limits):
 
 def model_line(row, limits):
     c = cells(row, limits)
-    line = (f"{row['model'][:20]:20} {c['mcc']:>9} {c['mcc_median']:>9} | {c['ort']:>9} {c['ort_median']:>9} | {c['ratio']:>6} "
-            f"{c['gflops']:>8} {c['peak']:>5} {c['apart']:>8} {c['workspace']:>7} {c['object']:>7} {c['seconds']:>6} {c['memory']:>5} {c['speedup']:>7}")
-    return line + (f"  {row['why']}" if "why" in row else "")
+    words = [f"{row['model'][:20]:20}", *(f"{c[key]:>{width}}" for key, _, width, _ in COLUMNS)]
+    return " ".join(words) + (f"  {row['why']}" if "why" in row else "")
 
 
 def mean_line(rows, threads):
@@ -98,19 +111,14 @@ def limits_table(limits):
 def models_table(rows, limits):
     threads = limits["threads"]
     lines = [f"## Models, {threads} thread{'s'[:threads > 1]}", "",
-             "| model | mcc, ms | median | ORT, ms | median | ORT / mcc | GFLOP/s | of peak | rel. L2 | workspace, MiB | object, MiB "
-             "| compile, s | compile, MiB | ORT loads, s | over 1 thread |", "|---|" + "--:|" * 14]
+             "| model | " + " | ".join(heading for *_, heading in COLUMNS) + " |", "|---|" + "--:|" * len(COLUMNS)]
     for row in rows:
         if row["threads"] == threads:
             c = cells(row, limits)
-            ratio = f"**{c['ratio']}**" if "why" not in row else row["why"]
-            lines.append(f"| {row['model']} | {c['mcc']} | {c['mcc_median']} | {c['ort']} | {c['ort_median']} | {ratio} | {c['gflops']} | "
-                         f"{c['peak']} | {c['apart']} | {c['workspace']}{c['over']} | {c['object']} | {c['seconds']} | {c['memory']} | {c['load']} | {c['speedup']} |")
-    return lines + ["", mean_line(rows, threads)[:1].upper() + mean_line(rows, threads)[1:] + ".", ""]
-
-
-def percent(part):
-    return "–" if part is None else f"{100 * part:.0f} %"
+            c["ratio"] = row["why"] if "why" in row else f"**{c['ratio']}**"
+            lines.append(f"| {row['model']} | " + " | ".join(c[key] for key, *_ in COLUMNS) + " |")
+    mean = mean_line(rows, threads)
+    return lines + ["", f"{mean[:1].upper()}{mean[1:]}.", ""]
 
 
 def layer_parts(row):
@@ -143,14 +151,21 @@ def layers_table(rows):
 
 INTRODUCTION = """# Benchmarks
 
-Written by `bench/run.py --all --write=docs/benchmarks.md`; nothing here is typed by hand. Measured on a {machine}. Times
-are those of one call, mcc's and ONNX Runtime's (1.30, default options) in one process and in turn; the minimum says what the code can do, the
-median what else the machine did. Models with random weights come from `bench/export_models.py`, the others from the packages
-that the tests use. GFLOP/s count two for each multiply-add of the graph, so that Winograd may pass 100 % of the peak.
+Written by `bench/run.py --all --write=docs/benchmarks.md`. Measured on a {machine}. Times are those of one call, mcc's and
+ONNX Runtime's (1.30, default options) in one process and in turn; the minimum says what the code can do, the median what else
+the machine did. Models with random weights come from `bench/export_models.py`, the others from the packages that the tests use.
+GFLOP/s count two for each multiply-add of the graph, so that Winograd may pass 100 % of the peak.
 
 In parentheses stands the workspace over its lower bound, the most bytes that are alive at once. Relative L2 is the distance of
 the two libraries' outputs on random inputs; against float64, ONNX Runtime's own outputs of these networks are off by up to 6e-6
 (ShuffleNet). The detector sees no text in noise: all that its sigmoid says there is below either's error.
+"""
+
+LAYERS = """Single layers of the shapes in `bench/layers/`, in parts of the bound: the f32 peak, or reading the weights from the
+level that holds them. `alone` is a model of one node, whose object also turns layouts at its two ends; `inside` is what one more
+of them costs in a chain, with other weights and its result added to the last. oneDNN works in layouts of its own choice, with
+weights packed before; OpenBLAS packs in every call. With `-mcpu=haswell` the peak is that of 256-bit vectors, which also bind
+oneDNN and OpenBLAS, but not ONNX Runtime.
 """
 
 
@@ -161,12 +176,7 @@ def write_page(results, path):
     for limits in results["limits"]:
         lines += models_table(results["models"], limits)
     if results["layers"]:
-        lines += ["## Layers, 1 thread", "",
-                  "Single layers of the shapes in `bench/layers/`, in parts of the bound: the f32 peak, or reading the weights from the level "
-                  "that holds them. `alone` is a model of one node, whose object also turns layouts at its two ends; `inside` is what one more "
-                  "of them costs in a chain, with other weights and its result added to the last. oneDNN in layouts of its own choice, "
-                  "its weights packed before; OpenBLAS packs in every call. With `-mcpu=haswell` the peak is that of 256-bit vectors, which also "
-                  "bind oneDNN and OpenBLAS, but not ONNX Runtime.", ""]
+        lines += ["## Layers, 1 thread", "", LAYERS]
         lines += layers_table(results["layers"])
     path.write_text("\n".join(lines).rstrip() + "\n")
     picture.write_text(draw(results))

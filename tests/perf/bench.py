@@ -36,8 +36,8 @@ def save(path, nodes, inputs, outputs, constants=(), domain=""):
 
 def write_models(folder):
     save(folder / "tiny.onnx",
-         [helper.make_node("Conv", ["x", "w"], ["c"], strides=[2, 2], pads=[1, 1, 1, 1], group=2), helper.make_node("Flatten", ["c"], ["f"]),
-          helper.make_node("Gemm", ["f", "v"], ["y"], transB=1)],
+         [helper.make_node("Conv", ["x", "w"], ["c"], strides=[2, 2], pads=[1, 1, 1, 1], group=2),
+          helper.make_node("Flatten", ["c"], ["f"]), helper.make_node("Gemm", ["f", "v"], ["y"], transB=1)],
          [value("x", [1, 4, 8, "wide"])], [value("y", [1, 10])], [weights("w", [6, 2, 3, 3]), weights("v", [10, 96])])
     save(folder / "refused.onnx", [helper.make_node("NoSuchOperator", ["x"], ["y"], domain="nowhere")], [value("x", [4])],
          [value("y", [4])], domain="nowhere")
