@@ -97,6 +97,8 @@ typedef struct Epilogue {
     Operand out, *operands;
     LLVMValueRef cols; /* the last vectors of a tile may pass so many columns; NULL: they never do */
 } Epilogue;
+/* The outputs of a body of nodes that have a vector form, from its inputs. */
+void body_outputs(Kernel *k, const Graph *body, LLVMValueRef *in, int lanes, LLVMValueRef *out);
 LLVMValueRef operand_offset(Kernel *k, const Operand *o, const Point *at);
 /* Rows step by row_step along space[2], vectors by t->lanes columns. */
 void tile_store(Tile *t, const Epilogue *e, const Point *at, int64_t row_step);
@@ -163,8 +165,8 @@ Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRe
 /* ---- reorder.c ---- */
 void square_turn(Kernel *k, LLVMValueRef *v, int n); /* n vectors of n lanes: rows become columns */
 
-/* ---- conv.c, gemm.c, global_pool.c, reorder.c: kernels of the operators that lowering passes make ---- */
+/* ---- conv.c, gemm.c, global_pool.c, reorder.c, recurrent.c: kernels of the operators that lowering passes make ---- */
 extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, global_pool_emitter,
-    reorder_emitter;
+    reorder_emitter, recurrent_emitter;
 
 #endif

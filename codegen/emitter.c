@@ -13,6 +13,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_BlockPool: return &channelwise_emitter;
     case OP_BlockGlobalPool: return &global_pool_emitter;
     case OP_Winograd: return &winograd_emitter;
+    case OP_Recurrent: return &recurrent_emitter;
     case OP_PackedMatMul: return &product_emitter;
     case OP_PanelMatMul: return &panel_product_emitter;
     case OP_Softmax: return softmax_has_rows(n) ? &softmax_emitter : &reference_emitter;

@@ -66,6 +66,14 @@ static LLVMValueRef evaluate(Eval *e) {
     return known(e, e->body->outputs[0]);
 }
 
+void body_outputs(Kernel *k, const Graph *body, LLVMValueRef *in, int lanes, LLVMValueRef *out) {
+    Eval e;
+    eval_begin(&e, k, body, lanes);
+    for (int i = 0; i < body->n_inputs; i++) learn(&e, body->inputs[i], in[i]);
+    evaluate(&e);
+    for (int i = 0; i < body->n_outputs; i++) out[i] = known(&e, body->outputs[i]);
+}
+
 LLVMValueRef lanes_there(Kernel *k, LLVMValueRef cols, LLVMValueRef col, int lanes) {
     int64_t n, first;
     if (i_is_const(cols, &n) && (!i_is_const(col, &first) || first + lanes <= n)) return NULL; /* those in a loop are */

@@ -342,6 +342,24 @@ typedef struct BlockRange {
 BlockRange panel_blocks(const Grouping *g, int64_t col, int64_t n); /* what columns col … col + n - 1 read */
 int64_t range_channels(const Grouping *g, BlockRange r);            /* channels that those blocks hold */
 
+/* ---- cell.c: the steps of recurrent operators, as packing and code generation must agree on them ---- */
+typedef enum CellKind { CELL_RNN, CELL_LSTM, CELL_GRU, CELL_GRU_LINEAR } CellKind; /* LINEAR: linear_before_reset */
+typedef struct CellPart { /* gates whose sums are one product */
+    int n_gates, gates[4];
+    bool reset; /* with what the stage before left, in place of the state */
+} CellPart;
+typedef struct CellStage { /* what is computed for all hidden units before the next stage begins */
+    int n_parts, n_gates;
+    CellPart parts[2];
+} CellStage;
+typedef struct Cell {
+    int gates, n_stages;
+    int apart;    /* a gate whose sum over the state does not meet that over the input before the body; -1: none */
+    bool carries; /* a second state, c */
+    CellStage stages[2]; /* the body's output 0 is the next state, or, before it, what stage 0 leaves; LSTM: 1 is the next c */
+} Cell;
+const Cell *cell_of(CellKind kind);
+
 /* ---- print.c, verify.c ---- */
 void graph_print(const Graph *g, FILE *out);  /* the text of --emit=graph */
 bool graph_verify(const Graph *g, FILE *out); /* invariants; says what is broken, and returns false */

@@ -20,6 +20,8 @@ int channel_block(const Target *t, int64_t channels); /* the block of a blocked 
 TileChoice tile_choose(const Target *t, const Work *w);
 TileChoice tile_for_any(const Target *t);          /* of products whose sizes may not be known; vecs: at most */
 int panel_vecs(int64_t cols, int lanes, int most); /* vectors of a panel, so that panels are alike; cols 0: not known */
+/* A tile of `gates` vectors a block of hidden units: vecs is a multiple of gates; rows of the batch, 0: not known. */
+TileChoice tile_choose_units(const Target *t, int lanes, int gates, int64_t blocks, int64_t rows);
 double tile_choice_cycles(const Target *t, const Work *w, const TileChoice *c); /* of all rows; an estimate */
 double vector_cycles(const Target *t, int lanes); /* of one operation on a vector of f32 */
 

@@ -109,6 +109,21 @@ TileChoice tile_choose(const Target *t, const Work *w) {
     return best;
 }
 
+TileChoice tile_choose_units(const Target *t, int lanes, int gates, int64_t blocks, int64_t rows) {
+    TileChoice best = {.lanes = lanes, .rows = 1, .vecs = gates, .unroll = 1};
+    double least = 1e300;
+    if (rows < 1) rows = 1;
+    for (int b = 1; b <= blocks && b * gates <= MAX_VECS; b++)
+        for (int r = 1; r <= rows && fits(t, r, b * gates); r++) {
+            double tiles = (double)((blocks + b - 1) / b) * (double)((rows + r - 1) / r);
+            double cycles = tiles * step_cycles(t, lanes, r, b * gates);
+            if (cycles < least) least = cycles, best.rows = r, best.vecs = b * gates;
+        }
+    int tile = best.rows * best.vecs;
+    best.unroll = t->lane_multiply ? 4 : tile * 2 > t->vector_registers ? 1 : tile * 4 > t->vector_registers ? 2 : 4;
+    return best;
+}
+
 int channel_rows(const Target *t, int64_t row, int64_t kernel) {
     int registers = t->vector_registers ? t->vector_registers : 8;
     int64_t most = registers - 2 - (kernel < registers / 4 ? kernel : registers / 4), best = 1;

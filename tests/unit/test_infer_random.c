@@ -233,9 +233,10 @@ static bool agrees(const Build *open, Dim d, Dim closed) {
     return dim_eval(d, lookup, (void *)open, &v) && v == want && d->lo <= v && v <= d->hi;
 }
 
-/* What the run rejects: values, sizes beyond every bound, a reshaped tensor without elements */
+/* What the run rejects: values, sizes beyond every bound, a reshaped or resized tensor without elements */
 static bool decided_in_run(const Recipe *r, const Node *n, const Node *closed) {
-    if (r->op == OP_Reshape && dim_is(value_elements(closed->graph->ctx, closed->in[0]), 0)) return true;
+    bool reshaped = r->op == OP_Reshape || r->op == OP_Resize;
+    if (reshaped && dim_is(value_elements(closed->graph->ctx, closed->in[0]), 0)) return true;
     for (int i = 0; i < r->n_in; i++)
         if (r->in[i].from_shape) return true;
     for (int i = 0; i < n->n_out; i++)
