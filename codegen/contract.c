@@ -12,6 +12,7 @@ typedef struct Panel { /* vectors side by side, and where the tile at hand stand
     int vecs;
     LLVMValueRef w, bias, x;    /* of the panel; x: its first block, in the batch */
     LLVMValueRef first, blocks; /* the blocks that it reads */
+    LLVMValueRef before;        /* tiles of the run before those of this row */
     LLVMValueRef ahead;         /* what the tile at hand fetches; NULL: nothing */
     LLVMValueRef batch, phase[3];
     LLVMValueRef col;          /* its first column */
@@ -21,11 +22,14 @@ typedef struct Panel { /* vectors side by side, and where the tile at hand stand
 
 static LLVMValueRef zero(const Panel *p) { return gen_i64(p->c->k->gen, 0); }
 
+static int64_t taps_of(const Contraction *c) { return c->kernel[0] * c->kernel[1] * c->kernel[2]; }
+
 /* ---- inside a tile ---- */
 
 typedef struct Place { /* of a block of channels */
     LLVMValueRef x, w;
     LLVMValueRef count; /* its channels */
+    LLVMValueRef steps; /* of the tile before it */
 } Place;
 
 static void channel_steps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, LLVMValueRef x, uint32_t mask) {
@@ -41,9 +45,13 @@ static void channel_steps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, 
                    .inner = 1,
                    .b_align = (unsigned)c->lanes * 4,
                    .unroll = c->unroll,
-                   .ahead = p->ahead,
-                   .fetch = c->ahead,
                    .mask = mask};
+    if (p->ahead) {
+        LLVMValueRef done = i_add(k, at->steps, i_mul(k, tap, at->count));
+        LLVMValueRef offset = i_scale(k, i_div(k, done, c->unroll), c->ahead.step);
+        s.ahead = LLVMBuildGEP2(k->b, k->gen->f32, p->ahead, &offset, 1, "");
+        s.fetch = c->ahead.step;
+    }
     tile_steps(t, &s);
 }
 
@@ -113,7 +121,7 @@ static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) 
     else channelwise_fill(c, &t, p->bias);
     For f = for_begin(k, zero(p), p->blocks, 1);
     Place at = {f32_at(k, p->x, i_mul(k, f.i, c->x_block)), p->w ? f32_at(k, p->w, i_scale(k, f.i, panel)) : NULL,
-                gen_i64(k->gen, g->block)};
+                gen_i64(k->gen, g->block), i_scale(k, f.i, g->block * taps_of(c))};
     if (last != g->block) {
         LLVMValueRef ends = LLVMBuildICmp(k->b, LLVMIntEQ, i_add(k, f.i, p->first), gen_i64(k->gen, blocks - 1), "");
         at.count =
@@ -133,12 +141,24 @@ static bool is_flat(const Contraction *c) { return c->kernel[2] == 1 && c->pad[2
 
 static Taps all_taps(Panel *p) { return (Taps){zero(p), gen_i64(p->c->k->gen, p->c->kernel[2]), NULL}; }
 
-/* where the part of the next panel begins that tile number `tile` of a run fetches */
-static LLVMValueRef ahead_of(Panel *p, LLVMValueRef tile) {
+Ahead ahead_of_panel(const Target *t, int64_t bytes, int64_t steps, int64_t wide, int64_t tiles, int unroll) {
+    enum { LINE = 16, DISTANCE = 4096, MOST_LINES = 8 };
+    int64_t panel = steps * wide;
+    if (bytes * 2 < (int64_t)t->l2 || tiles < 1 || steps < unroll) return (Ahead){0};
+    if (panel * 4 * 3 > (int64_t)t->l2) return (Ahead){wide * unroll, DISTANCE, 0};
+    int64_t step = (wide * unroll + tiles - 1) / tiles;
+    if (step > LINE) step = (step + LINE - 1) / LINE * LINE;
+    if (step > MOST_LINES * LINE) step = MOST_LINES * LINE;
+    return (Ahead){step, panel, steps / unroll * step};
+}
+
+/* for tile number `tile` of the row at hand */
+static void set_ahead(Panel *p, LLVMValueRef tile) {
     Contraction *c = p->c;
-    int64_t steps = c->group.channels, panel = steps * p->vecs * c->lanes, part = steps / c->unroll * c->ahead;
-    LLVMValueRef at = i_plus(c->k, i_scale(c->k, tile, part), panel);
-    return LLVMBuildGEP2(c->k->b, c->k->gen->f32, p->w, &at, 1, ""); /* behind the last panel there may be nothing */
+    if (!c->ahead.step || !p->before) return;
+    LLVMValueRef at = i_plus(c->k, i_scale(c->k, i_add(c->k, p->before, tile), c->ahead.tile), c->ahead.distance);
+    p->ahead =
+        LLVMBuildGEP2(c->k->b, c->k->gen->f32, p->w, &at, 1, ""); /* behind the last panel there may be nothing */
 }
 
 /* first tile … last tile - 1 of `rows` rows; the one that passes `end` is moved back */
@@ -149,7 +169,7 @@ static void emit_run(Panel *p, int rows, LLVMValueRef first, LLVMValueRef last, 
     For f = for_begin(k, first, last, 1);
     LLVMValueRef start = i_add(k, begin, i_scale(k, f.i, rows)), most = i_plus(k, end, -rows);
     bool whole = i_is_const(i_sub(k, end, begin), &size) && size % rows == 0;
-    if (p->c->ahead) p->ahead = ahead_of(p, i_sub(k, f.i, first));
+    set_ahead(p, f.i);
     emit_tile(p, rows, whole ? start : i_min(k, start, most), &taps);
     for_end(k, &f);
 }
@@ -232,7 +252,9 @@ static void emit_constant_row(Panel *p, const Row *r, uint32_t *masks) {
         while (i < r->tiles && fill_masks(c, r, i, masks)) i++;
         if (i > from) emit_run(p, r->rows, gen_i64(g, from), gen_i64(g, i), zero(p), gen_i64(g, r->out));
         Taps taps = {.masks = masks};
-        if (i < r->tiles) emit_tile(p, r->rows, gen_i64(g, tile_start(r, i)), &taps);
+        if (i == r->tiles) break;
+        set_ahead(p, gen_i64(g, i));
+        emit_tile(p, r->rows, gen_i64(g, tile_start(r, i)), &taps);
     }
 }
 
@@ -271,6 +293,7 @@ static void emit_panel_run(Panel *p, LLVMValueRef first, LLVMValueRef last) {
     if (is_one_row(c) && is_flat(c) && constant) {
         p->outer[0] = p->outer[1] = zero(p);
         fill_outer_taps(p);
+        p->before = i_sub(k, zero(p), first);
         emit_run(p, r.rows, first, last, zero(p), gen_i64(k->gen, r.out));
         return;
     }
@@ -278,6 +301,7 @@ static void emit_panel_run(Panel *p, LLVMValueRef first, LLVMValueRef last) {
     p->outer[0] = is_one(c->out[0]) ? zero(p) : LLVMBuildUDiv(k->b, f.i, c->out[1], "");
     p->outer[1] = is_one(c->out[0]) ? f.i : LLVMBuildURem(k->b, f.i, c->out[1], "");
     fill_outer_taps(p);
+    p->before = constant ? i_scale(k, i_sub(k, f.i, first), r.tiles) : NULL;
     if (constant) emit_constant_row(p, &r, masks);
     else emit_open_row(p);
     for_end(k, &f);
@@ -293,7 +317,6 @@ static LLVMValueRef run_length(Contraction *c) {
 }
 
 static int64_t vectors_of(const Contraction *c) { return (c->cols + c->lanes - 1) / c->lanes; }
-static int64_t taps_of(const Contraction *c) { return c->kernel[0] * c->kernel[1] * c->kernel[2]; }
 
 typedef struct Source { /* what a panel reads, in elements and blocks */
     int64_t first, count, w;

@@ -115,6 +115,14 @@ typedef enum Combine {                    /* what becomes of an input element */
                        COMBINE_MAX,       /* … as the largest of its column; NaN wins */
                        COMBINE_MEAN       /* … as one of those that are averaged */
 } Combine;
+typedef struct Ahead { /* which weights a tile fetches into L2 while it multiplies; elements */
+    int64_t step;      /* with every turn of its innermost loop; 0: none */
+    int64_t distance;  /* from those that the first tile of a run reads */
+    int64_t tile;      /* more for each further tile */
+} Ahead;
+/* `tiles` read one panel of `steps` steps after the other: the next one is fetched evenly by all of them, or, where it
+ * is too large for that, each tile reads ahead of itself. Nothing is, where `bytes` of weights stay in L2. */
+Ahead ahead_of_panel(const Target *t, int64_t bytes, int64_t steps, int64_t wide, int64_t tiles, int unroll);
 typedef struct Contraction {
     Kernel *k;
     Combine combine;
@@ -130,9 +138,8 @@ typedef struct Contraction {
     LLVMValueRef x_col; /* of channelwise forms: between columns of different blocks */
     int64_t pad_end[3]; /* COMBINE_MEAN that counts padding: padding behind the input */
     bool count_padding;
-    int64_t ahead; /* elements of the next panel to fetch with every turn of a tile's innermost loop, where an axis of x
-                      is all that is multiplied; 0: none */
-    bool overlap;  /* any number of columns: the last vector overlaps its neighbour, and repeats its columns in w */
+    Ahead ahead;
+    bool overlap; /* any number of columns: the last vector overlaps its neighbour, and repeats its columns in w */
     Epilogue epilogue;
 } Contraction;
 void contraction_emit(Contraction *c);

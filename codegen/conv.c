@@ -66,6 +66,19 @@ static void fill_input(Contraction *c, const Value *x, int spatial) {
     c->x_batch = i_mul(k, c->x_block, kernel_dim(k, x->type.dims[1]));
 }
 
+static void fill_ahead(Contraction *c, bool flat) {
+    int64_t rows = 1, width, n;
+    int64_t taps = c->kernel[0] * c->kernel[1] * c->kernel[2], steps = c->group.channels * taps;
+    if (c->group.groups > 1 || !i_is_const(c->out[2], &width) || width < 1) return;
+    for (int i = 0; i < 2; i++, rows *= n)
+        if (!i_is_const(c->out[i], &n)) return;
+    int64_t tiles = (width + c->rows - 1) / c->rows;
+    if (!flat || rows > 1) tiles *= c->run && c->run < rows ? c->run : rows;
+    else if (c->run && c->run < tiles) tiles = c->run;
+    c->ahead =
+        ahead_of_panel(c->k->gen->target, steps * c->cols * 4, steps, (int64_t)c->vecs * c->lanes, tiles, c->unroll);
+}
+
 static bool emit_conv(Kernel *k) {
     const Node *n = k->node;
     const Value *y = n->out[0];
@@ -83,6 +96,7 @@ static bool emit_conv(Kernel *k) {
     fill_input(&c, n->in[0], spatial);
     epilogue_operands(&c, n, 3, flat, blocked_operand);
     c.batch = kernel_dim(k, y->type.dims[0]);
+    fill_ahead(&c, flat);
     contraction_emit(&c);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
     return true;

@@ -17,16 +17,6 @@ static Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValu
     return o;
 }
 
-/* elements of the next panel to fetch with each step of a tile; 0: weights that stay in L2, or too few tiles a panel */
-static int64_t fetch_ahead(const Contraction *c, int64_t rows, int64_t inner) {
-    enum { LINE = 16, LEAST_TILES = 3 };
-    int64_t tiles = (rows + c->rows - 1) / c->rows, wide = (int64_t)c->vecs * c->lanes;
-    if (tiles > c->run) tiles = c->run;
-    if (tiles < LEAST_TILES || inner * c->cols * 4 * 2 < (int64_t)c->k->gen->target->l2) return 0;
-    int64_t step = (wide * c->unroll + tiles - 1) / tiles;
-    return step > LINE ? LINE : step;
-}
-
 static bool emit_product(Kernel *k) {
     const Node *n = k->node;
     const Value *x = n->in[0], *y = n->out[0];
@@ -46,7 +36,11 @@ static bool emit_product(Kernel *k) {
     c.x_pixel = gen_i64(k->gen, inner);
     epilogue_operands(&c, n, 3, true, row_operand);
     int64_t rows;
-    if (i_is_const(c.out[2], &rows)) c.ahead = fetch_ahead(&c, rows, inner);
+    if (i_is_const(c.out[2], &rows)) {
+        int64_t tiles = (rows + c.rows - 1) / c.rows;
+        c.ahead = ahead_of_panel(k->gen->target, inner * c.cols * 4, inner, (int64_t)c.vecs * c.lanes,
+                                 tiles < c.run ? tiles : c.run, c.unroll);
+    }
     contraction_emit(&c);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
     return true;

@@ -86,8 +86,12 @@ static void unrolled(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b
 }
 
 static void fetch_ahead(Kernel *k, const TileSteps *s, LLVMValueRef at) {
+    enum { LINE = 16 };
     LLVMValueRef elements = i_div(k, i_scale(k, at, s->fetch), s->unroll);
-    fetch_line(k, LLVMBuildGEP2(k->b, k->gen->f32, s->ahead, &elements, 1, ""));
+    for (int64_t i = 0; i < s->fetch; i += LINE) {
+        LLVMValueRef line = i_plus(k, elements, i);
+        fetch_line(k, LLVMBuildGEP2(k->b, k->gen->f32, s->ahead, &line, 1, ""));
+    }
 }
 
 void tile_steps(Tile *t, const TileSteps *s) {

@@ -174,8 +174,10 @@ static void transform_inputs(const Winograd *w) {
 
 /* ---- products ---- */
 
-/* rows × vecs of one plane: v at the first place of the tile, u at the plane's weights */
-static void multiply_tile(const Winograd *w, Tile *t, LLVMValueRef v, LLVMValueRef u) {
+/* rows × vecs of one plane: v at the first place of the tile, u at the plane's weights, `ahead` at what to fetch
+ * meanwhile */
+static void multiply_tile(const Winograd *w, Tile *t, LLVMValueRef v, LLVMValueRef u, LLVMValueRef ahead,
+                          int64_t fetch) {
     Kernel *k = w->k;
     const Shape *s = &w->s;
     int64_t last = s->channels - (s->blocks - 1) * s->in_block, panel = (int64_t)t->vecs * s->lanes;
@@ -191,8 +193,14 @@ static void multiply_tile(const Winograd *w, Tile *t, LLVMValueRef v, LLVMValueR
     steps.a = f32_at(k, v, i_scale(k, f.i, s->run * s->in_block));
     steps.b = f32_at(k, u, i_scale(k, f.i, s->in_block * panel));
     steps.count = gen_i64(k->gen, s->in_block);
+    steps.fetch = fetch;
+    if (fetch) {
+        LLVMValueRef done = i_scale(k, f.i, s->in_block / s->unroll * fetch);
+        steps.ahead = LLVMBuildGEP2(k->b, k->gen->f32, ahead, &done, 1, "");
+    }
     tile_steps(t, &steps);
     for_end(k, &f);
+    steps.ahead = NULL;
     if (whole == s->blocks) return;
     steps.a = f32_at(k, v, gen_i64(k->gen, whole * s->run * s->in_block));
     steps.b = f32_at(k, u, gen_i64(k->gen, whole * s->in_block * panel));
@@ -204,6 +212,9 @@ static void multiply(const Winograd *w, int vecs, LLVMValueRef u) {
     Kernel *k = w->k;
     const Shape *s = &w->s;
     int rows = s->rows < s->run ? s->rows : (int)s->run;
+    int64_t wide = (int64_t)vecs * s->lanes;
+    Ahead ahead = ahead_of_panel(k->gen->target, s->side * s->side * s->channels * s->cols * 4, s->channels, wide,
+                                 (s->run + rows - 1) / rows, s->unroll);
     For plane = for_count(k, s->side * s->side);
     LLVMValueRef v = f32_at(k, k->scratch, i_scale(k, plane.i, s->in_plane)),
                  to = f32_at(k, w->products, i_scale(k, plane.i, s->out_plane));
@@ -212,7 +223,9 @@ static void multiply(const Winograd *w, int vecs, LLVMValueRef u) {
     LLVMValueRef at = s->run % rows ? i_min(k, f.i, gen_i64(k->gen, s->run - rows)) : f.i;
     Tile t;
     tile_begin(&t, k, rows, vecs, s->lanes);
-    multiply_tile(w, &t, f32_at(k, v, i_scale(k, at, s->in_block)), u);
+    LLVMValueRef fetch = i_plus(k, i_scale(k, i_div(k, f.i, rows), ahead.tile), ahead.distance);
+    fetch = LLVMBuildGEP2(k->b, k->gen->f32, u, &fetch, 1, ""); /* behind the last plane there may be nothing */
+    multiply_tile(w, &t, f32_at(k, v, i_scale(k, at, s->in_block)), u, fetch, ahead.step);
     to = f32_at(k, to, i_scale(k, at, s->lanes));
     for (int r = 0; r < rows; r++)
         for (int c = 0; c < vecs; c++)

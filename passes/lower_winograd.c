@@ -67,12 +67,11 @@ typedef struct Plane { /* how the places of m × m outputs are worked off */
     double cycles;
 } Plane;
 
-/* as many places at once as leave their transformed inputs in half of the cache, in runs of equal length */
-static int64_t run_of(const Target *t, int m, int64_t channels, int64_t places) {
-    int64_t bytes = (int64_t)(m + 2) * (m + 2) * channels * 4, most = bytes ? (int64_t)t->l2 / 2 / bytes : 1;
+/* as few runs as leave the transformed inputs of one in its share of the cache */
+static int64_t fewest_runs(const Target *t, int m, int64_t channels, int64_t places) {
+    int64_t bytes = (int64_t)(m + 2) * (m + 2) * channels * 4, most = bytes ? (int64_t)t->l2 * 5 / 8 / bytes : 1;
     if (most < 4) most = 4;
-    int64_t runs = (places + most - 1) / most;
-    return (places + runs - 1) / runs;
+    return (places + most - 1) / most;
 }
 
 static double memory_cycles(double bytes) { return bytes / MEMORY_BYTES; }
@@ -91,13 +90,11 @@ static double transform_cycles(const Target *t, const Convolution *c, int m, int
     return 1.3 * (in * blocks * vector_cycles(t, in_block) + out * vectors * vector_cycles(t, out_block));
 }
 
-static Plane plan_winograd(const Convolution *c, int m, int in_block, int out_block) {
+/* The weights come from memory once, and for each further run from the next cache, which is some four times as fast. */
+static Plane plan_runs(const Convolution *c, int m, int in_block, int out_block, int64_t places, int64_t runs) {
     const Target *t = c->l->target;
-    const Type *y = &c->n->out[0]->type;
     int side = m + 2;
-    Plane p = {.m = m, .places = 1};
-    for (int i = 2; i < 4; i++) p.places *= (y->dims[i]->value + m - 1) / m;
-    p.run = run_of(t, m, c->channels, p.places);
+    Plane p = {.m = m, .places = places, .run = (places + runs - 1) / runs};
     Work w = {.lanes = out_block,
               .group = {c->cols, c->channels, 1, in_block},
               .cols = c->cols,
@@ -105,10 +102,26 @@ static Plane plan_winograd(const Convolution *c, int m, int in_block, int out_bl
               .row = p.run,
               .rows = 1};
     p.tile = tile_choose(t, &w);
-    double runs = (double)((p.places + p.run - 1) / p.run), one = tile_choice_cycles(t, &w, &p.tile) * side * side;
-    p.cycles = with_memory(runs * one, (double)(side * side * c->channels * c->cols) * 4) +
-               (double)p.places * transform_cycles(t, c, m, in_block, out_block);
+    runs = (places + p.run - 1) / p.run;
+    double one = tile_choice_cycles(t, &w, &p.tile) * side * side,
+           bytes = (double)(side * side * c->channels * c->cols) * 4;
+    double transforms = (double)(runs * p.run) * transform_cycles(t, c, m, in_block, out_block);
+    p.cycles = with_memory((double)runs * one, bytes) + (double)(runs - 1) * 0.25 * memory_cycles(bytes) + transforms;
     return p;
+}
+
+static Plane plan_winograd(const Convolution *c, int m, int in_block, int out_block) {
+    enum { MORE_RUNS = 6 };
+    const Type *y = &c->n->out[0]->type;
+    int64_t places = 1;
+    for (int i = 2; i < 4; i++) places *= (y->dims[i]->value + m - 1) / m;
+    int64_t runs = fewest_runs(c->l->target, m, c->channels, places);
+    Plane best = plan_runs(c, m, in_block, out_block, places, runs);
+    for (int i = 1; i <= MORE_RUNS && runs + i <= places; i++) {
+        Plane p = plan_runs(c, m, in_block, out_block, places, runs + i);
+        if (p.cycles < best.cycles) best = p;
+    }
+    return best;
 }
 
 static bool is_possible(const Convolution *c, int in_block) {
