@@ -55,8 +55,13 @@ static void bind_parameters(Planner *s) {
     }
 }
 
+/* Large blocks are longer by an odd number of lines: neighbours that begin at the same place of a page would share the
+ * caches' sets. */
 static int block_new(Planner *s, size_t bytes, int first, int last, int owner) {
-    s->blocks[s->n_blocks] = (Block){round_up(bytes), 0, first, last, owner};
+    enum { LARGE = 16384, SKEW = 17 * ALIGN };
+    bytes = round_up(bytes);
+    if (bytes >= LARGE) bytes += SKEW;
+    s->blocks[s->n_blocks] = (Block){bytes, 0, first, last, owner};
     return s->n_blocks++;
 }
 
