@@ -26,23 +26,6 @@ typedef struct Rows { /* the queries at hand */
 
 /* ---- scores and sums of a panel ---- */
 
-static void multiply(Rows *r, Tile *t, LLVMValueRef x, LLVMValueRef row, LLVMValueRef panel, int vecs,
-                     LLVMValueRef count) {
-    Attention *a = r->a;
-    tile_begin(t, a->k, r->rows, vecs, a->lanes);
-    tile_fill(t, NULL, 0);
-    TileSteps s = {.a = x,
-                   .row = row,
-                   .b = panel,
-                   .next = gen_i64(a->k->gen, vecs * a->lanes),
-                   .count = count,
-                   .inner = 1,
-                   .b_align = (unsigned)a->lanes * 4,
-                   .unroll = 1,
-                   .mask = UINT32_MAX};
-    tile_steps(t, &s);
-}
-
 static LLVMValueRef mask_at(Rows *r, int row, LLVMValueRef col, LLVMValueRef there) {
     Attention *a = r->a;
     Kernel *k = a->k;
@@ -58,7 +41,8 @@ static void score_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef co
     Attention *a = r->a;
     Kernel *k = a->k;
     Tile t;
-    multiply(r, &t, f32_at(k, a->q.base, i_mul(k, r->first, a->q.row)), a->q.row, panel, vecs, a->depth);
+    tile_begin(&t, k, r->rows, vecs, a->lanes);
+    panel_multiply(&t, f32_at(k, a->q.base, i_mul(k, r->first, a->q.row)), a->q.row, 1, panel, a->depth);
     for (int i = 0; i < r->rows; i++)
         for (int v = 0; v < vecs; v++) {
             LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(k, a->n_keys, at, a->lanes);
@@ -76,7 +60,8 @@ static void value_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef co
     Attention *a = r->a;
     Kernel *k = a->k;
     Tile t;
-    multiply(r, &t, a->scores, a->row, panel, vecs, a->n_keys);
+    tile_begin(&t, k, r->rows, vecs, a->lanes);
+    panel_multiply(&t, a->scores, a->row, 1, panel, a->n_keys);
     for (int i = 0; i < r->rows; i++)
         for (int v = 0; v < vecs; v++) {
             LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(k, a->cols, at, a->lanes);

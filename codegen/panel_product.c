@@ -38,17 +38,8 @@ static void emit_tile(Product *p, int rows, int vecs, LLVMValueRef row, LLVMValu
     Tile t;
     i_is_const(p->left.col, &step);
     tile_begin(&t, k, rows, vecs, p->lanes);
-    tile_fill(&t, NULL, 0);
-    TileSteps s = {.a = f32_at(k, p->left.base, i_mul(k, row, p->left.row)),
-                   .row = p->left.row,
-                   .b = k->scratch,
-                   .next = gen_i64(k->gen, vecs * p->lanes),
-                   .count = p->inner,
-                   .inner = step,
-                   .b_align = (unsigned)p->lanes * 4,
-                   .unroll = 1,
-                   .mask = UINT32_MAX};
-    tile_steps(&t, &s);
+    LLVMValueRef x = f32_at(k, p->left.base, i_mul(k, row, p->left.row));
+    panel_multiply(&t, x, p->left.row, step, k->scratch, p->inner);
     tile_store(&t, &p->epilogue, &(Point){none, col, {none, none, row}}, 1);
 }
 

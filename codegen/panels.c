@@ -34,6 +34,32 @@ void panels_each(Kernel *k, const Panels *p, LLVMValueRef packed, PanelBody *bod
     if (p->left) body(arg, f32_at(k, packed, i_mul(k, p->full, panel)), p->left, i_scale(k, p->full, wide));
 }
 
+void panel_multiply(Tile *t, LLVMValueRef x, LLVMValueRef row, int64_t step, LLVMValueRef panel, LLVMValueRef inner) {
+    enum { BY_LANE = 4 };
+    Kernel *k = t->k;
+    int64_t wide = (int64_t)t->vecs * t->lanes, count;
+    bool lanes = k->gen->target->lane_multiply && step == 1;
+    TileSteps s = {.a = x,
+                   .row = row,
+                   .b = panel,
+                   .next = gen_i64(k->gen, wide),
+                   .count = inner,
+                   .inner = step,
+                   .b_align = (unsigned)t->lanes * 4,
+                   .unroll = lanes ? BY_LANE : 1,
+                   .mask = UINT32_MAX};
+    tile_fill(t, NULL, 0);
+    if (lanes && !i_is_const(inner, &count)) { /* steps in fours, and what is left */
+        s.count = i_scale(k, i_div(k, inner, BY_LANE), BY_LANE);
+        tile_steps(t, &s);
+        s.a = f32_at(k, x, s.count);
+        s.b = f32_at(k, panel, i_scale(k, s.count, wide));
+        s.count = i_sub(k, inner, s.count);
+        s.unroll = 1;
+    }
+    tile_steps(t, &s);
+}
+
 typedef struct Packing {
     Kernel *k;
     const Panels *p;

@@ -36,6 +36,8 @@ void panels_pack(Kernel *k, const Panels *p, const Matrix *from,
 /* vecs vectors of columns from `col` on, as one panel */
 void panel_pack(Kernel *k, const Panels *p, const Matrix *from, int vecs, LLVMValueRef col, LLVMValueRef to);
 bool panels_bytes(Dim rows, Dim cols, int wide, size_t *bytes); /* at most; false: overflow */
+/* t = rows of x, `row` and their elements `step` apart, times a packed panel of `inner` rows */
+void panel_multiply(Tile *t, LLVMValueRef x, LLVMValueRef row, int64_t step, LLVMValueRef panel, LLVMValueRef inner);
 /* body(k, arg, panel, its vectors, its first column) for each of them */
 typedef void PanelBody(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col);
 void panels_each(Kernel *k, const Panels *p, LLVMValueRef packed, PanelBody *body, void *arg);
