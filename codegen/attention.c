@@ -14,7 +14,7 @@ typedef struct Attention {
     Panels keys, values;
     LLVMValueRef packed_keys, packed_values, scores, row; /* row: between rows of scores */
     Matrix q, y, mask;
-    bool masked;
+    bool masked, replace; /* replace: the mask's elements that are not 0 stand for the scores */
 } Attention;
 
 typedef struct Rows { /* the queries at hand */
@@ -36,6 +36,16 @@ static LLVMValueRef mask_at(Rows *r, int row, LLVMValueRef col, LLVMValueRef the
     return there ? vec_load_part(k, p, a->lanes, there) : vec_load(k, p, a->lanes, 4);
 }
 
+static LLVMValueRef with_mask(Rows *r, int row, LLVMValueRef col, LLVMValueRef there, LLVMValueRef x, LLVMValueRef by) {
+    Attention *a = r->a;
+    LLVMBuilderRef b = a->k->b;
+    if (!a->masked) return LLVMBuildFMul(b, x, by, "");
+    LLVMValueRef mask = mask_at(r, row, col, there), zero = vec_const(a->k->gen, 0, a->lanes);
+    if (!a->replace) return vec_mul_add(a->k, x, by, mask, a->lanes);
+    LLVMValueRef seen = LLVMBuildFCmp(b, LLVMRealOEQ, mask, zero, "");
+    return LLVMBuildSelect(b, seen, LLVMBuildFMul(b, x, by, ""), mask, "");
+}
+
 static void score_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col) {
     Rows *r = arg;
     Attention *a = r->a;
@@ -47,8 +57,7 @@ static void score_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef co
         for (int v = 0; v < vecs; v++) {
             LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(k, a->n_keys, at, a->lanes);
             LLVMValueRef x = tile_get(&t, i, v), by = vec_const(k->gen, (double)(float)a->scale, a->lanes);
-            if (a->masked) x = vec_mul_add(k, x, by, mask_at(r, i, at, there), a->lanes);
-            else x = LLVMBuildFMul(k->b, x, by, "");
+            x = with_mask(r, i, at, there, x, by);
             LLVMValueRef none = vec_const(k->gen, -__builtin_inf(), a->lanes);
             if (there) x = LLVMBuildSelect(k->b, lane_mask(k, there, a->lanes), x, none, "");
             vec_store(k, x, f32_at(k, f32_at(k, a->scores, i_scale(k, a->row, i)), at), (unsigned)a->lanes * 4);
@@ -163,6 +172,7 @@ static bool emit(Kernel *k) {
                    .rows = (int)node_int(n, "rows"),
                    .scale = node_float(n, "scale"),
                    .masked = n->n_in > 3 && n->in[3]};
+    a.replace = node_int(n, "replace");
     a.queries = kernel_dim(k, q.dim[q.rank - 2]);
     a.depth = kernel_dim(k, q.dim[q.rank - 1]);
     a.n_keys = kernel_dim(k, keys.dim[keys.rank - 1]);

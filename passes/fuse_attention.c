@@ -14,7 +14,9 @@ typedef struct Side { /* an operand: axis i of what the product sees is axis per
 typedef struct Match {
     Node *product, *scores; /* the two of them */
     Side q, k, v;
-    Value *mask;
+    Value *mask; /* NULL: none; added, or with `where` taken instead where its element is not 0 */
+    Node *where;
+    int side; /* of `where`'s inputs: the number */
     double scale;
 } Match;
 
@@ -81,8 +83,22 @@ static Node *scaled_product(Value *v, double *scale) {
     return NULL;
 }
 
+/* v = where(condition, number, scores) or where(condition, scores, number): masked scores are one number, not 0 */
+static bool match_where(Match *m, const Value *v) {
+    double c;
+    m->where = value_only_def(v, OP_Where);
+    for (int side = 1; m->where && side <= 2; side++) {
+        Value *scores = m->where->in[3 - side];
+        if (!const_splat(m->where->in[side], &c) || c == 0 || isnan(c) || !value_same_type(scores, v)) continue;
+        m->side = side;
+        if ((m->scores = scaled_product(scores, &m->scale))) return rank_of(m->where->in[0]) > 0;
+    }
+    m->where = NULL;
+    return false;
+}
+
 static bool match_scores(Match *m, Value *v) {
-    if ((m->scores = scaled_product(v, &m->scale))) return true;
+    if ((m->scores = scaled_product(v, &m->scale)) || match_where(m, v)) return true;
     Node *sum = value_only_def(v, OP_Add);
     for (int side = 0; sum && side < 2; side++) {
         m->mask = sum->in[1 - side];
@@ -107,23 +123,47 @@ static bool match(Node *product, Match *m) {
     return true;
 }
 
+/* the number where scores are masked and 0 elsewhere, of the condition's dims before it was spread over the heads */
+static Value *mask_of(Rewrite *r, Node *n, const Node *where, int side) {
+    Value *in[3] = {where->in[0], NULL, NULL};
+    Node *spread = value_def(in[0], OP_Expand);
+    double c;
+    const_splat(where->in[side], &c);
+    if (spread && rank_of(spread->in[0]) > 0) in[0] = spread->in[0];
+    in[side] = const_scalar(r->g, DT_F32, c);
+    in[3 - side] = const_scalar(r->g, DT_F32, 0);
+    const Tensor *known = in[0]->constant;
+    if (!known || !fold_fits(r->ctx, DT_F32, (int64_t)known->bytes)) {
+        Node *made = rewrite_insert(r, n, OP_Where, in, 3);
+        rewrite_infer(r, made);
+        return made->out[0];
+    }
+    Tensor *t = tensor_new(r->g, DT_F32, known->rank, known->dims);
+    for (int64_t i = 0; i < (int64_t)known->bytes; i++)
+        tensor_set_float(t, i, (tensor_int(known, i) != 0) == (side == 1) ? c : 0);
+    return value_of_tensor(r->g, t);
+}
+
 static int64_t known(Dim d) {
     int64_t n;
     return dim_is_const(d, &n) ? n : 0;
 }
 
-static void fuse(Rewrite *r, Node *n, const Match *m, const Target *t) {
+static void fuse(Rewrite *r, Node *n, Match *m, const Target *t) {
     int rank = rank_of(n->out[0]), last = rank - 1;
     const Type *scores = &m->scores->out[0]->type, *y = &n->out[0]->type;
     int64_t order[MCC_MAX_RANK], keys = known(scores->dims[scores->rank - 1]), cols = known(y->dims[last]);
     TileChoice tile = tile_for_any(t);
     for (int i = 0; i < rank; i++) order[i] = i;
+    bool replaces = m->where != NULL;
+    if (replaces) m->mask = mask_of(r, n, m->where, m->side);
     rewrite_become(r, n, OP_FusedAttention, (Value *[]){m->q.v, m->k.v, m->v.v, m->mask}, m->mask ? 4 : 3);
     node_set_ints(n, "q_perm", m->q.perm, rank_of(m->q.v));
     node_set_ints(n, "k_perm", m->k.perm, rank_of(m->k.v));
     node_set_ints(n, "v_perm", m->v.perm, rank_of(m->v.v));
     node_set_ints(n, "y_perm", order, rank);
     node_set_float(n, "scale", m->scale);
+    node_set_int(n, "replace", replaces);
     node_set_int(n, "lanes", tile.lanes);
     node_set_int(n, "rows", tile.rows);
     node_set_int(n, "key_vecs", panel_vecs(keys, tile.lanes, tile.vecs));

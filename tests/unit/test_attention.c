@@ -49,7 +49,12 @@ static Value *masked(Case *c, const Sizes *s, Value *scores) {
     const char *specs[] = {arena_printf(a, "%s", s->keys), arena_printf(a, "%sx%s", s->queries, s->keys),
                            spec(c, s->batch, "1", "1", s->keys), spec(c, "1", s->heads, s->queries, s->keys),
                            spec(c, s->batch, "1", s->queries, "1")};
-    Value *mask = input(c, "mask", specs[pick(c, 0, 4)]);
+    const char *dims = specs[pick(c, 0, 4)];
+    if (pick(c, 0, 2) == 0) {
+        Value *hidden = input_of(c, "mask", DT_BOOL, dims), *low = number(c, pick(c, 0, 1) ? -1e4 : -3e38);
+        return pick(c, 0, 1) ? DO(c, Where, hidden, low, scores) : DO(c, Where, hidden, scores, low);
+    }
+    Value *mask = input(c, "mask", dims);
     return pick(c, 0, 1) ? DO(c, Add, scores, mask) : DO(c, Add, mask, scores);
 }
 
