@@ -94,27 +94,32 @@ static void emit_rows(Attention *a, int rows, LLVMValueRef first) {
     panels_each(k, &a->values, a->packed_values, value_panel, &r);
 }
 
-/* tiles of queries, the last of which overlaps its neighbour; one by one where there are fewer than a tile's */
+/* tiles of `rows` queries where at least one fits, else smaller ones */
+static void emit_open_queries(Attention *a, int rows) {
+    Kernel *k = a->k;
+    LLVMValueRef least = gen_i64(k->gen, rows);
+    If fits = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, a->queries, least, ""));
+    For f = for_begin(k, gen_i64(k->gen, 0), a->queries, rows);
+    emit_rows(a, rows, rows > 1 ? i_min(k, f.i, i_sub(k, a->queries, least)) : f.i);
+    for_end(k, &f);
+    if_else(k, &fits);
+    if (rows > 1) emit_open_queries(a, rows / 2);
+    if_end(k, &fits);
+}
+
+/* tiles of queries, the last of which overlaps its neighbour */
 static void emit_queries(Attention *a) {
     Kernel *k = a->k;
     int64_t n;
-    LLVMValueRef none = gen_i64(k->gen, 0), rows = gen_i64(k->gen, a->rows);
-    if (i_is_const(a->queries, &n)) {
-        int most = n < a->rows ? (int)n : a->rows;
-        For f = for_begin(k, none, a->queries, most ? most : 1);
-        if (most) emit_rows(a, most, n % most ? i_min(k, f.i, gen_i64(k->gen, n - most)) : f.i);
-        for_end(k, &f);
+    if (!i_is_const(a->queries, &n)) {
+        emit_open_queries(a, a->rows);
         return;
     }
-    If fits = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, a->queries, rows, ""));
-    For f = for_begin(k, none, a->queries, a->rows);
-    emit_rows(a, a->rows, i_min(k, f.i, i_sub(k, a->queries, rows)));
+    int rows = n < a->rows ? (int)n : a->rows;
+    if (rows < 1) return;
+    For f = for_begin(k, gen_i64(k->gen, 0), a->queries, rows);
+    emit_rows(a, rows, n % rows ? i_min(k, f.i, gen_i64(k->gen, n - rows)) : f.i);
     for_end(k, &f);
-    if_else(k, &fits);
-    For one = for_begin(k, none, a->queries, 1);
-    emit_rows(a, 1, one.i);
-    for_end(k, &one);
-    if_end(k, &fits);
 }
 
 typedef struct Scratch { /* bytes of its parts, each with a line between it and the next */

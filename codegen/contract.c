@@ -172,6 +172,7 @@ static void emit_run(Panel *p, int rows, LLVMValueRef first, LLVMValueRef last, 
     set_ahead(p, f.i);
     emit_tile(p, rows, whole ? start : i_min(k, start, most), &taps);
     for_end(k, &f);
+    p->ahead = NULL;
 }
 
 /* columns from … to - 1, one by one, with the taps that lie inside */
@@ -188,16 +189,34 @@ static void emit_columns(Panel *p, LLVMValueRef from, LLVMValueRef to) {
     for_end(k, &f);
 }
 
+/* no borders: tiles of `rows` where at least one fits, else narrower ones */
+static void emit_open_flat(Panel *p, int rows) {
+    Kernel *k = p->c->k;
+    LLVMValueRef none = zero(p), width = p->c->out[2];
+    if (rows == 1) {
+        emit_run(p, 1, none, width, none, width);
+        return;
+    }
+    If f = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, width, gen_i64(k->gen, rows), ""));
+    emit_run(p, rows, none, i_div_up(k, width, rows), none, width);
+    if_else(k, &f);
+    emit_open_flat(p, rows / 2);
+    if_end(k, &f);
+}
+
 /* any width: columns near the borders alone, tiles between them where at least one fits */
 static void emit_open_row(Panel *p) {
     Contraction *c = p->c;
     Kernel *k = c->k;
     LLVMValueRef none = zero(p), width = c->out[2];
+    if (is_flat(c)) {
+        emit_open_flat(p, c->rows);
+        return;
+    }
     LLVMValueRef lo = i_min(k, gen_i64(k->gen, (c->pad[2] + c->stride[2] - 1) / c->stride[2]), width);
     int64_t reach = (c->kernel[2] - 1) * c->dilation[2];
     LLVMValueRef room = i_max(k, i_plus(k, c->in[2], c->pad[2] - reach), none); /* places where all taps end inside */
     LLVMValueRef hi = i_max(k, i_min(k, i_div_up(k, room, c->stride[2]), width), lo), inner = i_sub(k, hi, lo);
-    if (is_flat(c)) lo = none, hi = inner = width;
     LLVMValueRef fits = LLVMBuildICmp(k->b, LLVMIntSGE, inner, gen_i64(k->gen, c->rows), "");
     If f = if_begin(k, fits);
     emit_run(p, c->rows, none, i_div_up(k, inner, c->rows), lo, hi);

@@ -18,6 +18,7 @@ static Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValu
 }
 
 static bool emit_product(Kernel *k) {
+    enum { OPEN_ROWS = 64 }; /* as if there were so many, where it is not known */
     const Node *n = k->node;
     const Value *x = n->in[0], *y = n->out[0];
     LLVMValueRef one = gen_i64(k->gen, 1), none = gen_i64(k->gen, 0);

@@ -43,6 +43,19 @@ static void emit_tile(Product *p, int rows, int vecs, LLVMValueRef row, LLVMValu
     tile_store(&t, &p->epilogue, &(Point){none, col, {none, none, row}}, 1);
 }
 
+/* tiles of `rows` where at least one fits, else smaller ones */
+static void emit_open_rows(Product *p, int rows, int vecs, LLVMValueRef col) {
+    Kernel *k = p->k;
+    LLVMValueRef none = gen_i64(k->gen, 0);
+    If fits = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, p->m, gen_i64(k->gen, rows), ""));
+    For f = for_begin(k, none, p->m, rows);
+    emit_tile(p, rows, vecs, rows > 1 ? i_min(k, f.i, i_plus(k, p->m, -rows)) : f.i, col);
+    for_end(k, &f);
+    if_else(k, &fits);
+    if (rows > 1) emit_open_rows(p, rows / 2, vecs, col);
+    if_end(k, &fits);
+}
+
 /* all rows of one place of the batch */
 static void emit_rows(Product *p, int vecs, LLVMValueRef col, LLVMValueRef index) {
     Kernel *k = p->k;
@@ -58,15 +71,7 @@ static void emit_rows(Product *p, int vecs, LLVMValueRef col, LLVMValueRef index
         for_end(k, &f);
         return;
     }
-    If fits = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, p->m, gen_i64(k->gen, p->rows), ""));
-    For f = for_begin(k, none, p->m, p->rows);
-    emit_tile(p, p->rows, vecs, i_min(k, f.i, i_plus(k, p->m, -p->rows)), col);
-    for_end(k, &f);
-    if_else(k, &fits);
-    For one = for_begin(k, none, p->m, 1);
-    emit_tile(p, 1, vecs, one.i, col);
-    for_end(k, &one);
-    if_end(k, &fits);
+    emit_open_rows(p, p->rows, vecs, col);
 }
 
 typedef struct Place { /* NULL: all places of the batch */
