@@ -33,7 +33,7 @@ static LLVMValueRef place(Body *s, const Value *v) {
     Loc l = g->plan.loc[v->id];
     switch (l.kind) {
     case LOC_INPUT: return s->in[l.index];
-    case LOC_OUTPUT: return s->out[l.index];
+    case LOC_OUTPUT: return gen_offset(g, s->b, s->out[l.index], gen_i64(g, (int64_t)l.offset));
     case LOC_WORKSPACE: return gen_offset(g, s->b, s->workspace, gen_i64(g, (int64_t)l.offset));
     case LOC_WEIGHTS: return gen_offset(g, s->b, g->weights, gen_i64(g, (int64_t)l.offset));
     default: return gen_bytes(g, v->constant->data, v->constant->bytes, 16); /* embedded */
@@ -101,6 +101,7 @@ static bool run_node(Body *s, const Node *n) {
     for (int i = 0; i < n->n_in; i++) in[i] = n->in[i] ? place(s, n->in[i]) : NULL;
     define_data_dims(s, n, in);
     if (op_has(n->op, OP_VIEW) && same_place(g, n->in[0], n->out[0])) return true;
+    if (g->plan.joined[n->id]) return true;
     for (int i = 0; i < n->n_out; i++) out[i] = n->out[i] ? place(s, n->out[i]) : NULL;
     size_t at = g->plan.scratch[n->id];
     LLVMValueRef scratch = at == NO_SCRATCH ? NULL : gen_offset(g, s->b, s->workspace, gen_i64(g, (int64_t)at));
@@ -123,7 +124,7 @@ static void finish_outputs(Body *s) {
     for (int i = 0; i < g->graph->n_outputs; i++) {
         const Value *v = g->graph->outputs[i];
         Loc l = g->plan.loc[v->id];
-        if (l.kind != LOC_OUTPUT || l.index != i) {
+        if (l.kind != LOC_OUTPUT || l.index != i || l.offset) {
             LLVMValueRef bytes = LLVMBuildTruncOrBitCast(s->b, byte_count(s, v), g->size_type, "");
             LLVMBuildMemCpy(s->b, s->out[i], 1, place(s, v), 1, bytes);
         }

@@ -17,6 +17,7 @@ typedef struct Loc {
 #define NO_SCRATCH SIZE_MAX
 typedef struct Plan {
     Loc *loc;        /* by value id */
+    bool *joined;    /* by node id: a Concat whose output lies there already */
     size_t *scratch; /* by node id: the offset of its scratch memory, or NO_SCRATCH */
     size_t workspace, lower_bound;
     Segment *weights;

@@ -1,5 +1,5 @@
 /* The static memory plan: each value gets a place in a parameter, the weights, or the workspace. Views share their base's
- * place; a result goes straight into the app's buffer where it can; an elementwise result overwrites an input that dies
+ * place, and what Concat joins is computed where it will lie; a result goes straight into the app's buffer where it can; an elementwise result overwrites an input that dies
  * there. Workspace blocks that are alive at the same time do not overlap; offsets are found largest block first. The lower
  * bound is the largest sum of blocks alive at one node. */
 #include <stdlib.h>
@@ -20,6 +20,9 @@ typedef struct Planner {
     const CodeOptions *opt;
     Plan *p;
     int *base;     /* by value id: whose place it shares */
+    size_t *shift; /* by value id: where in it, bytes */
+    bool *shared;  /* by base value id: others have parts of it */
+    Value **value; /* by id: those that nodes compute */
     int *block_of; /* by base value id: its block, or -1 */
     int *last_use; /* by base value id */
     Block *blocks;
@@ -33,6 +36,73 @@ static void fill_bases(Planner *s) {
     for (int i = 0; i < s->ctx->next_id; i++) s->base[i] = i, s->block_of[i] = -1, s->last_use[i] = -1;
     for (const Node *n = s->g->first; n; n = n->next)
         if (op_has(n->op, OP_VIEW) && n->out[0] && !n->in[0]->constant) s->base[n->out[0]->id] = s->base[n->in[0]->id];
+}
+
+/* ---- concatenation in place ---- */
+
+static bool constant_bytes(Planner *s, const Value *v, size_t *bytes) {
+    for (int i = 0; i < v->type.rank; i++)
+        if (v->type.dims[i]->kind != DIM_CONST) return false;
+    return dtype_bits(v->type.dtype) % 8 == 0 && value_max_bytes(s->ctx, v, bytes);
+}
+
+/* parts lie one behind the other: nothing but 1 in front of the axis */
+static bool joins_whole_parts(const Node *n) {
+    const Type *y = &n->out[0]->type;
+    int64_t axis = node_int(n, "axis");
+    if (axis < 0) axis += y->rank;
+    for (int i = 0; i < axis; i++)
+        if (!dim_is(y->dims[i], 1)) return false;
+    return true;
+}
+
+/* a value that a node computes, in a place of its own that nobody has parts of, and of which v is all */
+static bool can_move(Planner *s, const Value *v, size_t bytes) {
+    int base = base_of(s, v);
+    size_t whole;
+    return s->value[base] && !s->shared[base] && s->p->loc[base].kind == LOC_NONE && constant_bytes(s, s->value[base], &whole) &&
+           whole == bytes && s->shift[v->id] == 0;
+}
+
+static void move(Planner *s, int from, int to, size_t by) {
+    for (int id = 0; id < s->ctx->next_id; id++)
+        if (s->base[id] == from) s->base[id] = to, s->shift[id] += by;
+    s->shared[to] = true;
+}
+
+/* Inputs that nobody placed yet go into the output's place; where all of them lie behind one another already, in that of a later
+ * Concat, the output is there. false: it has to be copied together. */
+static bool join(Planner *s, const Node *n) {
+    size_t bytes, at = 0, start = s->shift[n->in[0]->id];
+    bool movable = true, joined = true;
+    int base = base_of(s, n->in[0]), out = base_of(s, n->out[0]);
+    if (!constant_bytes(s, n->out[0], &bytes)) return false;
+    for (int i = 0; i < n->n_in; i++, at += bytes) {
+        const Value *v = n->in[i];
+        if (v->constant || !constant_bytes(s, v, &bytes)) return false;
+        movable = movable && can_move(s, v, bytes) && base_of(s, v) != out;
+        for (int k = 0; k < i && movable; k++) movable = base_of(s, n->in[k]) != base_of(s, v);
+        joined = joined && base_of(s, v) == base && s->shift[v->id] == start + at;
+    }
+    if (!movable && !(joined && s->shared[base] && can_move(s, n->out[0], at))) return false;
+    if (!movable) {
+        move(s, out, base, start);
+        return true;
+    }
+    at = s->shift[n->out[0]->id];
+    for (int i = 0; i < n->n_in; i++, at += bytes) {
+        if (!constant_bytes(s, n->in[i], &bytes)) return false;
+        move(s, base_of(s, n->in[i]), out, at);
+    }
+    return true;
+}
+
+static void place_concats(Planner *s) {
+    for (const Node *n = s->g->first; n; n = n->next)
+        for (int i = 0; i < n->n_out; i++)
+            if (n->out[i]) s->value[n->out[i]->id] = n->out[i];
+    for (const Node *n = s->g->last; n; n = n->prev)
+        if (n->op == OP_Concat && joins_whole_parts(n)) s->p->joined[n->id] = join(s, n);
 }
 
 static void fill_last_uses(Planner *s) {
@@ -51,7 +121,15 @@ static void bind_parameters(Planner *s) {
         if (v->constant) continue;
         Loc *l = &s->p->loc[base_of(s, v)];
         if (l->kind == LOC_NONE) *l = (Loc){LOC_OUTPUT, i, 0};
-        else s->last_use[base_of(s, v)] = s->end; /* copied at the end */
+    }
+}
+
+/* outputs that live elsewhere are copied at the end */
+static void keep_outputs(Planner *s) {
+    for (int i = 0; i < s->g->n_outputs; i++) {
+        const Value *v = s->g->outputs[i];
+        Loc l = s->p->loc[base_of(s, v)];
+        if (!v->constant && (l.kind != LOC_OUTPUT || l.index != i || s->shift[v->id])) s->last_use[base_of(s, v)] = s->end;
     }
 }
 
@@ -70,7 +148,7 @@ static bool reuse_input(Planner *s, const Node *n, int at, size_t bytes, int out
     for (int i = 0; e->in_place && i < n->n_in; i++) {
         if (!n->in[i] || n->in[i]->constant || !e->in_place(n, i)) continue;
         int in_base = base_of(s, n->in[i]), b = s->block_of[in_base];
-        if (b < 0 || s->last_use[in_base] != at || s->blocks[b].bytes < bytes || s->blocks[b].last != at) continue;
+        if (b < 0 || s->shared[in_base] || s->last_use[in_base] != at || s->blocks[b].bytes < bytes || s->blocks[b].last != at) continue;
         s->block_of[out_base] = b;
         s->blocks[b].last = s->last_use[out_base] < at ? at : s->last_use[out_base];
         return true;
@@ -82,7 +160,9 @@ static bool place_outputs(Planner *s, const Node *n, int at) {
     for (int i = 0; i < n->n_out; i++) {
         const Value *v = n->out[i];
         size_t bytes;
-        if (!v || base_of(s, v) != v->id || s->p->loc[v->id].kind != LOC_NONE) continue;
+        if (!v) continue;
+        if (base_of(s, v) != v->id && s->shared[base_of(s, v)]) v = s->value[base_of(s, v)];
+        if (base_of(s, v) != v->id || s->p->loc[v->id].kind != LOC_NONE || s->block_of[v->id] >= 0) continue;
         if (op_has(n->op, OP_VIEW)) { /* a view of a constant */
             s->p->loc[v->id] = s->p->loc[n->in[0]->id];
             continue;
@@ -92,7 +172,7 @@ static bool place_outputs(Planner *s, const Node *n, int at) {
             return false;
         }
         int last = s->last_use[v->id] < at ? at : s->last_use[v->id];
-        if (i == 0 && reuse_input(s, n, at, round_up(bytes), v->id)) continue;
+        if (i == 0 && !s->shared[v->id] && reuse_input(s, n, at, round_up(bytes), v->id)) continue;
         s->block_of[v->id] = block_new(s, bytes, at, last, v->id);
     }
     return true;
@@ -185,7 +265,10 @@ static void fill_locations(Planner *s) {
     for (int id = 0; id < s->ctx->next_id; id++)
         if (s->base[id] == id && s->block_of[id] >= 0) s->p->loc[id] = (Loc){LOC_WORKSPACE, 0, s->blocks[s->block_of[id]].offset};
     for (int id = 0; id < s->ctx->next_id; id++)
-        if (s->base[id] != id) s->p->loc[id] = s->p->loc[s->base[id]];
+        if (s->base[id] != id) {
+            s->p->loc[id] = s->p->loc[s->base[id]];
+            s->p->loc[id].offset += s->shift[id];
+        }
 }
 
 bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
@@ -194,13 +277,19 @@ bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     p->loc = ARENA_ARRAY(g->arena, ids, Loc);
     p->scratch = ARENA_ARRAY(g->arena, ids, size_t);
     for (size_t i = 0; i < ids; i++) p->scratch[i] = NO_SCRATCH;
+    p->joined = ARENA_ARRAY(g->arena, ids, bool);
     s.base = ARENA_ARRAY(g->arena, ids, int);
+    s.shift = ARENA_ARRAY(g->arena, ids, size_t);
+    s.shared = ARENA_ARRAY(g->arena, ids, bool);
+    s.value = ARENA_ARRAY(g->arena, ids, Value *);
     s.block_of = ARENA_ARRAY(g->arena, ids, int);
     s.last_use = ARENA_ARRAY(g->arena, ids, int);
     s.blocks = ARENA_ARRAY(g->arena, ids, Block);
     fill_bases(&s);
-    fill_last_uses(&s);
     bind_parameters(&s);
+    place_concats(&s);
+    fill_last_uses(&s);
+    keep_outputs(&s);
     place_weights(&s);
     int at = 0;
     for (const Node *n = g->first; n; n = n->next, at++)

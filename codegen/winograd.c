@@ -140,7 +140,7 @@ static void transform_input(const Winograd *w, const Corner *c, LLVMValueRef x, 
         for (int i = 0; i < s->side; i++) {
             LLVMValueRef p = f32_at(k, first, gen_i64(k->gen, (i * s->in[1] + j) * s->in_block));
             if (border) p = LLVMBuildSelect(k->b, LLVMBuildAnd(k->b, rows[i], cols[j], ""), p, w->zeros, "");
-            line[i] = vec_load(k, p, s->in_block, align);
+            line[i] = vec_load(k, p, s->in_block, 4);
         }
         LLVMValueRef column[MAX_SIDE];
         input_line(k, s->m, s->in_block, line, column);

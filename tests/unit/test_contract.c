@@ -5,7 +5,7 @@
 #include "codegen/codegen.h"
 #include "tests/passes/passtest.h"
 
-enum { GRAPHS = 36, LAYERS = 4 };
+enum { GRAPHS = 48, LAYERS = 4 };
 
 typedef struct Net {
     Case c;
@@ -174,6 +174,30 @@ static void make_product(Net *m) {
     if (pick(m, 0, 1)) m->x = DO(&m->c, Relu, DO(&m->c, Add, m->x, random_constant(m, 1, &cols)));
 }
 
+/* values joined again and again, in the same order and in others, alone and with what came from them: Concat in place
+ */
+static void make_concats(Net *m) {
+    enum { VALUES = 14, PARTS = 4 };
+    Value *all[VALUES] = {input(&m->c, "x", pick(m, 0, 1) ? "1x3x5" : "1x4x16")};
+    int n = 1;
+    for (; n < VALUES; n++) {
+        Value *a = all[pick(m, 0, n - 1)], *parts[PARTS] = {a};
+        int count = pick(m, 2, PARTS);
+        for (int i = 1; i < count; i++) parts[i] = all[pick(m, n > 3 ? n - 3 : 0, n - 1)];
+        if (pick(m, 0, 1)) {
+            Node *join = node_new(m->c.g, OP_Concat, NULL, parts, count, 1);
+            node_set_int(join, "axis", 1);
+            all[n] = result(&m->c, join);
+            if (all[n]->type.dims[1]->value < 300) continue;
+        }
+        all[n] = pick(m, 0, 2) ? DO(&m->c, Relu, a) : DO(&m->c, Add, DO(&m->c, Sigmoid, a), a);
+    }
+    Node *join = node_new(m->c.g, OP_Concat, NULL, all + n - 5, 5, 1);
+    node_set_int(join, "axis", 1);
+    m->x = result(&m->c, join);
+    if (pick(m, 0, 1)) m->x = DO(&m->c, Neg, m->x);
+}
+
 static int64_t run_size(void *env, Dim d) {
     (void)env;
     return d->name.p[0] == 'N' ? 2 : d->name.p[0] == 'M' ? 17 : 5 + d->name.p[0] % 11;
@@ -240,7 +264,8 @@ static bool check(uint64_t seed, bool show) {
     Net m = {.spatial = 0};
     case_begin(&m.c);
     m.c.seed = seed * 7919 + 1;
-    if (seed % 4 == 3) make_product(&m);
+    if (seed % 8 == 5) make_concats(&m);
+    else if (seed % 4 == 3) make_product(&m);
     else if (seed % 4 == 2) make_3x3(&m);
     else make_network(&m);
     output(&m.c, "y", m.x);
