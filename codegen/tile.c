@@ -61,10 +61,42 @@ static LLVMValueRef splat_lane(Kernel *k, LLVMValueRef v, int lane, int lanes) {
     return LLVMBuildShuffleVector(k->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(mask, (unsigned)lanes), "");
 }
 
-enum { BY_LANE = 4 };
+enum { BY_LANE = 4, MAX_CHAINS = 4, IN_FLIGHT = 8 /* additions that hide the time of one */, LONG = 16 };
+
+/* Sums of their own for every `n`th step: a tile of few accumulators would wait for each addition. */
+typedef struct Chains {
+    Tile tile[MAX_CHAINS]; /* the first is the tile itself */
+    int n;
+} Chains;
+
+static void chains_begin(Chains *c, const Tile *t, const TileSteps *s) {
+    int64_t count;
+    *c = (Chains){.tile = {*t}, .n = 1};
+    if (!i_is_const(s->count, &count)) return;
+    while (c->n < MAX_CHAINS && c->n < s->unroll && t->rows * t->vecs * c->n < IN_FLIGHT && count >= c->n * LONG)
+        c->n *= 2;
+    for (int i = 1; i < c->n; i++) {
+        tile_begin(&c->tile[i], t->k, t->rows, t->vecs, t->lanes);
+        tile_fill(&c->tile[i], NULL, 4);
+    }
+}
+
+/* the sums of all chains into the tile, pairwise */
+static void chains_end(Chains *c) {
+    for (int half = c->n / 2; half; half /= 2)
+        for (int i = 0; i < half; i++) {
+            Tile *to = &c->tile[i], *from = &c->tile[i + half];
+            for (int v = 0; v < to->rows * to->vecs; v++) {
+                int row = v / to->vecs, vec = v % to->vecs;
+                LLVMValueRef sum = LLVMBuildFAdd(to->k->b, tile_get(to, row, vec), tile_get(from, row, vec), "");
+                tile_put(to, row, vec, sum);
+            }
+        }
+}
 
 /* BY_LANE steps, whose elements of a row are one vector */
-static void steps_by_lane(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, int at) {
+static void steps_by_lane(Chains *c, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, int at) {
+    Tile *t = c->tile;
     Kernel *k = t->k;
     LLVMValueRef rows[TILE_MAX], vectors[TILE_MAX];
     for (int r = 0; r < t->rows; r++) {
@@ -74,15 +106,15 @@ static void steps_by_lane(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValue
     for (int lane = 0; lane < BY_LANE; lane++) {
         load_columns(t, s, b, gen_i64(k->gen, at + lane), vectors);
         for (int r = 0; r < t->rows; r++)
-            if (takes_part(s, r)) multiply(t, r, splat_lane(k, rows[r], lane, t->lanes), vectors);
+            if (takes_part(s, r)) multiply(&c->tile[lane % c->n], r, splat_lane(k, rows[r], lane, t->lanes), vectors);
     }
 }
 
-static void unrolled(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, int count) {
+static void unrolled(Chains *c, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, int count) {
     int at = 0;
-    if (t->k->gen->target->lane_multiply && s->inner == 1)
-        for (; at + BY_LANE <= count; at += BY_LANE) steps_by_lane(t, s, a, b, at);
-    for (; at < count; at++) step(t, s, a, b, at);
+    if (c->tile->k->gen->target->lane_multiply && s->inner == 1)
+        for (; at + BY_LANE <= count; at += BY_LANE) steps_by_lane(c, s, a, b, at);
+    for (; at < count; at++) step(&c->tile[at % c->n], s, a, b, at);
 }
 
 static void fetch_ahead(Kernel *k, const TileSteps *s, LLVMValueRef at) {
@@ -96,8 +128,10 @@ static void fetch_ahead(Kernel *k, const TileSteps *s, LLVMValueRef at) {
 
 void tile_steps(Tile *t, const TileSteps *s) {
     Kernel *k = t->k;
+    Chains c;
     int64_t count, rest = 0;
     LLVMValueRef end = s->count;
+    chains_begin(&c, t, s);
     if (i_is_const(s->count, &count)) {
         rest = count % s->unroll;
         end = gen_i64(k->gen, count - rest);
@@ -105,9 +139,10 @@ void tile_steps(Tile *t, const TileSteps *s) {
     if (rest == 0 || count > rest) {
         For f = for_begin(k, gen_i64(k->gen, 0), end, s->unroll);
         if (s->ahead) fetch_ahead(k, s, f.i);
-        unrolled(t, s, f32_at(k, s->a, i_scale(k, f.i, s->inner)), f32_at(k, s->b, i_mul(k, f.i, s->next)), s->unroll);
+        unrolled(&c, s, f32_at(k, s->a, i_scale(k, f.i, s->inner)), f32_at(k, s->b, i_mul(k, f.i, s->next)), s->unroll);
         for_end(k, &f);
     }
     if (rest)
-        unrolled(t, s, f32_at(k, s->a, i_scale(k, end, s->inner)), f32_at(k, s->b, i_mul(k, end, s->next)), (int)rest);
+        unrolled(&c, s, f32_at(k, s->a, i_scale(k, end, s->inner)), f32_at(k, s->b, i_mul(k, end, s->next)), (int)rest);
+    chains_end(&c);
 }
