@@ -1,7 +1,8 @@
 /* mcc.Recurrent: the steps of an LSTM, GRU or RNN. A tile is some rows of the batch by some blocks of hidden units, all
  * gates of which are summed in registers, h·R' on top of what the product with X left, and go through the body there.
  * Two copies of h take turns. Every second step walks the panels of R backwards, so that what the caches still hold of
- * the step before is used first; the order within a sum stays. */
+ * the step before is used first; the order within a sum stays. Threads share directions and rows of the batch, which
+ * are independent; of a single row they share the panels of each step, a call of mcc_parallel_for each. */
 #include "codegen/contract.h"
 
 enum { X_SUMS, R_PACKED, LENS, INITIAL_H, INITIAL_C, CONSTANTS };
@@ -18,6 +19,8 @@ typedef struct Steps {
     LLVMValueRef x_step, x_row, y_step, y_row, s_row,
         direction_step;       /* elements; direction_step: of Y and the states */
     LLVMValueRef h, c, reset; /* [2][B][wide], [B][wide], [B][wide] */
+    int split;                /* chunks of a stage; 1: it is not cut */
+    Range rows_here;          /* of the batch, that this chunk does */
     /* at hand */
     LLVMValueRef d, reverse, step, old, next; /* old, next: the copies of h */
 } Steps;
@@ -33,6 +36,8 @@ static LLVMValueRef size_of(const Steps *s, int64_t elements) {
 static LLVMValueRef select_value(const Steps *s, LLVMValueRef cond, LLVMValueRef yes, LLVMValueRef no) {
     return LLVMBuildSelect(s->k->b, cond, yes, no, "");
 }
+
+static LLVMValueRef is_odd(const Steps *s, LLVMValueRef v) { return LLVMBuildTrunc(s->k->b, v, s->k->gen->i1, ""); }
 
 /* ---- rows ---- */
 
@@ -184,37 +189,48 @@ static void emit_tile(Steps *s, int stage, int units, int rows, LLVMValueRef row
 
 /* ---- a step ---- */
 
-/* all rows of the batch for `units` blocks */
+/* all rows of the chunk for `units` blocks */
 static void emit_rows(Steps *s, int stage, int units, LLVMValueRef block, LLVMValueRef w) {
     Kernel *k = s->k;
-    int64_t batch, whole = 0;
-    if (i_is_const(s->batch, &batch)) whole = batch / s->rows * s->rows;
-    if (whole) {
-        For f = for_begin(k, i64(s, 0), i64(s, whole), s->rows);
+    LLVMValueRef from = s->rows_here.from, to = s->rows_here.to, whole = from;
+    int64_t batch, known = i_is_const(s->rows_here.to, &batch);
+    if (s->rows > 1) {
+        LLVMValueRef tiles = i_div(k, i_sub(k, to, from), s->rows);
+        whole = known ? i64(s, batch / s->rows * s->rows) : i_add(k, from, i_scale(k, tiles, s->rows));
+        For f = for_begin(k, from, whole, s->rows);
         emit_tile(s, stage, units, s->rows, f.i, block, w);
         for_end(k, &f);
-        if (batch > whole) emit_tile(s, stage, units, (int)(batch - whole), i64(s, whole), block, w);
+    }
+    if (known && s->rows > 1) {
+        if (batch % s->rows) emit_tile(s, stage, units, (int)(batch % s->rows), whole, block, w);
         return;
     }
-    For f = for_begin(k, i64(s, 0), s->batch, 1);
+    For f = for_begin(k, whole, to, 1);
     emit_tile(s, stage, units, 1, f.i, block, w);
     for_end(k, &f);
 }
 
-/* Panels of units[stage] blocks, every second step from the last to the first, then the panel of what is left; w: R of
- * the stage */
-static void emit_stage(Steps *s, int stage, LLVMValueRef w) {
+/* Panels of units[stage] blocks, every second step from the last to the first, then the panel of what is left */
+static void emit_stage(Steps *s, int stage) {
     Kernel *k = s->k;
-    int64_t units = s->units[stage], full = s->blocks / units, left = s->blocks % units;
-    int64_t panel = units * s->cell->stages[stage].n_gates * s->lanes * s->hidden;
-    LLVMValueRef odd = LLVMBuildTrunc(k->b, s->step, k->gen->i1, "");
+    const CellStage *all = s->cell->stages;
+    int64_t units = s->units[stage], full = s->blocks / units, left = s->blocks % units, before = 0;
+    int64_t panel = units * all[stage].n_gates * s->lanes * s->hidden, row = s->wide * s->hidden;
+    for (int i = 0; i < stage; i++) before += all[i].n_gates * row;
+    LLVMValueRef w = f32_at(k, k->in[R_PACKED], i_plus(k, i_scale(k, s->d, s->cell->gates * row), before));
+    Range own = kernel_share(k, i64(s, full + (left > 0)), 1, s->split);
+    LLVMValueRef end = i_min(k, own.to, i64(s, full)), last = i_plus(k, i_add(k, own.from, end), -1);
     if (full) {
-        For f = for_count(k, full);
-        LLVMValueRef p = full == 1 ? f.i : select_value(s, odd, i_sub(k, i64(s, full - 1), f.i), f.i);
+        For f = for_begin(k, own.from, end, 1);
+        LLVMValueRef p = full == 1 ? f.i : select_value(s, is_odd(s, s->step), i_sub(k, last, f.i), f.i);
         emit_rows(s, stage, (int)units, i_scale(k, p, units), f32_at(k, w, i_scale(k, p, panel)));
         for_end(k, &f);
     }
-    if (left) emit_rows(s, stage, (int)left, i64(s, full * units), f32_at(k, w, i64(s, full * panel)));
+    if (!left) return;
+    If mine = {0};
+    if (s->split > 1) mine = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGT, own.to, i64(s, full), ""));
+    emit_rows(s, stage, (int)left, i64(s, full * units), f32_at(k, w, i64(s, full * panel)));
+    if (s->split > 1) if_end(k, &mine);
 }
 
 static void copy_row(const Steps *s, LLVMValueRef to, LLVMValueRef from) {
@@ -228,7 +244,7 @@ static void clear(const Steps *s, LLVMValueRef to, int64_t elements) {
 static void copy_output(Steps *s) {
     Kernel *k = s->k;
     if (!k->out[Y] || s->wide == s->hidden) return;
-    For f = for_begin(k, i64(s, 0), s->batch, 1);
+    For f = for_begin(k, s->rows_here.from, s->rows_here.to, 1);
     Row r = row_at(s, f.i);
     If active = {0};
     if (r.active) active = if_begin(k, r.active);
@@ -241,17 +257,19 @@ static void copy_output(Steps *s) {
     for_end(k, &f);
 }
 
-static void emit_step(Steps *s) {
-    Kernel *k = s->k;
-    LLVMValueRef odd = LLVMBuildTrunc(k->b, s->step, k->gen->i1, ""), copy = i_scale(k, s->batch, s->wide);
-    LLVMValueRef second = f32_at(k, s->h, copy);
+static void choose_copies(Steps *s) {
+    LLVMValueRef second = f32_at(s->k, s->h, i_scale(s->k, s->batch, s->wide)), odd = is_odd(s, s->step);
     s->old = select_value(s, odd, second, s->h);
     s->next = select_value(s, odd, s->h, second);
-    int64_t row = s->cell->gates * s->wide * s->hidden, before = 0;
-    LLVMValueRef w = f32_at(k, k->in[R_PACKED], i_scale(k, s->d, row));
+}
+
+static void call_stage(Steps *s, int stage);
+
+static void emit_step(Steps *s) {
+    choose_copies(s);
     for (int stage = 0; stage < s->cell->n_stages; stage++) {
-        emit_stage(s, stage, f32_at(k, w, i64(s, before)));
-        before += s->cell->stages[stage].n_gates * s->wide * s->hidden;
+        if (s->split > 1) call_stage(s, stage);
+        else emit_stage(s, stage);
     }
     copy_output(s);
 }
@@ -277,7 +295,7 @@ static void begin_state(const Steps *s, LLVMValueRef row, LLVMValueRef state, LL
 
 static void emit_direction(Steps *s) {
     Kernel *k = s->k;
-    For begin = for_begin(k, i64(s, 0), s->batch, 1);
+    For begin = for_begin(k, s->rows_here.from, s->rows_here.to, 1);
     begin_state(s, begin.i, s->h, k->in[INITIAL_H]);
     if (s->cell->carries) begin_state(s, begin.i, s->c, k->in[INITIAL_C]);
     for_end(k, &begin);
@@ -285,10 +303,9 @@ static void emit_direction(Steps *s) {
     s->step = f.i;
     emit_step(s);
     for_end(k, &f);
-    LLVMValueRef odd = LLVMBuildTrunc(k->b, s->steps, k->gen->i1, "");
-    LLVMValueRef last = select_value(s, odd, f32_at(k, s->h, i_scale(k, s->batch, s->wide)), s->h);
+    LLVMValueRef last = select_value(s, is_odd(s, s->steps), f32_at(k, s->h, i_scale(k, s->batch, s->wide)), s->h);
     LLVMValueRef y_c = k->node->n_out > Y_C ? k->out[Y_C] : NULL, y_h = k->node->n_out > Y_H ? k->out[Y_H] : NULL;
-    For end = for_begin(k, i64(s, 0), s->batch, 1);
+    For end = for_begin(k, s->rows_here.from, s->rows_here.to, 1);
     if (y_h) copy_row(s, outer_state(s, y_h, end.i), state_row(s, last, end.i));
     if (y_c) copy_row(s, outer_state(s, y_c, end.i), state_row(s, s->c, end.i));
     for_end(k, &end);
@@ -315,6 +332,7 @@ static void read_node(Steps *s, Kernel *k) {
     node_ints(n, "unroll", &s->unroll);
     s->steps = kernel_dim(k, x[batch_first]);
     s->batch = kernel_dim(k, x[!batch_first]);
+    s->rows_here = (Range){i64(s, 0), s->batch};
     int64_t sums = s->directions * s->wide * s->cell->gates, all = s->directions * s->hidden;
     s->x_step = batch_first ? i64(s, sums) : i_scale(k, s->batch, sums);
     s->x_row = batch_first ? i_scale(k, s->steps, sums) : i64(s, sums);
@@ -324,19 +342,125 @@ static void read_node(Steps *s, Kernel *k) {
     s->s_row = batch_first ? i64(s, all) : i64(s, s->hidden);
 }
 
+static void fill_states(Steps *s) {
+    Kernel *k = s->k;
+    s->h = k->scratch;
+    s->reset = s->c = f32_at(k, s->h, i_scale(k, i_scale(k, s->batch, s->wide), 2)); /* no cell has both */
+}
+
+static void begin_direction(Steps *s, LLVMValueRef d) {
+    Kernel *k = s->k;
+    s->d = d;
+    s->reverse = s->directions == 2 ? LLVMBuildICmp(k->b, LLVMIntEQ, d, i64(s, 1), "")
+                                    : LLVMConstInt(k->gen->i1, node_enum(k->node, "direction") == 1, 0);
+}
+
+/* ---- threads ---- */
+
+static double step_work(const Node *n) { /* of one row: multiplications of vectors */
+    double hidden = (double)node_int(n, "hidden"), lanes = (double)node_int(n, "lanes");
+    return cell_of((CellKind)node_int(n, "cell"))->gates * (double)wide_of(n) / lanes * hidden;
+}
+
+static int64_t known_batch(const Node *n) { /* 1: not known */
+    int64_t batch;
+    return dim_is_const(n->in[X_SUMS]->type.dims[node_int(n, "layout") != 1], &batch) ? batch : 1;
+}
+
+/* how many independent parts there are: directions, and rows of the batch, two of which share what is loaded of R */
+static int64_t parts_of(const Node *n) {
+    int64_t pairs = known_batch(n) / 2;
+    return (node_enum(n, "direction") == 2 ? 2 : 1) * (pairs > 1 ? pairs : 1);
+}
+
+/* what whole chunks share. A chunk returns no status: lengths are not checked in one */
+static double work(const Node *n) {
+    double steps = (double)n->in[X_SUMS]->type.dims[node_int(n, "layout") == 1]->hi;
+    return parts_of(n) > 1 && !n->in[LENS] ? (double)parts_of(n) * steps * step_work(n) : 0;
+}
+
+static int split_of(const Kernel *k) {
+    enum { MOST = 8, OPERATIONS = 7000 /* on vectors: what a call of mcc_parallel_for is worth */ };
+    const CodeOptions *o = k->gen->opt;
+    int most = o->max_threads < MOST ? o->max_threads : MOST, n = 1;
+    if (k->chunks > 1 || most < 2) return 1;
+    double all = step_work(k->node) * (double)known_batch(k->node);
+    while (n * 2 <= most && (o->cut_always || all >= 2.0 * n * OPERATIONS)) n *= 2;
+    return n;
+}
+
+/* A stage of a step as a function of its own: the kernel's parameters, the step, the direction, the chunk. */
+static LLVMValueRef stage_function(Steps *s, int stage, LLVMTypeRef *type) {
+    Gen *g = s->k->gen;
+    const Node *n = s->k->node;
+    unsigned params = LLVMCountParams(s->k->fn), at = 0;
+    LLVMTypeRef *types = ARENA_ARRAY(g->ctx->arena, params + 3, LLVMTypeRef);
+    for (; at < params; at++) types[at] = LLVMTypeOf(LLVMGetParam(s->k->fn, at));
+    for (; at < params + 3; at++) types[at] = g->i64;
+    *type = LLVMFunctionType(g->i32, types, at, 0);
+    Kernel k = *s->k;
+    k.fn = LLVMAddFunction(g->module, "stage", *type);
+    LLVMSetLinkage(k.fn, LLVMInternalLinkage);
+    gen_function_attrs(g, k.fn);
+    k.b = LLVMCreateBuilderInContext(g->llvm);
+    LLVMPositionBuilderAtEnd(k.b, LLVMAppendBasicBlockInContext(g->llvm, k.fn, "entry"));
+    k.in = ARENA_ARRAY(g->ctx->arena, n->n_in, LLVMValueRef);
+    k.out = ARENA_ARRAY(g->ctx->arena, n->n_out, LLVMValueRef);
+    k.symbols = ARENA_ARRAY(g->ctx->arena, k.n_symbols, Symbol);
+    at = 0;
+    for (int i = 0; i < n->n_in; i++, at++) k.in[i] = n->in[i] ? LLVMGetParam(k.fn, at) : NULL;
+    for (int i = 0; i < n->n_out; i++, at++) k.out[i] = n->out[i] ? LLVMGetParam(k.fn, at) : NULL;
+    k.scratch = LLVMGetParam(k.fn, at++);
+    for (unsigned i = 0; i < at; i++) gen_attr(g, k.fn, i + 1, "noalias", 0);
+    for (int i = 0; i < k.n_symbols; i++) k.symbols[i] = (Symbol){s->k->symbols[i].dim, LLVMGetParam(k.fn, at++)};
+    Steps own;
+    read_node(&own, &k);
+    fill_states(&own);
+    own.split = s->split;
+    own.step = LLVMGetParam(k.fn, at++);
+    begin_direction(&own, LLVMGetParam(k.fn, at++));
+    k.chunk = LLVMGetParam(k.fn, at);
+    choose_copies(&own);
+    emit_stage(&own, stage);
+    LLVMBuildRet(k.b, gen_i32(g, MCC_OK));
+    LLVMDisposeBuilder(k.b);
+    return k.fn;
+}
+
+static void call_stage(Steps *s, int stage) {
+    Kernel *k = s->k;
+    LLVMTypeRef type;
+    LLVMValueRef fn = stage_function(s, stage, &type);
+    unsigned n = LLVMCountParams(k->fn);
+    LLVMValueRef *args = ARENA_ARRAY(k->gen->ctx->arena, n + 2, LLVMValueRef);
+    LLVMGetParams(k->fn, args);
+    args[n] = s->step;
+    args[n + 1] = s->d;
+    parallel_call(k->gen, k->b, fn, type, args, (int)n + 2, s->split);
+}
+
 static bool emit(Kernel *k) {
     Steps s;
     read_node(&s, k);
     require_lengths(&s);
-    LLVMValueRef copy = i_scale(k, s.batch, s.wide);
-    s.h = k->scratch;
-    s.reset = s.c = f32_at(k, s.h, i_scale(k, copy, 2)); /* no cell has both */
-    For f = for_count(k, s.directions);
-    s.d = f.i;
-    s.reverse = s.directions == 2 ? LLVMBuildICmp(k->b, LLVMIntEQ, s.d, i64(&s, 1), "")
-                                  : LLVMConstInt(k->gen->i1, node_enum(k->node, "direction") == 1, 0);
+    fill_states(&s);
+    s.split = split_of(k);
+    int useful = k->chunks;
+    while (useful > parts_of(k->node)) useful /= 2;
+    Grid grid = grid_choose(useful, known_batch(k->node) / 2, s.directions, 0, 0);
+    If mine = {0};
+    if (k->chunks > useful) mine = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSLT, k->chunk, i64(&s, useful), ""));
+    if (grid.rows > 1) {
+        int64_t least = known_batch(k->node) / grid.rows; /* rows of a chunk */
+        if (s.rows > least) s.rows = (int)least;
+        s.rows_here = kernel_share(k, s.batch, grid.cols, grid.rows);
+    }
+    Range own = kernel_share(k, i64(&s, s.directions), 1, grid.cols);
+    For f = for_begin(k, own.from, own.to, 1);
+    begin_direction(&s, f.i);
     emit_direction(&s);
     for_end(k, &f);
+    if (k->chunks > useful) if_end(k, &mine);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
     return true;
 }
@@ -352,4 +476,4 @@ static bool scratch(Ctx *ctx, const Node *n, size_t *bytes) {
     return false;
 }
 
-const Emitter recurrent_emitter = {.form = "recurrent steps", .emit = emit, .scratch = scratch};
+const Emitter recurrent_emitter = {.form = "recurrent steps", .emit = emit, .scratch = scratch, .work = work};

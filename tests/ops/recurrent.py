@@ -2,6 +2,7 @@
 numpy, and with ONNX Runtime where that is installed. Weights are constants or inputs, optional inputs and outputs come and go.
 
 $MCC_TEST_SEED, $MCC_TEST_COUNT (30)"""
+import ctypes
 import os
 import subprocess
 import sys
@@ -102,6 +103,9 @@ def random_case(rng):
     case = {"op": op, "direction": str(rng.choice(["forward", "reverse", "bidirectional"])),
             "hidden": int(rng.choice([1, 3, 8, 16, 20, 33, 64])), "input": int(rng.choice([1, 4, 7, 32])),
             "steps": int(rng.choice([1, 2, 5, 9])), "batch": int(rng.choice([1, 1, 2, 3, 5])), "constant": maybe(0.75), "open": maybe(0.3)}
+    case["threads"] = maybe(0.25)
+    if case["threads"]:  # enough work to be cut
+        case["hidden"], case["constant"] = int(rng.choice([150, 200, 256])), True
     case["directions"] = 2 if case["direction"] == "bidirectional" else 1
     if maybe(0.3):
         case["layout"] = 1
@@ -202,6 +206,22 @@ def ort_differs(case):
     return case.get("layout") or ("clip" in case and case["op"] == "LSTM") or any(a in ("Affine", "ScaledTanh", "ThresholdedRelu") for a in case.get("activations", []))
 
 
+PARALLEL = """#include "mcc/runtime.h"
+void mcc_parallel_for(int32_t chunks, void (*body)(void *, int32_t, int32_t), void *ctx) {
+    for (int32_t i = chunks - 1; i >= 0; i--) body(ctx, i, i % 2);
+}"""
+
+
+def define_parallel_for(folder):
+    """Chunks one after another, the last first: they may not depend on each other."""
+    path = os.path.join(folder, "parallel")
+    with open(path + ".c", "w") as f:
+        f.write(PARALLEL)
+    include = os.path.join(os.environ["SOURCE"], "include")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O1", "-I" + include, path + ".c", "-o", path + ".so"], check=True)
+    return ctypes.CDLL(path + ".so", mode=ctypes.RTLD_GLOBAL)
+
+
 def ort_library():
     try:
         return peer.onnxruntime()
@@ -213,6 +233,7 @@ def main():
     seed, count = int(os.environ.get("MCC_TEST_SEED", "1")), int(os.environ.get("MCC_TEST_COUNT", "30"))
     library, compared = ort_library(), 0
     with tempfile.TemporaryDirectory() as folder:
+        parallel = define_parallel_for(folder)
         for i in range(count):
             rng = np.random.default_rng([seed, i])
             case = random_case(rng)
@@ -222,12 +243,14 @@ def main():
                 want = dict(zip(["Y", "Y_h", "Y_c"], reference(case, feed)))
             want = [want[n] for n in case["outputs"]]
             options = ["-mcpu=native"] if rng.random() < 0.5 else []
+            options += ["--threads=callback"] if case["threads"] else []
             got, inputs = run_mcc(case, feed, folder, "m%d" % i, "--max-dim=*=11", *options)
             compare(got, want, {2: 2e-2, 4: 2e-5, 8: 1e-12}[np.dtype(dtype).itemsize], dict(case, seed=seed, i=i))
             if library and dtype == np.float32 and not ort_differs(case):
                 theirs = peer.ort.Session(library, os.path.join(folder, "m%d.onnx" % i)).run([feed[n] for n in inputs])
                 compare(theirs, want, 2e-5, dict(case, seed=seed, i=i, peer="ONNX Runtime"))
                 compared += 1
+    del parallel
     print("seed %d: %d models agree with the standard's formulas, %d of them in ONNX Runtime too" % (seed, count, compared))
 
 
