@@ -14,7 +14,8 @@ typedef struct Attention {
     Panels keys, values;
     LLVMValueRef packed_keys, packed_values, scores, row; /* row: between rows of scores */
     Matrix q, y, mask;
-    bool masked, replace; /* replace: the mask's elements that are not 0 stand for the scores */
+    bool masked, nan_to_zero;
+    bool replace; /* the mask's elements that are not 0 stand for the scores */
 } Attention;
 
 typedef struct Rows { /* the queries at hand */
@@ -74,7 +75,11 @@ static void value_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef co
     for (int i = 0; i < r->rows; i++)
         for (int v = 0; v < vecs; v++) {
             LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(k, a->cols, at, a->lanes);
-            LLVMValueRef x = LLVMBuildFMul(k->b, tile_get(&t, i, v), tile_get(r->sums, i, 0), "");
+            LLVMValueRef by = tile_get(r->sums, i, 0), x = LLVMBuildFMul(k->b, tile_get(&t, i, v), by, "");
+            if (a->nan_to_zero) {
+                LLVMValueRef zero = vec_const(k->gen, 0, a->lanes);
+                x = LLVMBuildSelect(k->b, LLVMBuildFCmp(k->b, LLVMRealOEQ, by, zero, ""), zero, x, "");
+            }
             LLVMValueRef p = f32_at(k, a->y.base, i_mul(k, i_plus(k, r->first, i), a->y.row));
             if (there) vec_store_part(k, x, f32_at(k, p, at), a->lanes, there);
             else vec_store(k, x, f32_at(k, p, at), 4);
@@ -82,6 +87,19 @@ static void value_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef co
 }
 
 /* ---- queries and heads ---- */
+
+/* 0 for the inverse of sums: without keys, so that the values' sums are 0, and where NaN is to count as 0 */
+static void clear_sums(Attention *a, Tile *sums) {
+    Kernel *k = a->k;
+    LLVMBuilderRef b = k->b;
+    LLVMValueRef zero = vec_const(k->gen, 0, a->lanes),
+                 none = LLVMBuildICmp(b, LLVMIntEQ, a->n_keys, gen_i64(k->gen, 0), "");
+    for (int r = 0; r < sums->rows; r++) {
+        LLVMValueRef s = LLVMBuildSelect(b, none, zero, tile_get(sums, r, 0), "");
+        if (a->nan_to_zero) s = LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealUNO, s, s, ""), zero, s, "");
+        tile_put(sums, r, 0, s);
+    }
+}
 
 static void emit_rows(Attention *a, int rows, LLVMValueRef first) {
     Kernel *k = a->k;
@@ -91,6 +109,7 @@ static void emit_rows(Attention *a, int rows, LLVMValueRef first) {
     LLVMValueRef padded = i_scale(k, i_div_up(k, a->n_keys, a->lanes), a->lanes);
     SoftmaxRows s = {rows, a->lanes, a->scores, a->row, a->scores, a->row, padded, true};
     softmax_rows(k, &s, &sums);
+    clear_sums(a, &sums);
     panels_each(k, &a->values, a->packed_values, value_panel, &r);
 }
 
@@ -178,6 +197,7 @@ static bool emit(Kernel *k) {
                    .scale = node_float(n, "scale"),
                    .masked = n->n_in > 3 && n->in[3]};
     a.replace = node_int(n, "replace");
+    a.nan_to_zero = node_int(n, "nan_to_zero");
     a.queries = kernel_dim(k, q.dim[q.rank - 2]);
     a.depth = kernel_dim(k, q.dim[q.rank - 1]);
     a.n_keys = kernel_dim(k, keys.dim[keys.rank - 1]);

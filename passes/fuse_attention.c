@@ -16,7 +16,8 @@ typedef struct Match {
     Side q, k, v;
     Value *mask; /* NULL: none; added, or with `where` taken instead where its element is not 0 */
     Node *where;
-    int side; /* of `where`'s inputs: the number */
+    int side;  /* of `where`'s inputs: the number */
+    bool zero; /* weights that are NaN count as 0 */
     double scale;
 } Match;
 
@@ -108,10 +109,18 @@ static bool match_scores(Match *m, Value *v) {
     return false;
 }
 
+/* v = softmax, or where(isnan(softmax), 0, softmax): rows that are masked altogether */
+static Node *softmax_of(const Value *v, bool *zero) {
+    Node *where = value_only_def(v, OP_Where), *test = where ? value_only_def(where->in[0], OP_IsNaN) : NULL;
+    *zero = test && test->in[0] == where->in[2] && test->in[0]->n_uses == 2 && const_is(where->in[1], 0);
+    return *zero && value_same_type(where->in[2], v) ? value_def(where->in[2], OP_Softmax)
+                                                     : value_only_def(v, OP_Softmax);
+}
+
 static bool match(Node *product, Match *m) {
     *m = (Match){.product = product};
     Value *weights = product->in[0], *y = product->out[0], *v = product->in[1];
-    Node *softmax = product->op == OP_MatMul ? value_only_def(weights, OP_Softmax) : NULL;
+    Node *softmax = product->op == OP_MatMul ? softmax_of(weights, &m->zero) : NULL;
     if (!softmax || !value_is_f32(y) || rank_of(v) < 2 || rank_of(weights) != rank_of(y)) return false;
     if (axis_of(node_int(softmax, "axis"), rank_of(weights)) != rank_of(weights) - 1) return false;
     if (!match_scores(m, softmax->in[0])) return false;
@@ -164,6 +173,7 @@ static void fuse(Rewrite *r, Node *n, Match *m, const Target *t) {
     node_set_ints(n, "y_perm", order, rank);
     node_set_float(n, "scale", m->scale);
     node_set_int(n, "replace", replaces);
+    node_set_int(n, "nan_to_zero", m->zero);
     node_set_int(n, "lanes", tile.lanes);
     node_set_int(n, "rows", tile.rows);
     node_set_int(n, "key_vecs", panel_vecs(keys, tile.lanes, tile.vecs));

@@ -51,7 +51,8 @@ static Value *masked(Case *c, const Sizes *s, Value *scores) {
                            spec(c, s->batch, "1", s->queries, "1")};
     const char *dims = specs[pick(c, 0, 4)];
     if (pick(c, 0, 2) == 0) {
-        Value *hidden = input_of(c, "mask", DT_BOOL, dims), *low = number(c, pick(c, 0, 1) ? -1e4 : -3e38);
+        static const double lows[] = {-1e4, -3e38, -INFINITY};
+        Value *hidden = input_of(c, "mask", DT_BOOL, dims), *low = number(c, lows[pick(c, 0, 2)]);
         return pick(c, 0, 1) ? DO(c, Where, hidden, low, scores) : DO(c, Where, hidden, scores, low);
     }
     Value *mask = input(c, "mask", dims);
@@ -69,7 +70,9 @@ static void make_attention(Case *c) {
     Value *x = DO(c, MatMul, q, k);
     if (pick(c, 0, 1)) x = pick(c, 0, 1) ? DO(c, Div, x, number(c, 2.75)) : DO(c, Mul, x, number(c, 0.3));
     if (pick(c, 0, 1)) x = masked(c, &s, x);
-    x = DO(c, MatMul, DO(c, Softmax, x), v);
+    x = DO(c, Softmax, x);
+    if (pick(c, 0, 2) == 0) x = DO(c, Where, DO(c, IsNaN, x), number(c, 0), x);
+    x = DO(c, MatMul, x, v);
     output(c, "y", pick(c, 0, 1) ? transposed(c, x, (int64_t[]){0, 2, 1, 3}) : x);
 }
 
