@@ -106,6 +106,7 @@ typedef struct Emitter {
     void (*print)(Ctx *ctx, const Node *n, FILE *out); /* its lines of --emit=loops; NULL: the form alone */
     bool (*scratch)(Ctx *ctx, const Node *n, size_t *bytes); /* NULL: none */
     double (*work)(const Node *n); /* that k->chunks share out: operations on vectors, about; NULL or 0: one chunk */
+    int (*most_chunks)(const Node *n); /* NULL: as many as there may be */
     bool (*in_place)(const Node *n, int input);       /* may output 0 overwrite this input? NULL: never */
 } Emitter;
 const Emitter *emitter_of(const Node *n);

@@ -3,11 +3,12 @@
  * struct. */
 #include "codegen/gen.h"
 
-enum { CHUNK_OPERATIONS = 12000 /* on vectors: a few microseconds */, MOST_CHUNKS = 8 };
+enum { CHUNK_OPERATIONS = 32000 /* on vectors: some ten microseconds */, MOST_CHUNKS = 8 };
 
 int node_chunks(const CodeOptions *o, const Node *n) {
     const Emitter *e = emitter_of(n);
     int most = o->max_threads < MOST_CHUNKS ? o->max_threads : MOST_CHUNKS, chunks = 1;
+    if (e->most_chunks && e->most_chunks(n) < most) most = e->most_chunks(n);
     double work = most > 1 && e->work ? e->work(n) : 0;
     if (o->cut_always) return work > 0 ? most : 1;
     while (chunks * 2 <= most && work >= 2.0 * chunks * CHUNK_OPERATIONS) chunks *= 2;

@@ -312,11 +312,18 @@ static void emit_panels(const Winograd *w, int vecs, Range panels, int64_t first
 }
 
 /* Chunks share out runs of places and panels of columns. A chunk of columns transforms all inputs of its runs again:
- * what that costs beside the products is 36 · 4 operations for each channel and place against side² · columns. */
+ * some 216 operations for a block of channels at a place, against side² · channels · vectors of columns in the
+ * products. */
 static Grid grid_of(const Shape *s, int chunks) {
     int64_t runs = (s->places + s->run - 1) / s->run, wide = (int64_t)s->vecs * s->lanes;
-    double repeated = 4.0 * s->lanes / (double)s->cols;
+    double repeated = 6.0 * s->lanes / ((double)s->in_block * (double)s->cols);
     return grid_choose(chunks, runs, (s->cols + wide - 1) / wide, repeated, 0.02);
+}
+
+static int most_chunks(const Node *n) {
+    enum { MANY = 8, FEW = 4 };
+    Shape s = shape_of(n);
+    return (s.places + s.run - 1) / s.run >= MANY ? MANY : FEW;
 }
 
 static void emit_runs(Winograd *w) {
@@ -363,5 +370,8 @@ static bool emit_winograd(Kernel *k) {
     return true;
 }
 
-const Emitter winograd_emitter = {
-    .form = "Winograd convolution", .emit = emit_winograd, .scratch = scratch_bytes, .work = work_of};
+const Emitter winograd_emitter = {.form = "Winograd convolution",
+                                  .emit = emit_winograd,
+                                  .scratch = scratch_bytes,
+                                  .work = work_of,
+                                  .most_chunks = most_chunks};
