@@ -16,11 +16,6 @@ typedef struct Compile {
 
 static bool is_text(Emit e) { return e == OUT_ASM || e == OUT_LLVM || e == OUT_LOOPS || e == OUT_GRAPH; }
 
-static bool same_file(const char *a, const char *b) {
-    struct stat s, t;
-    return !strcmp(a, b) || (!stat(a, &s) && !stat(b, &t) && s.st_dev == t.st_dev && s.st_ino == t.st_ino);
-}
-
 /* Without -o: the model's stem in this folder, as cc has it; graph and loops are for reading, and go to the terminal.
  */
 static char *default_path(const Command *c) {
@@ -52,8 +47,8 @@ static int choose_paths(Compile *k, const Command *c) {
     }
     if (c->depfile && !(k->depfile = c->depfile_path ? strdup(c->depfile_path) : path_with_extension(k->path, ".d")))
         goto memory;
-    const char *const paths[] = {k->model, k->path, k->header, k->depfile};
-    for (int i = 0; i < 4; i++)
+    const char *const paths[] = {k->model, c->tune, k->path, k->header, k->depfile};
+    for (int i = 0; i < 5; i++)
         for (int j = 0; j < i; j++)
             if (paths[i] && paths[j] && same_file(paths[i], paths[j]) && !is_device(paths[i])) {
                 say_error("%s would be written over: choose another -o", paths[j]);
@@ -83,6 +78,8 @@ static bool write_depfile(Compile *k) {
     const char *path;
     for (int i = 0; (path = onnx_file(k->p.ctx, i)); i++)
         if (!strchr(path, '\n')) fputc(' ', out), write_dependency(out, path); /* make cannot say a newline */
+    const char *tune = k->p.command->tune;
+    if (tune && !strchr(tune, '\n')) fputc(' ', out), write_dependency(out, tune);
     fputc('\n', out);
     return true;
 }

@@ -18,8 +18,10 @@ typedef enum Verb {
     VERB_VERIFY = 4,
     VERB_BENCH = 8,
     VERB_INSPECT = 16,
+    VERB_TUNE = 32,
     VERB_EXECUTES = VERB_RUN | VERB_VERIFY | VERB_BENCH,
-    VERB_READS = VERB_COMPILE | VERB_EXECUTES | VERB_INSPECT
+    VERB_GENERATES = VERB_COMPILE | VERB_EXECUTES | VERB_TUNE,
+    VERB_READS = VERB_GENERATES | VERB_INSPECT
 } Verb;
 typedef enum Emit { OUT_OBJ, OUT_ASM, OUT_LLVM, OUT_LOOPS, OUT_GRAPH, OUT_SHARED, OUT_STATIC } Emit;
 typedef struct InputFile { /* --input NAME=x.npy */
@@ -49,8 +51,8 @@ typedef struct Command {
     int n_inputs;
     int64_t seed;
     bool random, json, open;
-    const char *output_dir;
-    int64_t jobs, timeout, runs;
+    const char *output_dir, *tune;
+    int64_t jobs, timeout, runs, seconds;
 } Command;
 int command_parse(Command *c, int argc, char **argv); /* DONE, or BAD_USAGE after a message */
 void command_free(Command *c);
@@ -89,6 +91,7 @@ char *output_scratch(OutputSet *set, const char *beside,
 bool output_close(OutputSet *set, FILE *file); /* false after a message: not all of it could be written */
 bool output_commit(OutputSet *set); /* all of them or none; false after a message. The set is empty after it */
 void output_abandon(OutputSet *set);
+bool same_file(const char *a, const char *b);
 void output_unlink_temps(void); /* async-signal-safe: for crash.c */
 
 /* ---- names.c: paths and identifiers ---- */
@@ -105,6 +108,7 @@ double seconds_now(void);
 /* ---- pipeline.c: a model's way from its file to code ---- */
 typedef struct Pipeline {
     const Command *command;
+    struct LayerNotes *notes; /* where the passes list layers that could be tuned; NULL: nowhere */
     Ctx *ctx;
     const Target *target;
     Graph *graph;
@@ -115,6 +119,7 @@ typedef struct Pipeline {
 int with_memory(Ctx *ctx, int (*work)(void *), void *arg);
 Ctx *pipeline_ctx(const Command *c, const char *file); /* with the command's options; NULL after a message */
 const Target *pipeline_target(const Command *c);       /* NULL after a message */
+Winograd pipeline_winograd(const Command *c);
 /* Each needs the one before it and returns DONE or an exit code after a message. */
 int pipeline_read(Pipeline *p);
 int pipeline_optimise(Pipeline *p);
@@ -123,6 +128,10 @@ int pipeline_print(Pipeline *p, const char *name, EmitText what, FILE *out);
 int pipeline_load(Pipeline *p);
 int pipeline_to_code(Pipeline *p); /* all of them, to run in this process */
 void pipeline_free(Pipeline *p);   /* all but the Ctx */
+
+/* ---- tune_file.c ---- */
+/* A file of mcc tune's; DONE, or an exit code after a message. It lives as long as the Ctx. */
+int tuning_load(Ctx *ctx, const char *path, const Target *t, const struct Tuning **out);
 
 /* ---- tool.c ---- */
 bool tool_run(const char *const *argv); /* false after a message */
@@ -137,5 +146,6 @@ int run_main(const Command *c);
 int verify_main(const Command *c);
 int bench_main(const Command *c);
 int inspect_main(const Command *c);
+int tune_main(const Command *c);
 
 #endif

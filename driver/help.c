@@ -6,13 +6,14 @@ static const struct {
     const char *text;
 } forms[] = {
     {VERB_COMPILE, "Usage: mcc [options] MODEL.onnx -o MODEL.o\n"
-                   "       mcc run|verify|bench|inspect …        (mcc VERB --help tells more)\n"
+                   "       mcc run|verify|bench|tune|inspect …        (mcc VERB --help tells more)\n"
                    "\n"
                    "Compiles a neural network to a native object and a C header that need no runtime.\n"
                    "\n"
                    "  run       compile, execute on inputs from .npy files, write the outputs\n"
                    "  verify    compare compiled code with ONNX's test data, or with the reference kernels\n"
                    "  bench     time the compiled code on this machine\n"
+                   "  tune      measure which forms of its layers are the fastest here\n"
                    "  inspect   what a model or an object holds\n"},
     {VERB_RUN,
      "Usage: mcc run MODEL.onnx [--input NAME=FILE.npy …] [--random[=SEED]] [--output-dir=DIR] [options]\n"
@@ -29,6 +30,11 @@ static const struct {
     {VERB_BENCH, "Usage: mcc bench MODEL.onnx [--runs=N] [--json] [options]\n"
                  "\n"
                  "Compiles in this process and times the code: the shortest run and the median.\n"},
+    {VERB_TUNE,
+     "Usage: mcc tune MODEL.onnx [-o FILE] [--seconds=N] [options]\n"
+     "\n"
+     "Times forms and tiles of the model's convolutions and products on this machine, and writes those that beat\n"
+     "mcc's own choice to FILE, which --tune=FILE then takes, with the same -mcpu and shapes.\n"},
     {VERB_INSPECT,
      "Usage: mcc inspect MODEL.onnx|OBJECT.o [options]\n"
      "\n"

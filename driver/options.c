@@ -184,7 +184,8 @@ static const char *set_depfile(Command *c, const Row *row, const char *value) {
 #define AT(member) offsetof(Command, member)
 #define HEADING(text, verbs) {(verbs), FLAG, NULL, NULL, (text), NULL, 0, 0, 0, 0}
 static const Row rows[] = {
-    HEADING("Output", VERB_COMPILE),
+    HEADING("Output", VERB_COMPILE | VERB_TUNE),
+    {VERB_TUNE, VALUE, "-o", "FILE", "write FILE (default: MODEL.tune here)", set_text, AT(output), 0, 0, 0},
     {VERB_COMPILE, VALUE, "-o", "FILE", "write FILE, and the header beside it; - is standard output", set_text,
      AT(output), 0, 0, 0},
     {VERB_COMPILE, VALUE, "--name", "NAME", "prefix of the symbols (default: from FILE)", set_text, AT(name), 0, 0, 0},
@@ -207,26 +208,30 @@ static const Row rows[] = {
     {VERB_BENCH, VALUE, "--runs", "N", "so many runs (default: a second's worth, at least 5)", set_number, AT(runs), 1,
      1000000000, 0},
     {VERB_BENCH, FLAG, "--json", NULL, "print JSON", set_bool, AT(json), 0, 0, 0},
+    HEADING("Measuring", VERB_TUNE),
+    {VERB_TUNE, VALUE, "--seconds", "N", "about so long (default 120); large layers come first", set_number,
+     AT(seconds), 1, 1000000, 0},
     HEADING("Shapes", VERB_READS),
     {VERB_READS, VALUE, "--shape", "NAME=1x3x224x224", "the shape of the input NAME", set_shape, 0, 0, 0, 0},
     {VERB_READS, VALUE, "--dim", "NAME=N", "the open dimension NAME (or INPUT.AXIS) is N", set_dim, 0, 0, 0, 0},
     {VERB_READS, VALUE, "--max-dim", "NAME=N", "it stays open, up to N; '*=N' bounds all others", set_dim, 0, 0, 0, 1},
-    HEADING("Target", VERB_COMPILE | VERB_EXECUTES),
+    HEADING("Target", VERB_GENERATES),
     {VERB_COMPILE, VALUE, "--target", "TRIPLE", "what the code is for, as clang spells it (default: this machine)",
      set_text, AT(triple), 0, 0, 0},
-    {VERB_COMPILE | VERB_EXECUTES, VALUE, "-mcpu", "CPU", "the processor, or native", set_text, AT(cpu), 0, 0, 0},
-    {VERB_COMPILE | VERB_EXECUTES, VALUE, "-mattr", "+A,-B", "features on top of the processor's", set_text,
-     AT(features), 0, 0, 0},
+    {VERB_GENERATES, VALUE, "-mcpu", "CPU", "the processor, or native", set_text, AT(cpu), 0, 0, 0},
+    {VERB_GENERATES, VALUE, "-mattr", "+A,-B", "features on top of the processor's", set_text, AT(features), 0, 0, 0},
     {VERB_READS, FLAG, "--print-targets", NULL, "list the targets", set_bool, AT(print_targets), 0, 0, 0},
-    HEADING("Code", VERB_COMPILE | VERB_EXECUTES),
-    {VERB_COMPILE | VERB_EXECUTES, JOINED, "-O", "LEVEL", "0, 1, 2 (default), 3 or s", set_level, 0, 0, 0, 0},
+    HEADING("Code", VERB_GENERATES),
+    {VERB_GENERATES, JOINED, "-O", "LEVEL", "0, 1, 2 (default), 3 or s", set_level, 0, 0, 0, 0},
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--threads", "KIND",
      "none (default), openmp (link libmcc_rt.a) or callback (the app defines mcc_parallel_for)", set_threads, 0, 0, 0,
      0},
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--max-threads", "N", "most threads that may call at once (default 16)",
      set_number, AT(max_threads), 1, 1024, 0},
-    {VERB_COMPILE | VERB_EXECUTES, VALUE, "--winograd", "FORM",
+    {VERB_GENERATES, VALUE, "--winograd", "FORM",
      "of 3x3 convolutions: auto (default), off, f2 or f4; faster, with more weights", set_winograd, 0, 0, 0, 0},
+    {VERB_COMPILE | VERB_EXECUTES, VALUE, "--tune", "FILE", "what mcc tune has measured for this processor", set_text,
+     AT(tune), 0, 0, 0},
     HEADING("Limits", VERB_READS),
     {VERB_READS, VALUE, "--max-fold", "BYTES", "of constants made while compiling (default 1G)", set_size,
      AT(opt.max_fold), 0, 0, 0},
@@ -255,23 +260,20 @@ static Verb verb_find(const char *word) {
     static const struct {
         const char *name;
         Verb verb;
-    } verbs[] = {{"compile", VERB_COMPILE},
-                 {"run", VERB_RUN},
-                 {"verify", VERB_VERIFY},
-                 {"bench", VERB_BENCH},
-                 {"inspect", VERB_INSPECT}};
+    } verbs[] = {{"compile", VERB_COMPILE}, {"run", VERB_RUN},         {"verify", VERB_VERIFY},
+                 {"bench", VERB_BENCH},     {"inspect", VERB_INSPECT}, {"tune", VERB_TUNE}};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(word, verbs[i].name)) return verbs[i].verb;
     return 0;
 }
 
-/* The row of an argument, and its value where the argument holds one. */
-static const Row *find(const char *arg, const char **value) {
+/* The row of an argument among those of the verbs, and its value where the argument holds one. */
+static const Row *find(const char *arg, unsigned verbs, const char **value) {
     *value = NULL;
     for (int i = 0; i < N_ROWS; i++) {
         const Row *r = &rows[i];
         size_t n = r->name ? strlen(r->name) : 0;
-        if (!n || strncmp(arg, r->name, n) != 0) continue;
+        if (!n || !(r->verbs & verbs) || strncmp(arg, r->name, n) != 0) continue;
         if (r->take == JOINED) {
             *value = arg + n;
             return r;
@@ -302,7 +304,8 @@ static bool unknown(const char *arg, Verb verb) {
 
 static bool option(Command *c, int argc, char **argv, int *i) {
     const char *arg = argv[*i], *value;
-    const Row *r = find(arg, &value);
+    const Row *r = find(arg, c->verb, &value);
+    if (!r) r = find(arg, ~0u, &value);
     if (!r) return unknown(arg, c->verb);
     if (!(r->verbs & c->verb)) {
         say_error("%s is not an option of this verb", r->name);

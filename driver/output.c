@@ -85,6 +85,11 @@ static Output *prepare(OutputSet *set, const char *path) {
     return NULL;
 }
 
+bool same_file(const char *a, const char *b) {
+    struct stat s, t;
+    return !strcmp(a, b) || (!stat(a, &s) && !stat(b, &t) && s.st_dev == t.st_dev && s.st_ino == t.st_ino);
+}
+
 FILE *output_open(OutputSet *set, const char *path) {
     if (!strcmp(path, "-")) {
         Output *item = add(set);

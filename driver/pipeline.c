@@ -49,13 +49,21 @@ int pipeline_read(Pipeline *p) {
     return outcome(p, p->graph != NULL);
 }
 
+Winograd pipeline_winograd(const Command *c) {
+    return c->winograd == WINOGRAD_AUTO && c->optimize_size ? WINOGRAD_OFF : c->winograd;
+}
+
 int pipeline_optimise(Pipeline *p) {
     const Command *c = p->command;
+    const struct Tuning *tuning = NULL;
     progress_stage("optimising the graph");
+    if (c->tune && tuning_load(p->ctx, c->tune, p->target, &tuning) != DONE) return BAD_MODEL;
     PassCtx pass = {.ctx = p->ctx,
                     .target = p->target,
                     .opt_level = c->opt_level,
-                    .winograd = c->winograd == WINOGRAD_AUTO && c->optimize_size ? WINOGRAD_OFF : c->winograd,
+                    .winograd = pipeline_winograd(c),
+                    .tuning = tuning,
+                    .notes = p->notes,
                     .dump_after = c->dump_after,
                     .dump = stderr,
                     .time = c->time_passes,

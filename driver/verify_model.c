@@ -102,6 +102,7 @@ static int check(void *arg) {
 void verify_model(const Command *c, const Subject *s, Verdict *v) {
     Command plain = *c;
     plain.opt_level = 0;
+    plain.tune = NULL;
     plain.dump_after = NULL;
     plain.time_passes = false;
     ModelCheck k = {.verdict = v, .code = {.command = c}, .reference = {.command = &plain}};

@@ -79,7 +79,7 @@ static bool lower(Layout *l, Node *n) {
 
 bool pass_layout(Graph *g, PassCtx *p) {
     if (!p->target) return false;
-    Layout l = {.g = g, .ctx = g->ctx, .target = p->target, .winograd = p->winograd, .n_ids = g->ctx->next_id};
+    Layout l = {.g = g, .ctx = g->ctx, .target = p->target, .pass = p, .n_ids = g->ctx->next_id};
     Arena *scratch = arena_new(g->ctx);
     bool changed = false;
     l.twin = ARENA_ARRAY(scratch, l.n_ids, Value *);

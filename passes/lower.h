@@ -2,7 +2,7 @@
 #ifndef MCC_PASSES_LOWER_H
 #define MCC_PASSES_LOWER_H
 
-#include "passes/passes.h"
+#include "passes/tuning.h"
 
 /* ---- tiles.c: what fits the target's registers and caches ---- */
 typedef struct Work { /* a contraction as a tile choice sees it */
@@ -16,8 +16,14 @@ typedef struct TileChoice {
     int64_t run; /* see Contraction in codegen/contract.h */
 } TileChoice;
 int channel_rows(const Target *t, int64_t row, int64_t kernel); /* the tile of a channelwise form; row 0: not known */
+int64_t channel_rows_most(const Target *t, int64_t kernel);
 int channel_block(const Target *t, int64_t channels); /* the block of a blocked value with that many channels */
 TileChoice tile_choose(const Target *t, const Work *w);
+enum { MAX_TILES = 16 };
+int tile_list(const Target *t, const Work *w, TileChoice *list,
+              int most); /* the best ones in order: how many; most: up to MAX_TILES */
+TileChoice tile_of(const Target *t, const Work *w, int rows, int vecs); /* with the unroll and run that suit it */
+bool tile_possible(const Target *t, const Work *w, int64_t rows, int64_t vecs, int64_t unroll); /* unroll 0: any */
 TileChoice tile_for_any(const Target *t);          /* of products whose sizes may not be known; vecs: at most */
 int panel_vecs(int64_t cols, int lanes, int most); /* vectors of a panel, so that panels are alike; cols 0: not known */
 /* A tile of `gates` vectors a block of hidden units: vecs is a multiple of gates; rows of the batch, 0: not known. */
@@ -53,7 +59,7 @@ typedef struct Layout {
     Graph *g;
     Ctx *ctx;
     const Target *target;
-    Winograd winograd;
+    const PassCtx *pass;
     Value **twin; /* by id of a value that was there before the pass: its blocked form */
     int n_ids;
 } Layout;
@@ -74,8 +80,15 @@ typedef struct Convolution {
 } Convolution;
 Value *packed_bias(const Convolution *c, int block); /* NULL: none */
 void set_tile(Node *made, const TileChoice *t);
-/* Makes it a Winograd node where that is possible, wanted, and cheaper than `direct` cycles. */
-bool lower_winograd(const Convolution *c, Value *x, int in_block, int out_block, double direct);
+bool winograd_possible(const Convolution *c, int in_block);
+/* The convolution as a Winograd node where that is possible, wanted, and cheaper than `direct` cycles; NULL: it is not.
+ */
+Node *lower_winograd(const Convolution *c, Value *x, int in_block, int out_block, double direct);
+/* The same as a choice says. NULL: it is not possible here. */
+Node *lower_winograd_as(const Convolution *c, Value *x, int in_block, int out_block, const LayerChoice *choice);
+void winograd_candidates(const Convolution *c, int in_block, int out_block, LayerNote *note);
+/* The tile of a choice, and what it leaves open. false: the choice is not possible for that work. */
+bool tile_tuned(const Target *t, const Work *w, const LayerChoice *choice, TileChoice *out);
 bool lower_conv(Layout *l, Node *n); /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
 bool lower_pool(Layout *l, Node *n); /* lower_pool.c */
 bool lower_reduction(Layout *l, Node *n);

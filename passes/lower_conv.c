@@ -96,13 +96,31 @@ void set_tile(Node *made, const TileChoice *t) {
     node_set_int(made, "run", t->run);
 }
 
-static void lower_dense(Convolution *c, Value *x, int in_block, int out_block) {
+/* false: a dim is not known */
+static bool layer_of(const Convolution *c, int in_block, int out_block, Layer *l) {
+    const FixedWindow *w = &c->window;
+    const Type *x = &c->n->in[0]->type;
+    *l = (Layer){.kind = c->transposed     ? LAYER_TRANSPOSED
+                         : is_depthwise(c) ? LAYER_DEPTHWISE
+                                           : LAYER_CONV,
+                 .channels = c->channels,
+                 .cols = c->cols,
+                 .group = c->groups,
+                 .spatial = w->n,
+                 .in_block = in_block,
+                 .out_block = out_block};
+    for (int i = 0; i < w->n; i++) {
+        l->kernel[i] = w->kernel[i], l->stride[i] = w->stride[i], l->dilation[i] = w->dilation[i];
+        l->begin[i] = w->begin[i], l->end[i] = w->end[i];
+        if (!dim_is_const(x->dims[2 + i], &l->space[i]) || l->space[i] < 1) return false;
+    }
+    return dim_is_const(x->dims[0], &l->batch) && l->batch > 0;
+}
+
+static Node *lower_direct(const Convolution *c, Value *x, int in_block, int out_block, const TileChoice *tile) {
     Layout *l = c->l;
-    Work work = work_of(c, in_block, out_block);
-    TileChoice tile = tile_choose(l->target, &work);
-    if (lower_winograd(c, x, in_block, out_block, tile_choice_cycles(l->target, &work, &tile))) return;
     Weights w = weights_of(c, in_block);
-    Value *in[3] = {x, pack_weights(l->g, &w, &tile, false), packed_bias(c, out_block)};
+    Value *in[3] = {x, pack_weights(l->g, &w, tile, false), packed_bias(c, out_block)};
     Node *made = replace_blocked(l, c->n, OP_BlockConv, in, 3, out_block);
     window_set(made, &c->window);
     node_set_int(made, "group", c->groups);
@@ -110,7 +128,48 @@ static void lower_dense(Convolution *c, Value *x, int in_block, int out_block) {
     node_set_int(made, "in_channels", c->channels);
     node_set_int(made, "out_channels", c->cols);
     node_set_int(made, "in_block", in_block);
-    set_tile(made, &tile);
+    set_tile(made, tile);
+    return made;
+}
+
+/* as the entry says; NULL: it cannot be done */
+static Node *lower_tuned(const Convolution *c, Value *x, int in_block, int out_block, const Work *work,
+                         const TuningEntry *e) {
+    const PassCtx *p = c->l->pass;
+    TileChoice tile;
+    bool forced = (p->winograd == WINOGRAD_F2 || p->winograd == WINOGRAD_F4) && winograd_possible(c, in_block);
+    Node *made = NULL;
+    if (e->choice.form != FORM_DIRECT) made = lower_winograd_as(c, x, in_block, out_block, &e->choice);
+    else if (!forced && tile_tuned(p->target, work, &e->choice, &tile))
+        made = lower_direct(c, x, in_block, out_block, &tile);
+    if (!made) tuning_refuse(p, c->n, e, "the layer's form or tile is not possible with this target and these options");
+    return made;
+}
+
+static void note_dense(const Convolution *c, const Layer *layer, const Work *work, const Node *made) {
+    enum { TILES = 8 };
+    const PassCtx *p = c->l->pass;
+    TileChoice tiles[TILES];
+    int n = tile_list(p->target, work, tiles, TILES);
+    LayerNote *note =
+        layer_note(p->notes, layer, made, (double)layer->batch * tile_choice_cycles(p->target, work, &tiles[0]));
+    if (!note) return;
+    winograd_candidates(c, layer->in_block, layer->out_block, note);
+    for (int i = 0; i < n && p->winograd < WINOGRAD_F2; i++)
+        layer_candidate(note, FORM_DIRECT, tiles[i].rows, tiles[i].vecs, tiles[i].unroll, tiles[i].run);
+}
+
+static void lower_dense(Convolution *c, Value *x, int in_block, int out_block) {
+    const PassCtx *p = c->l->pass;
+    Work work = work_of(c, in_block, out_block);
+    TileChoice tile = tile_choose(p->target, &work);
+    Layer layer;
+    bool known = layer_of(c, in_block, out_block, &layer);
+    const TuningEntry *e = known ? tuning_find(p, &layer) : NULL;
+    Node *made = e ? lower_tuned(c, x, in_block, out_block, &work, e) : NULL;
+    if (!made) made = lower_winograd(c, x, in_block, out_block, tile_choice_cycles(p->target, &work, &tile));
+    if (!made) made = lower_direct(c, x, in_block, out_block, &tile);
+    if (known && p->notes) note_dense(c, &layer, &work, made);
 }
 
 /* [channel][taps] in blocks: [block][taps][b] */
@@ -124,6 +183,36 @@ static Value *packed_taps(const Convolution *c, int block) {
     return value_of_tensor(c->l->g, t);
 }
 
+/* the places of a row in one tile */
+static int depthwise_rows(const Convolution *c, const Layer *layer, int64_t row) {
+    const PassCtx *p = c->l->pass;
+    int64_t kernel = c->window.kernel[c->window.n - 1];
+    const TuningEntry *e = layer ? tuning_find(p, layer) : NULL;
+    if (e) {
+        const LayerChoice *t = &e->choice;
+        bool good = t->form == FORM_DIRECT && t->vecs <= 1 && !t->unroll && !t->run;
+        if (good && t->rows <= channel_rows_most(p->target, kernel) && t->rows <= row)
+            return t->rows ? (int)t->rows : channel_rows(p->target, row, kernel);
+        tuning_refuse(p, c->n, e, "a depthwise layer has no such tile on this target");
+    }
+    return channel_rows(p->target, row, kernel);
+}
+
+static void note_depthwise(const Convolution *c, const Layer *layer, const Node *made) {
+    const PassCtx *p = c->l->pass;
+    const Type *y = &c->n->out[0]->type;
+    double vectors = (double)layer->batch * (double)layer->group / layer->out_block;
+    for (int i = 2; i < y->rank; i++) vectors *= (double)y->dims[i]->value;
+    LayerNote *note =
+        layer_note(p->notes, layer, made, vectors * (double)taps_of(c) * vector_cycles(p->target, layer->out_block));
+    int64_t chosen = node_int(made, "rows"), row = y->dims[y->rank - 1]->value,
+            most = channel_rows_most(p->target, c->window.kernel[c->window.n - 1]);
+    /* those that waste few places, and the neighbours of the model's */
+    for (int64_t r = 1; note && r <= most && r <= row; r++)
+        if ((row + r - 1) / r * r <= row + row / 8 || r == chosen - 1 || r == chosen + 1)
+            layer_candidate(note, FORM_DIRECT, r, 0, 0, 0);
+}
+
 static void lower_depthwise(Convolution *c) {
     Layout *l = c->l;
     Value *x = want_blocked(l, c->n->in[0], c->n, 0);
@@ -131,11 +220,14 @@ static void lower_depthwise(Convolution *c) {
     int64_t row = 0;
     int block = block_of(x);
     if (!dim_is_const(y->dims[y->rank - 1], &row)) row = 0;
+    Layer layer;
+    bool known = layer_of(c, block, block, &layer) && row > 0;
+    int rows = depthwise_rows(c, known ? &layer : NULL, row);
     Value *in[3] = {x, packed_taps(c, block), packed_bias(c, block)};
-    int rows = channel_rows(l->target, row, c->window.kernel[c->window.n - 1]);
     Node *made = replace_blocked(l, c->n, OP_BlockDepthwise, in, 3, block);
     window_set(made, &c->window);
     node_set_int(made, "rows", rows);
+    if (known && l->pass->notes) note_depthwise(c, &layer, made);
 }
 
 bool lower_conv(Layout *l, Node *n) {

@@ -88,10 +88,35 @@ static int64_t run_of(const Target *t, const Product *p, const TileChoice *tile)
     return (tiles + runs - 1) / runs;
 }
 
-static void lower_product(Graph *g, const Target *target, const Product *p) {
+/* the tile, from a tuning file or by its cost */
+static TileChoice choose_tile(const PassCtx *ctx, const Product *p, const Work *work, const Layer *layer) {
+    TileChoice tile;
+    const TuningEntry *e = layer->batch > 0 ? tuning_find(ctx, layer) : NULL;
+    if (e && e->choice.form == FORM_DIRECT && tile_tuned(ctx->target, work, &e->choice, &tile)) {
+        if (!e->choice.run) tile.run = run_of(ctx->target, p, &tile);
+        return tile;
+    }
+    if (e) tuning_refuse(ctx, p->n, e, "the product has no such tile on this target");
+    tile = tile_choose(ctx->target, work);
+    tile.run = run_of(ctx->target, p, &tile);
+    return tile;
+}
+
+static void note_product(const PassCtx *ctx, const Product *p, const Work *work, const Layer *layer, const Node *made) {
+    enum { TILES = 12 };
+    TileChoice tiles[TILES];
+    int n = tile_list(ctx->target, work, tiles, TILES);
+    LayerNote *note = layer_note(ctx->notes, layer, made, tile_choice_cycles(ctx->target, work, &tiles[0]));
+    for (int i = 0; note && i < n; i++)
+        layer_candidate(note, FORM_DIRECT, tiles[i].rows, tiles[i].vecs, tiles[i].unroll,
+                        run_of(ctx->target, p, &tiles[i]));
+}
+
+static void lower_product(Graph *g, const PassCtx *ctx, const Product *p) {
     Grouping group = {p->cols, p->inner, 1, p->inner};
     Work work = {.group = group, .cols = p->cols, .taps = 1, .row = constant_rows(p), .rows = 1};
-    TileChoice tile = tile_choose(target, &work);
+    Layer layer = {.kind = LAYER_PRODUCT, .batch = work.row, .channels = p->inner, .cols = p->cols, .group = 1};
+    TileChoice tile = choose_tile(ctx, p, &work, &layer);
     Weights w = {.data = p->w->data,
                  .out = p->transposed ? p->inner : 1,
                  .in = p->transposed ? 1 : p->cols,
@@ -109,7 +134,8 @@ static void lower_product(Graph *g, const Target *target, const Product *p) {
     node_set_int(made, "rows", tile.rows);
     node_set_int(made, "vecs", tile.vecs);
     node_set_int(made, "unroll", tile.unroll);
-    node_set_int(made, "run", run_of(target, p, &tile));
+    node_set_int(made, "run", tile.run);
+    if (ctx->notes && layer.batch > 0) note_product(ctx, p, &work, &layer, made);
     if (c && !bias) {
         add_matrix(g, made, p->n, c, node_float(p->n, "beta"), out);
     } else {
@@ -125,7 +151,7 @@ bool pass_lower_products(Graph *g, PassCtx *p) {
         next = n->next;
         Product product;
         if ((n->op != OP_MatMul && n->op != OP_Gemm) || !read_product(n, &product)) continue;
-        lower_product(g, p->target, &product);
+        lower_product(g, p, &product);
         changed = true;
     }
     return changed;

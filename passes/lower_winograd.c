@@ -90,17 +90,22 @@ static double transform_cycles(const Target *t, const Convolution *c, int m, int
     return 1.3 * (in * blocks * vector_cycles(t, in_block) + out * vectors * vector_cycles(t, out_block));
 }
 
+/* of one plane of a run */
+static Work work_of(const Convolution *c, int in_block, int out_block, int64_t run) {
+    return (Work){.lanes = out_block,
+                  .group = {c->cols, c->channels, 1, in_block},
+                  .cols = c->cols,
+                  .taps = 1,
+                  .row = run,
+                  .rows = 1};
+}
+
 /* The weights come from memory once, and for each further run from the next cache, which is some four times as fast. */
 static Plane plan_runs(const Convolution *c, int m, int in_block, int out_block, int64_t places, int64_t runs) {
     const Target *t = c->l->target;
     int side = m + 2;
     Plane p = {.m = m, .places = places, .run = (places + runs - 1) / runs};
-    Work w = {.lanes = out_block,
-              .group = {c->cols, c->channels, 1, in_block},
-              .cols = c->cols,
-              .taps = 1,
-              .row = p.run,
-              .rows = 1};
+    Work w = work_of(c, in_block, out_block, p.run);
     p.tile = tile_choose(t, &w);
     runs = (places + p.run - 1) / p.run;
     double one = tile_choice_cycles(t, &w, &p.tile) * side * side,
@@ -124,7 +129,7 @@ static Plane plan_winograd(const Convolution *c, int m, int in_block, int out_bl
     return best;
 }
 
-static bool is_possible(const Convolution *c, int in_block) {
+bool winograd_possible(const Convolution *c, int in_block) {
     const FixedWindow *w = &c->window;
     int64_t n;
     if (c->transposed || c->groups != 1 || w->n != 2 || in_block < 4) return false;
@@ -139,25 +144,58 @@ static bool is_possible(const Convolution *c, int in_block) {
 
 static bool is_allowed(Winograd w, int m) { return w == WINOGRAD_AUTO || w == (m == 2 ? WINOGRAD_F2 : WINOGRAD_F4); }
 
-bool lower_winograd(const Convolution *c, Value *x, int in_block, int out_block, double direct) {
+static Node *make_winograd(const Convolution *c, Value *x, int in_block, int out_block, const Plane *p) {
     Layout *l = c->l;
-    if (!is_possible(c, in_block)) return false;
-    Plane best = {.cycles = with_memory(direct, (double)(KERNEL * KERNEL * c->channels * c->cols) * 4)};
-    for (int m = 2; m <= 4; m += 2) {
-        if (!is_allowed(l->winograd, m)) continue;
-        Plane p = plan_winograd(c, m, in_block, out_block);
-        if (p.cycles < best.cycles || l->winograd != WINOGRAD_AUTO) best = p;
-    }
-    if (!best.m) return false;
-    Value *in[3] = {x, pack_transformed(c, best.m, &best.tile), packed_bias(c, out_block)};
+    Value *in[3] = {x, pack_transformed(c, p->m, &p->tile), packed_bias(c, out_block)};
     int64_t pads[4] = {c->window.begin[0], c->window.begin[1], c->window.end[0], c->window.end[1]},
             channels = c->channels;
+    TileChoice tile = p->tile;
+    tile.run = p->run;
     Node *made = replace_blocked(l, c->n, OP_Winograd, in, 3, out_block);
     node_set_ints(made, "pads", pads, 4);
-    node_set_int(made, "m", best.m);
+    node_set_int(made, "m", p->m);
     node_set_int(made, "in_channels", channels);
     node_set_int(made, "in_block", in_block);
-    best.tile.run = best.run;
-    set_tile(made, &best.tile);
-    return true;
+    set_tile(made, &tile);
+    return made;
+}
+
+Node *lower_winograd_as(const Convolution *c, Value *x, int in_block, int out_block, const LayerChoice *choice) {
+    int m = choice->form == FORM_WINOGRAD_F2 ? 2 : 4;
+    if (!winograd_possible(c, in_block) || !is_allowed(c->l->pass->winograd, m)) return NULL;
+    Plane p = plan_winograd(c, m, in_block, out_block);
+    if (choice->run) p.run = choice->run;
+    if (p.run > p.places) return NULL;
+    Work w = work_of(c, in_block, out_block, p.run);
+    return tile_tuned(c->l->target, &w, choice, &p.tile) ? make_winograd(c, x, in_block, out_block, &p) : NULL;
+}
+
+/* the best tiles of each form, for as many places at once as the model takes, half and twice as many */
+void winograd_candidates(const Convolution *c, int in_block, int out_block, LayerNote *note) {
+    enum { TILES = 3 };
+    TileChoice tiles[TILES];
+    for (int m = 2; m <= 4 && winograd_possible(c, in_block); m += 2) {
+        if (!is_allowed(c->l->pass->winograd, m)) continue;
+        Plane p = plan_winograd(c, m, in_block, out_block);
+        for (int i = 0; i < 3; i++) {
+            int64_t run = i == 0 ? p.run : i == 1 ? (p.run + 1) / 2 : p.run * 2;
+            if (run > p.places) run = p.places;
+            Work w = work_of(c, in_block, out_block, run);
+            for (int n = tile_list(c->l->target, &w, tiles, i ? 1 : TILES), k = 0; k < n; k++)
+                layer_candidate(note, m == 2 ? FORM_WINOGRAD_F2 : FORM_WINOGRAD_F4, tiles[k].rows, tiles[k].vecs,
+                                tiles[k].unroll, run);
+        }
+    }
+}
+
+Node *lower_winograd(const Convolution *c, Value *x, int in_block, int out_block, double direct) {
+    Winograd wanted = c->l->pass->winograd;
+    if (!winograd_possible(c, in_block)) return NULL;
+    Plane best = {.cycles = with_memory(direct, (double)(KERNEL * KERNEL * c->channels * c->cols) * 4)};
+    for (int m = 2; m <= 4; m += 2) {
+        if (!is_allowed(wanted, m)) continue;
+        Plane p = plan_winograd(c, m, in_block, out_block);
+        if (p.cycles < best.cycles || wanted != WINOGRAD_AUTO) best = p;
+    }
+    return best.m ? make_winograd(c, x, in_block, out_block, &best) : NULL;
 }

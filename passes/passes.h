@@ -19,7 +19,9 @@ typedef struct PassCtx {
     FILE *dump;
     bool time;
     bool verify;
-    int stop_after; /* stop after this many passes have run; -1: never */
+    int stop_after;              /* stop after this many passes have run; -1: never */
+    const struct Tuning *tuning; /* choices that stand above the cost model's; NULL: none */
+    struct LayerNotes *notes;    /* where layers that could be tuned are listed; NULL: nowhere */
 } PassCtx;
 
 bool passes_run(Graph *g, PassCtx *p); /* false after diag_error */

@@ -1,8 +1,9 @@
 /* Tile choice: rows × vectors of accumulators that fit the target's registers, by a count of the cycles that a row of
  * the output takes in multiplications, loads and latency. */
 #include "passes/lower.h"
+#include <assert.h>
 
-enum { LATENCY = 4, MAX_VECS = 8, MAX_ROWS = 28, OPEN_ROW = 64 };
+enum { LATENCY = 4, MAX_VECS = 8, MAX_ROWS = 28, MAX_UNROLL = 8, OPEN_ROW = 64 };
 
 static int vector_lanes(const Target *t) { return t->vector_bits >= 64 ? t->vector_bits / 32 : 4; }
 
@@ -68,16 +69,21 @@ double tile_choice_cycles(const Target *t, const Work *w, const TileChoice *c) {
     return work_cycles(t, w, c->lanes, c->rows, c->vecs) * (double)(w->rows ? w->rows : 1);
 }
 
+static bool can_unroll(const Work *w, int64_t steps) {
+    int64_t block = w->group.block, all = w->group.channels * w->group.groups;
+    bool constant = all <= block; /* else the number of channels in a block is known at run time */
+    return steps == 1 || constant || (block % steps == 0 && all % block % steps == 0);
+}
+
 /* as many steps as make a loop's body worth its overhead */
 static int unroll_of(const Target *t, const Work *w, const TileChoice *c) {
-    int64_t block = w->group.block, all = w->group.channels * w->group.groups, last = all % block;
-    bool constant = all <= block; /* else the number of channels in a block is known at run time */
+    int64_t block = w->group.block, all = w->group.channels * w->group.groups;
     int tile = c->rows * c->vecs;
     /* LLVM loads the next step ahead: a tile that fills the registers has no room for that, and would spill */
     int most = t->lane_multiply ? 4 : tile * 2 > t->vector_registers ? 1 : tile * 4 > t->vector_registers ? 2 : 4;
     for (int u = most; u > 1; u /= 2)
-        if (block >= u && (constant || last % u == 0) && block % u == 0) return u;
-    return constant && all >= most ? most : 1;
+        if (block % u == 0 && can_unroll(w, u)) return u;
+    return all <= block && all >= most ? most : 1;
 }
 
 /* how many rows, or tiles of the only row, one panel of weights serves before the next: as many as keep their input in
@@ -92,21 +98,60 @@ static int64_t run_of(const Target *t, const Work *w, const TileChoice *c) {
     return unit > 0 && cache / unit > 4 ? cache / unit : 4;
 }
 
-TileChoice tile_choose(const Target *t, const Work *w) {
-    TileChoice best = {.lanes = w->lanes, .rows = 1, .vecs = 1, .unroll = 1};
-    if (!best.lanes)
-        for (best.lanes = vector_lanes(t); best.lanes > w->cols; best.lanes /= 2) {}
-    double least = 1e300;
-    int64_t vectors =
-        w->lanes ? (w->cols + best.lanes - 1) / best.lanes : w->cols / best.lanes; /* contiguous ones overlap */
-    for (int vecs = 1; vecs <= MAX_VECS && vecs <= vectors; vecs++)
-        for (int rows = 1; rows <= MAX_ROWS && fits(t, rows, vecs) && (!w->row || rows <= w->row); rows++) {
-            double cycles = work_cycles(t, w, best.lanes, rows, vecs);
-            if (cycles < least) least = cycles, best.rows = rows, best.vecs = vecs;
+static int lanes_of(const Target *t, const Work *w) {
+    int lanes = w->lanes;
+    if (!lanes)
+        for (lanes = vector_lanes(t); lanes > w->cols; lanes /= 2) {}
+    return lanes;
+}
+
+/* the most vectors side by side; contiguous ones overlap */
+static int64_t vectors_of(const Work *w, int lanes) {
+    return w->lanes ? (w->cols + lanes - 1) / lanes : w->cols / lanes;
+}
+
+bool tile_possible(const Target *t, const Work *w, int64_t rows, int64_t vecs, int64_t unroll) {
+    if (rows < 1 || rows > MAX_ROWS || vecs < 1 || vecs > MAX_VECS || unroll < 0 || unroll > MAX_UNROLL) return false;
+    if (vecs > vectors_of(w, lanes_of(t, w)) || (w->row && rows > w->row)) return false;
+    return fits(t, (int)rows, (int)vecs) && (!unroll || can_unroll(w, unroll));
+}
+
+TileChoice tile_of(const Target *t, const Work *w, int rows, int vecs) {
+    TileChoice c = {.lanes = lanes_of(t, w), .rows = rows, .vecs = vecs};
+    c.unroll = unroll_of(t, w, &c);
+    c.run = run_of(t, w, &c);
+    return c;
+}
+
+bool tile_tuned(const Target *t, const Work *w, const LayerChoice *choice, TileChoice *out) {
+    TileChoice model = tile_choose(t, w);
+    int64_t rows = choice->rows ? choice->rows : model.rows, vecs = choice->vecs ? choice->vecs : model.vecs;
+    if (!tile_possible(t, w, rows, vecs, choice->unroll)) return false;
+    *out = tile_of(t, w, (int)rows, (int)vecs);
+    if (choice->unroll) out->unroll = (int)choice->unroll;
+    if (choice->run) out->run = choice->run;
+    return true;
+}
+
+int tile_list(const Target *t, const Work *w, TileChoice *list, int most) {
+    double cost[MAX_TILES];
+    int n = 0, lanes = lanes_of(t, w);
+    assert(most <= MAX_TILES);
+    for (int vecs = 1; vecs <= MAX_VECS; vecs++)
+        for (int rows = 1; tile_possible(t, w, rows, vecs, 0); rows++) {
+            double cycles = work_cycles(t, w, lanes, rows, vecs);
+            int at = n < most ? n++ : most;
+            for (; at > 0 && cycles < cost[at - 1]; at--)
+                if (at < most) list[at] = list[at - 1], cost[at] = cost[at - 1];
+            if (at < most) list[at] = (TileChoice){.rows = rows, .vecs = vecs}, cost[at] = cycles;
         }
-    best.unroll = unroll_of(t, w, &best);
-    best.run = run_of(t, w, &best);
-    return best;
+    for (int i = 0; i < n; i++) list[i] = tile_of(t, w, list[i].rows, list[i].vecs);
+    return n;
+}
+
+TileChoice tile_choose(const Target *t, const Work *w) {
+    TileChoice best;
+    return tile_list(t, w, &best, 1) ? best : tile_of(t, w, 1, 1);
 }
 
 TileChoice tile_choose_units(const Target *t, int lanes, int gates, int64_t blocks, int64_t rows) {
@@ -124,10 +169,14 @@ TileChoice tile_choose_units(const Target *t, int lanes, int gates, int64_t bloc
     return best;
 }
 
-int channel_rows(const Target *t, int64_t row, int64_t kernel) {
+int64_t channel_rows_most(const Target *t, int64_t kernel) {
     int registers = t->vector_registers ? t->vector_registers : 8;
-    int64_t most = registers - 2 - (kernel < registers / 4 ? kernel : registers / 4), best = 1;
-    if (most > registers / 2) most = registers / 2;
+    int64_t most = registers - 2 - (kernel < registers / 4 ? kernel : registers / 4);
+    return most > registers / 2 ? registers / 2 : most;
+}
+
+int channel_rows(const Target *t, int64_t row, int64_t kernel) {
+    int64_t most = channel_rows_most(t, kernel), best = 1;
     if (!row) return (int)most;
     for (int64_t r = 1, least = INT64_MAX; r <= most && r <= row; r++) {
         int64_t tiles = (row + r - 1) / r, work = tiles * (r + 2); /* a tile's start costs about two places */
