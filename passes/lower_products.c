@@ -145,6 +145,27 @@ static void lower_product(Graph *g, const PassCtx *ctx, const Product *p) {
     node_remove(p->n);
 }
 
+/* View(product) that leaves the columns: the product's rows are of other dims, which its kernel does not mind, and what
+ * follows the View can become part of it */
+static void take_view(Node *product) {
+    Value *y = product->out[0];
+    Node *view = product->next;
+    if (y->n_uses != 1) return;
+    while (view) {
+        bool here = false;
+        for (int i = 0; i < view->n_in; i++) here = here || view->in[i] == y;
+        if (here) break;
+        view = view->next;
+    }
+    if (!view || view->op != OP_View) return;
+    const Type *from = &y->type, *to = &view->out[0]->type;
+    if (to->rank < 2 || to->dims[to->rank - 1] != from->dims[from->rank - 1]) return;
+    product->out[0] = view->out[0];
+    product->out[0]->def = product;
+    product->out[0]->def_index = 0;
+    node_remove(view);
+}
+
 bool pass_lower_products(Graph *g, PassCtx *p) {
     bool changed = false;
     for (Node *n = p->target ? g->first : NULL, *next; n; n = next) {
@@ -154,5 +175,8 @@ bool pass_lower_products(Graph *g, PassCtx *p) {
         lower_product(g, p, &product);
         changed = true;
     }
+    graph_count_uses(g);
+    for (Node *n = changed ? g->first : NULL; n; n = n->next)
+        if (n->op == OP_PackedMatMul) take_view(n);
     return changed;
 }
