@@ -16,6 +16,8 @@ const Emitter *emitter_of(const Node *n) {
     case OP_Recurrent: return &recurrent_emitter;
     case OP_PackedMatMul: return &product_emitter;
     case OP_PanelMatMul: return &panel_product_emitter;
+    case OP_MatMul:
+    case OP_Gemm: return vector_product_fits(n) ? &vector_product_emitter : &reference_emitter;
     case OP_Softmax: return softmax_has_rows(n) ? &softmax_emitter : &reference_emitter;
     case OP_FusedAttention: return &attention_emitter;
     default: return &reference_emitter;

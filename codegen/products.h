@@ -52,6 +52,9 @@ typedef struct SoftmaxRows { /* `rows` rows of n elements, row_in and row_out el
 void softmax_rows(Kernel *k, const SoftmaxRows *s, Tile *sums);
 bool softmax_has_rows(const Node *n); /* a Softmax of f32 along the last axis, of enough elements for vectors */
 
-extern const Emitter attention_emitter, softmax_emitter, panel_product_emitter;
+/* ---- vector_product.c ---- */
+bool vector_product_fits(const Node *n); /* a MatMul or Gemm of f32 with a few rows */
+
+extern const Emitter vector_product_emitter, attention_emitter, softmax_emitter, panel_product_emitter;
 
 #endif

@@ -1,0 +1,69 @@
+/* Products of one to three rows with a matrix that is known at run time only, against the reference kernels: along its
+ * columns and along what is summed, batches, sizes constant and open, on several processors. MCC_SEED runs one and
+ * shows its graph; MCC_TEST_GRAPHS says how many. */
+#include "codegen/products.h"
+#include "tests/unit/compiled.h"
+
+enum { GRAPHS = 45 };
+
+static int pick(Case *c, int lo, int hi) { /* lo … hi */
+    int n = lo + (int)((random_number(c) - c->lo) / (c->hi - c->lo) * (hi - lo + 1));
+    return n > hi ? hi : n;
+}
+
+static const char *size(Case *c, const char *open, int least, int most) {
+    int n = pick(c, least, most);
+    return pick(c, 0, 3) == 0 ? open : arena_printf(c->ctx->arena, "%d", n);
+}
+
+static Node *make_matmul(Case *c) {
+    const char *n = size(c, "N", 4, 150), *k = size(c, "K", 1, 90);
+    const char *batches[] = {"", pick(c, 0, 1) ? "2x3x" : "Bx3x", "1x3x"};
+    Arena *a = c->ctx->arena;
+    Value *x = input(c, "a", arena_printf(a, "%s%dx%s", batches[pick(c, 0, 2)], pick(c, 1, 3), k));
+    Value *w = input(c, "b", arena_printf(a, "%s%sx%s", batches[pick(c, 0, 2)], k, n));
+    return NODE(c, MatMul, x, w);
+}
+
+static Node *make_gemm(Case *c) {
+    const char *n = size(c, "N", 1, 60), *k = size(c, "K", 4, 150);
+    Arena *a = c->ctx->arena;
+    int rows = pick(c, 1, 3);
+    bool turn = rows == 1 && pick(c, 0, 1);
+    Value *x = input(c, "a", turn ? arena_printf(a, "%sx1", k) : arena_printf(a, "%dx%s", rows, k));
+    Node *g = NODE(c, Gemm, x, input(c, "b", arena_printf(a, "%sx%s", n, k)));
+    node_set_int(g, "transA", turn);
+    node_set_int(g, "transB", 1);
+    return g;
+}
+
+static int64_t run_size(void *env, Dim d) {
+    (void)env;
+    return d->name.p[0] == 'B' ? 2 : d->name.p[0] == 'N' ? 53 : 21;
+}
+
+static bool check(uint64_t seed) {
+    static const char *const cpus[] = {"native", "x86-64", "x86-64-v3"};
+    Case c;
+    case_begin(&c);
+    c.seed = seed * 7919 + 5;
+    Node *n = seed % 2 ? make_matmul(&c) : make_gemm(&c);
+    Op op = n->op;
+    output(&c, "y", result(&c, n));
+    bool fits = vector_product_fits(n);
+    const Tensor **in = random_inputs(&c, run_size);
+    const char *cpu = cpus[seed % 3];
+    double apart = fits ? compile_and_run(&c, cpu, in, evaluate(&c, in), op) : INFINITY;
+    if (!(apart < 1e-5)) fprintf(stderr, "seed %llu (%s): differs by %g\n", (unsigned long long)seed, cpu, apart);
+    ctx_free(c.ctx);
+    return apart < 1e-5;
+}
+
+int main(void) {
+    const char *one = getenv("MCC_SEED"), *many = getenv("MCC_TEST_GRAPHS");
+    if (one) return check(strtoull(one, NULL, 10)) ? 0 : 1;
+    uint64_t graphs = many ? strtoull(many, NULL, 10) : GRAPHS;
+    int failed = 0;
+    for (uint64_t seed = 0; seed < graphs; seed++) failed += !check(seed);
+    return failed ? 1 : 0;
+}
