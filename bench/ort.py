@@ -114,7 +114,7 @@ class Session:
     def prepare(self, arrays):
         """A closure that runs once on these inputs (in the session's order) and keeps its outputs in self.values."""
         lib, n_in, n_out = self.lib, len(self.inputs), len(self.outputs)
-        arrays = [numpy.ascontiguousarray(a) for a in arrays]
+        arrays = [numpy.ascontiguousarray(a).reshape(numpy.shape(a)) for a in arrays]  # which makes numbers vectors
         tensors = (POINTER * n_in)()
         for i, a in enumerate(arrays):
             dims = (ctypes.c_int64 * max(a.ndim, 1))(*a.shape)

@@ -40,7 +40,7 @@ typedef struct Command {
     int opt_level;
     bool optimize_size;
     Winograd winograd;
-    bool threads;
+    bool threads, cut_kernels;
     int64_t max_threads;
     bool depfile, verbose, time_passes, print_targets, version, help;
     const char *depfile_path, *dump_after;

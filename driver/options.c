@@ -249,6 +249,8 @@ static const Row rows[] = {
     HEADING("For work on mcc itself", VERB_COMPILE | VERB_EXECUTES),
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--dump-after", "PASS", "print the graph after PASS, or after all", set_text,
      AT(dump_after), 0, 0, 0},
+    {VERB_COMPILE | VERB_EXECUTES, FLAG, "--cut-kernels", NULL, "threads get chunks of small kernels too", set_bool,
+     AT(cut_kernels), 0, 0, 0},
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--stop-after-pass", "N", "run only the first N passes", set_number,
      AT(stop_after), 0, INT32_MAX, 0},
     {VERB_READS, VALUE, "--fault-alloc", "N", "the Nth allocation fails, as if memory had run out", set_number,

@@ -82,6 +82,7 @@ static CodeOptions code_options(const Pipeline *p, const char *name) {
                          .opt_level = c->opt_level,
                          .optimize_size = c->optimize_size,
                          .max_threads = c->threads ? (int)c->max_threads : 0,
+                         .cut_always = c->cut_kernels,
                          .time = c->time_passes};
 }
 

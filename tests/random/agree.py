@@ -1,0 +1,326 @@
+"""Random graphs: what mcc makes of them agrees with ONNX Runtime, with its own reference kernels (-O0), with another processor's
+code, and bit for bit with code in threads; at every size of their open dims, every buffer between unreadable pages, over a workspace of 0x00 and of
+0xFF. A failure prints its seed and the smallest graph found that fails in the same way.
+
+usage: agree.py [SEED…]     MCC_TEST_GRAPHS=2000: as many (default 60; 2000 under MCC_TEST_ALL); MCC_TEST_START: the first seed
+Without ONNX Runtime the others are compared with each other, and a line says so."""
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import numpy as np
+import onnx
+from onnx import helper
+import model as compiled
+import peer
+import randomgraph
+from randomgraph import shrink
+from randomgraph.maker import NUMBER, is_float
+
+MCC, CHUNK = os.environ["MCC"], 20
+THREADS = "3"
+
+
+def ort_path():
+    return os.environ.get("ORT_LIB") or peer.npm("onnxruntime-node/bin/napi-v*/linux/x64/libonnxruntime.so.1")
+
+
+class Case:
+    """A model with what it takes to run it. bounds: --max-dim of its symbols; errors: {value: what two evaluations may be apart}"""
+
+    def __init__(self, seed, model, feeds, bounds, errors):
+        self.seed, self.model, self.feeds, self.bounds, self.errors = seed, model, feeds, bounds, errors
+        self.variants = variants_of(seed, bool(ort_path()))
+
+    def of(self, model, feeds, bounds):
+        return Case(self.seed, model, feeds, bounds, self.errors)
+
+
+def variants_of(seed, peer_runs):
+    """(name, flags): the first is held against all others, 'threads' bit for bit. Without the peer the reference always runs."""
+    dice = random.Random(seed)
+    best = ["-mcpu=native", "-O" + dice.choice("2222223s")]
+    if dice.random() < 0.25:
+        best.append("--winograd=" + dice.choice(["f2", "f4", "off"]))
+    found, kind = [("fused", best)], seed % 8
+    if kind in (1, 4, 6):
+        found.append(("threads", best + ["--threads=openmp", "--cut-kernels"]))
+    if kind == 3 or not peer_runs:
+        found.append(("reference", ["-mcpu=native", "-O0"]))
+    if kind in (2, 7):
+        found.append(("other", [dice.choice(["-O2", "-O2", "-O1"]), "-mcpu=" + dice.choice(["x86-64", "x86-64-v2", "x86-64-v3"])]))
+    return found
+
+
+def case_of(seed):
+    m = randomgraph.draw(seed)
+    used = {d for v in m.inputs for d in v.dims}
+    bounds = {name: max(sizes) for name, sizes in m.symbols.items() if tuple(sizes) in used}
+    return Case(seed, m.model(m.outputs), [m.feed(k) for k in range(m.runs)], bounds, {v.name: v.err for v in m.values.values()}), m
+
+
+# ---- compiling ----
+def compile_case(case, folder):
+    """Objects in the folder, {variant: "" or why there is none}"""
+    path = f"{folder}/g{case.seed}.onnx"
+    onnx.save(case.model, path)
+    outcome = {}
+    bounds = [f"--max-dim={k}={n}" for k, n in case.bounds.items()]
+    for name, flags in case.variants:
+        stem = f"g{case.seed}{name}"
+        command = [MCC, path, "-o", f"{folder}/{stem}.o", *flags, *bounds]
+        try:
+            p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=120)
+            outcome[name] = "" if p.returncode == 0 else f"exit {p.returncode}: {p.stdout.strip()[-600:]}"
+        except subprocess.TimeoutExpired:
+            outcome[name] = "no end after 120 s"
+    return outcome
+
+
+def link(folder):
+    objects = [f"{folder}/{f}" for f in os.listdir(folder) if f.endswith(".o")]
+    library = f"{folder}/all.so"
+    if objects:
+        subprocess.run(["cc", "-shared", "-o", library, *sorted(objects)], check=True)
+    return library
+
+
+def threads_library():
+    """mcc_parallel_for as a shared library of its own, which the linked objects find in the process"""
+    path, source = os.path.join(peer.BUILD, "random", "threads.so"), os.path.join(peer.SOURCE, "runtime", "parallel.c")
+    subprocess.run(["cc", "-O1", "-fPIC", "-shared", "-fopenmp", "-I" + os.path.join(peer.SOURCE, "include"), source, "-o", path], check=True)
+    return path
+
+
+# ---- running, in a child ----
+def difference(got, want, err, dtype):
+    """"" where got and want agree"""
+    if got.shape != want.shape:
+        return f"dims {list(got.shape)}, not {list(want.shape)}"
+    if not is_float(dtype):
+        bad = got != want
+    else:
+        x, y = ((randomgraph.from_bfloat16(a) if dtype == "bf16" else a).astype(np.float64) for a in (got, want))
+        with np.errstate(invalid="ignore"):
+            bad = ~((np.abs(x - y) <= 2 * err) | (x == y) | (np.isnan(x) & np.isnan(y)))
+        got, want = x, y
+    if not bad.any():
+        return ""
+    at = tuple(int(i) for i in np.argwhere(bad)[0])
+    return f"{int(bad.sum())} of {bad.size} differ, first at {list(at)}: {got[at]!r}, not {want[at]!r} (allowed {2 * err:.3g})"
+
+
+def run_peer(case, library, folder):
+    """Outputs of each run; None: ONNX Runtime has no kernel for it"""
+    try:
+        session = peer.ort.Session(library, f"{folder}/g{case.seed}.onnx")
+    except RuntimeError as e:
+        if "NOT_IMPLEMENTED" in str(e) or "Could not find an implementation" in str(e) or "bfloat16" in str(e):
+            return None
+        raise
+    return [session.run([feed[n.decode()] for n in session.inputs]) for feed in case.feeds]
+
+
+def examine_one(case, library, folder, say):
+    """(kind, details) of the first failure, or None"""
+    results = {}
+    for name, _ in case.variants:
+        say(name)
+        m = compiled.Model(f"{folder}/all.so", f"g{case.seed}{name}")
+        results[name] = []
+        for k, feed in enumerate(case.feeds):
+            arrays = [feed[i.name.decode()] for i in m.inputs]
+            try:
+                results[name].append(m.check(arrays) if name == "fused" else m.run(arrays))
+            except (AssertionError, RuntimeError) as e:
+                return f"{name} fails", f"run {k}: {e}"
+    say("ONNX Runtime")
+    if library:
+        try:
+            results["ONNX Runtime"] = run_peer(case, library, folder)
+        except RuntimeError as e:
+            return "ONNX Runtime fails", str(e)[:500]
+    outputs = [(o.name, shrink.NAMES[o.type.tensor_type.elem_type]) for o in case.model.graph.output]
+    for name, wants in results.items():
+        for k, want in enumerate(wants or []):
+            for (output, dtype), x, y in zip(outputs, results["fused"][k], want):
+                if name == "threads" and x.tobytes() != y.tobytes():
+                    return "threads give other bits", f"{output}, run {k}: {difference(y, x, 0, dtype)}"
+                text = difference(x, y, case.errors[output], dtype)
+                if text:
+                    return f"fused and {name} differ", f"{output} {dtype}, run {k}: {text}" + who(results, k, outputs, output, case.errors[output], dtype)
+    return ("no peer", "") if library and results["ONNX Runtime"] is None else None
+
+
+def who(results, k, outputs, output, err, dtype):
+    """Who agrees with ONNX Runtime, where it ran"""
+    if not results.get("ONNX Runtime"):
+        return ""
+    i = [o for o, _ in outputs].index(output)
+    right = [n for n, r in results.items() if n != "ONNX Runtime" and not difference(r[k][i], results["ONNX Runtime"][k][i], err, dtype)]
+    return "; ONNX Runtime agrees with: " + (", ".join(right) or "none")
+
+
+def examine(cases):
+    """[(kind, details) or None] of each case: compiles all, runs them in children that may crash"""
+    folder = tempfile.mkdtemp(dir=os.path.join(peer.BUILD, "random"))
+    verdicts = {}
+    for c in cases:
+        for name, why in compile_case(c, folder).items():
+            if why and c.seed not in verdicts:
+                verdicts[c.seed] = (f"{name} does not compile", why)
+    link(folder)
+    waiting = [c for c in cases if c.seed not in verdicts]
+    while waiting:
+        for seed, verdict in run_child(waiting, folder):
+            verdicts[seed] = verdict
+        waiting = [c for c in waiting if c.seed not in verdicts]
+    shutil.rmtree(folder)
+    return [verdicts[c.seed] for c in cases]
+
+
+def run_child(cases, folder):
+    """Yields (seed, verdict) until the child ends; one that crashes has its verdict too."""
+    read, write = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            os.close(read)
+            child(cases, folder, os.fdopen(write, "w"))
+        finally:
+            os._exit(0)
+    os.close(write)
+    doing = (cases[0].seed, "start")
+    with os.fdopen(read) as lines:
+        for line in lines:
+            seed, at, verdict = json.loads(line)
+            if at:
+                doing = (seed, at)
+            else:
+                doing = None
+                yield seed, tuple(verdict) if verdict else None
+    status = os.waitpid(pid, 0)[1]
+    if doing:
+        yield doing[0], (f"{doing[1]} crashes", f"signal {os.WTERMSIG(status)}" if os.WIFSIGNALED(status) else "it ended the process")
+
+
+def child(cases, folder, out):
+    import ctypes
+    import resource
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    ctypes.CDLL(os.path.join(peer.BUILD, "random", "threads.so"), mode=ctypes.RTLD_GLOBAL)
+    silent = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(silent, 2)  # ONNX Runtime's warnings
+    library = peer.ort.Library(ort_path()) if ort_path() else None
+
+    def tell(*what):
+        out.write(json.dumps(what) + "\n")
+        out.flush()
+
+    for c in cases:
+        tell(c.seed, "start", None)
+        tell(c.seed, None, examine_one(c, library, folder, lambda at: tell(c.seed, at, None)))
+
+
+# ---- making failures small ----
+def inner_values(case, m):
+    """(ValueInfo of each inner value, bounds with the symbols they need)"""
+    infos, bounds, named = {}, dict(case.bounds), dict(m.named)
+    for node in case.model.graph.node:
+        for name in node.output:
+            v = m.values.get(name)
+            if not v:
+                continue
+            for d in v.dims:
+                if len(set(d)) > 1 and d not in named:
+                    named[d] = f"d{len(named)}"
+                    bounds[named[d]] = max(d)
+            infos[name] = helper.make_tensor_value_info(name, NUMBER[v.dtype], [named[d] if len(set(d)) > 1 else d[0] for d in v.dims])
+    return infos, bounds
+
+
+def inner_data(case, infos, m):
+    """{name: array} for each run: from -O0 code whose outputs are all inner values; None where that fails"""
+    folder = tempfile.mkdtemp(dir=os.path.join(peer.BUILD, "random"))
+    whole = case.of(shrink.with_infos(case.model, infos), case.feeds, case.bounds)
+    for o in whole.model.graph.output:
+        o.type.tensor_type.ClearField("shape")
+    whole.variants = [("reference", ["-O0", "-mcpu=native"])]
+    try:
+        if any(compile_case(whole, folder).values()):
+            return None
+        c = compiled.Model(link(folder), f"g{case.seed}reference")
+        found = []
+        for feed in case.feeds:
+            results = c.run([feed[i.name.decode()] for i in c.inputs])
+            found.append({**feed, **dict(zip((o.name for o in whole.model.graph.output), results))})
+        return found
+    except RuntimeError:
+        return None
+    finally:
+        shutil.rmtree(folder)
+
+
+def report(case, m, verdict):
+    """Prints a failure, small."""
+    print(f"FAILED seed {case.seed}: {verdict[0]}: {verdict[1]}", flush=True)
+    infos, bounds = inner_values(case, m)
+    feeds = inner_data(case, infos, m) or case.feeds
+    last = {}
+
+    def kind(model):
+        inputs = {i.name for i in model.graph.input}
+        if not inputs <= set(feeds[0]):
+            return None
+        symbols = {d.dim_param for i in model.graph.input for d in i.type.tensor_type.shape.dim if d.dim_param}
+        small = case.of(model, feeds, {k: n for k, n in bounds.items() if k in symbols})
+        last["verdict"] = examine([small])[0]
+        last[model.SerializeToString()] = small, last["verdict"]
+        return last["verdict"] and last["verdict"][0]
+
+    best = shrink.smaller(case.model, infos, kind)
+    small, found = last.get(best.SerializeToString(), (case, verdict))
+    keep = os.path.join(peer.BUILD, "random", f"seed-{case.seed}")
+    os.makedirs(keep, exist_ok=True)
+    onnx.save(best, keep + "/small.onnx")
+    onnx.save(case.model, keep + "/whole.onnx")
+    for k, feed in enumerate(small.feeds):
+        np.savez(f"{keep}/inputs{k}.npz", **{i.name: feed[i.name] for i in best.graph.input})
+    print(f"  smallest: {(found or verdict)[0]}: {(found or verdict)[1]}")
+    print(f"  bounds {small.bounds} flags " + "; ".join(f"{n}: {' '.join(f)}" for n, f in small.variants) + f"\n  kept in {keep}")
+    print(shrink.text(best), flush=True)
+
+
+def main():
+    os.environ["OMP_NUM_THREADS"] = THREADS
+    os.makedirs(os.path.join(peer.BUILD, "random"), exist_ok=True)
+    threads_library()
+    if not ort_path():
+        print("NOTE: ONNX Runtime is not installed; mcc's code is compared with itself only")
+    first = int(os.environ.get("MCC_TEST_START", 0))
+    count = int(os.environ.get("MCC_TEST_GRAPHS") or (2000 if os.environ.get("MCC_TEST_ALL") else 60))
+    seeds = [int(a) for a in sys.argv[1:]] or list(range(first, first + count))
+    print(f"seeds {seeds[0]} to {seeds[-1]}", flush=True)
+    start, failed, alone, small = time.time(), [], 0, not os.environ.get("MCC_TEST_NO_SHRINK")
+    for i in range(0, len(seeds), CHUNK):
+        drawn = [case_of(s) for s in seeds[i:i + CHUNK]]
+        for (case, m), verdict in zip(drawn, examine([c for c, _ in drawn])):
+            if verdict and verdict[0] == "no peer":
+                alone += 1
+            elif verdict:
+                failed.append(case.seed)
+                if small:
+                    report(case, m, verdict)
+                else:
+                    print(f"FAILED seed {case.seed}: {verdict[0]}: {verdict[1]}", flush=True)
+    seconds = time.time() - start
+    print(f"{len(seeds) - len(failed)} graphs agree ({alone} without ONNX Runtime, which lacks a kernel), {len(failed)} do not "
+          f"{' '.join(map(str, failed))}; {seconds:.0f} s")
+    sys.exit(bool(failed))
+
+
+main()
