@@ -18,7 +18,7 @@ static void key_value(Ctx *ctx, FILE *f, const Value *v) {
         fputs("-;", f);
         return;
     }
-    fprintf(f, "%d/%d:", v->type.dtype, v->block);
+    fprintf(f, "%d:", v->type.dtype);
     for (int i = 0; i < v->type.rank; i++) fprintf(f, "%s,", dim_text(ctx, v->type.dims[i]));
     fputc(';', f);
 }

@@ -5,7 +5,7 @@
 #include "codegen/gen.h"
 
 enum {
-    MAX_AXES = MCC_MAX_RANK + 1, /* one more for the block of a blocked layout */
+    MAX_AXES = MCC_MAX_RANK,
     REDUCED = -2                 /* as an access's input: the reduction's result */
 };
 

@@ -11,7 +11,6 @@ typedef struct Along { /* index along one dim of a value: step·axis + offset; a
 
 typedef struct Map {
     Along dim[MCC_MAX_RANK];
-    int block_axis; /* the axis inside a channel block; -1: row-major */
 } Map;
 
 typedef struct Lowered { /* a value at a map, met before */
@@ -37,14 +36,12 @@ static int input_index(const Node *fused, const Value *v) {
     return -1;
 }
 
-/* element strides of a value's dims; blocked: of the outer dims of [N, C/b, spatial…, b] */
+/* element strides of a value's dims */
 static void fill_strides(Ctx *ctx, const Value *v, Dim strides[MCC_MAX_RANK]) {
-    Dim s = dim_const(ctx, v->block ? v->block : 1);
+    Dim s = dim_const(ctx, 1);
     for (int d = v->type.rank - 1; d >= 0; d--) {
         strides[d] = s;
-        Dim n = v->type.dims[d];
-        if (d == 1 && v->block) n = dim_ceildiv(ctx, n, dim_const(ctx, v->block));
-        s = dim_mul(ctx, s, n);
+        s = dim_mul(ctx, s, v->type.dims[d]);
     }
 }
 
@@ -59,7 +56,6 @@ static Access access_of(Lowering *l, const Value *v, const Map *m, int input) {
         if (dim_is(v->type.dims[d], 1)) continue; /* the only index is 0 */
         a.offset = dim_add(ctx, a.offset, dim_mul(ctx, x->offset, strides[d]));
         if (x->axis >= 0) a.stride[x->axis] = dim_add(ctx, a.stride[x->axis], dim_mul(ctx, x->step, strides[d]));
-        if (d == 1 && v->block && x->axis >= 0) a.stride[m->block_axis] = dim_const(ctx, 1);
     }
     return a;
 }
@@ -82,7 +78,7 @@ static Expr *lower_load(Lowering *l, const Value *v, const Map *m, int input) {
 
 /* numpy broadcasting: dims are aligned at the right, a dim of 1 stands still */
 static Map broadcast_map(Ctx *ctx, const Value *from, const Value *to, const Map *m) {
-    Map r = {.block_axis = m->block_axis};
+    Map r = {0};
     int shift = to->type.rank - from->type.rank;
     for (int d = 0; d < from->type.rank; d++)
         r.dim[d] = dim_is(from->type.dims[d], 1) ? still(ctx) : m->dim[d + shift];
@@ -104,7 +100,7 @@ static Expr *lower_elementwise(Lowering *l, const Node *n, const Map *m) {
 }
 
 static Map transpose_map(const Node *n, const Map *m) {
-    Map r = {.block_axis = -1};
+    Map r = {0};
     const int64_t *perm = NULL;
     int rank = n->out[0]->type.rank, given = node_ints(n, "perm", &perm);
     for (int d = 0; d < rank; d++) r.dim[given ? perm[d] : rank - 1 - d] = m->dim[d];
@@ -113,7 +109,7 @@ static Map transpose_map(const Node *n, const Map *m) {
 
 /* Squeeze, Unsqueeze, Reshape that only add or drop dims of 1 */
 static Map unit_map(Ctx *ctx, const Value *from, const Value *to, const Map *m) {
-    Map r = {.block_axis = -1};
+    Map r = {0};
     int t = 0;
     for (int d = 0; d < from->type.rank; d++) {
         r.dim[d] = still(ctx);
@@ -143,7 +139,7 @@ static Map slice_map(Ctx *ctx, const Node *n, const Map *m) {
 }
 
 static bool same_map(const Map *a, const Map *b, int rank) {
-    bool same = a->block_axis == b->block_axis;
+    bool same = true;
     for (int d = 0; d < rank && same; d++)
         same = a->dim[d].axis == b->dim[d].axis && a->dim[d].step == b->dim[d].step && a->dim[d].offset == b->dim[d].offset;
     return same;
@@ -181,15 +177,10 @@ static Expr *lower_value(Lowering *l, const Value *v, const Map *m) {
 }
 
 static Map identity_map(Ctx *ctx, const Value *v, Nest *nest) {
-    Map m = {.block_axis = -1};
+    Map m = {0};
     for (int d = 0; d < v->type.rank; d++) {
         m.dim[d] = (Along){nest->n_axes, dim_const(ctx, 1), dim_const(ctx, 0)};
-        Dim n = v->type.dims[d];
-        nest->extent[nest->n_axes++] = d == 1 && v->block ? dim_ceildiv(ctx, n, dim_const(ctx, v->block)) : n;
-    }
-    if (v->block) {
-        m.block_axis = nest->n_axes;
-        nest->extent[nest->n_axes++] = dim_const(ctx, v->block);
+        nest->extent[nest->n_axes++] = v->type.dims[d];
     }
     return m;
 }
@@ -240,7 +231,7 @@ static void lower_reduction(Lowering *l, const Node *r) {
     const Value *x = r->in[0], *out = l->fused->body->outputs[0], *axes = node_in(r, 1);
     nest->n_reduce = axes ? (int)axes->constant->dims[0] : x->type.rank;
     int kept = x->type.rank - nest->n_reduce;
-    Map in = identity_map(ctx, x, nest), at = {.block_axis = -1};
+    Map in = identity_map(ctx, x, nest), at = {0};
     nest->reduce = r;
     nest->body = lower_value(l, x, &in);
     for (int d = 0; d < out->type.rank; d++) at.dim[d] = d < kept ? in.dim[d] : still(ctx);

@@ -85,10 +85,6 @@ bool value_max_bytes(Ctx *ctx, const Value *v, size_t *out) {
         if (!d || d->hi == INT64_MAX) return false;
         dims[i] = d->hi < 0 ? 0 : d->hi;
     }
-    if (v->block && v->type.rank > 1) {
-        if (!add_i64(dims[1], v->block - 1, &dims[1])) return false;
-        dims[1] -= dims[1] % v->block;
-    }
     return product_i64(dims, v->type.rank, &n) && dtype_bytes(v->type.dtype, n, out);
 }
 

@@ -251,7 +251,6 @@ struct Value {
     const Dim *content;     /* int32, int64 and bool tensors of rank <= 1 and few elements: each element as a dim (NULL: that one is
                                not known), or NULL */
     int n_uses;             /* kept by graph_count_uses: inputs of nodes, and outputs of graphs */
-    int block;              /* layout: 0 row-major; b: channels (axis 1) in blocks of b, [N, ceil(C/b), spatial…, b] */
 };
 struct Attr {
     Str name;

@@ -29,7 +29,6 @@ static void print_type(Ctx *ctx, const Value *v, FILE *out) {
     fprintf(out, "%s[", dtype_name(v->type.dtype));
     for (int i = 0; i < v->type.rank; i++) fprintf(out, "%s%s", i ? ", " : "", dim_text(ctx, v->type.dims[i]));
     fputc(']', out);
-    if (v->block) fprintf(out, "/c%d", v->block);
 }
 
 static void print_elements(const Tensor *t, FILE *out) {

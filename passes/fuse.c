@@ -50,7 +50,6 @@ static bool is_const_slice(const Node *n) {
 }
 
 static bool is_movement(const Node *n) {
-    if (n->out[0]->block) return false;
     switch (n->op) {
     case OP_Transpose: return true;
     case OP_Slice: return is_const_slice(n);
@@ -65,7 +64,7 @@ static bool is_reduction(const Node *n) {
     const Value *x = n->in[0], *axes = node_in(n, 1);
     bool known = false;
     for (size_t i = 0; i < sizeof ops / sizeof *ops; i++) known = known || n->op == ops[i];
-    if (!known || x->block || (x->type.dtype != DT_F32 && x->type.dtype != DT_F64)) return false;
+    if (!known || (x->type.dtype != DT_F32 && x->type.dtype != DT_F64)) return false;
     if (!axes || (axes->constant && axes->constant->dims[0] == 0)) return !node_int(n, "noop_with_empty_axes") && !axes;
     if (!axes->constant) return false;
     uint32_t mask = 0;
@@ -114,7 +113,7 @@ static bool reduction_fits(const Cluster *c, const Node *p) {
 static bool joins(const Cluster *c, const Value *v) {
     const Node *p = v->def;
     if (!p || p->graph != c->g || contains(c, p) || !is_fusable(p)) return false;
-    if (uses_inside(c, v) != v->n_uses || v->block != c->root->out[0]->block) return false;
+    if (uses_inside(c, v) != v->n_uses) return false;
     if (is_reduction(p)) return reduction_fits(c, p);
     for (int i = 0; i < c->n; i++) /* a broadcast would compute it more than once */
         for (int k = 0; k < c->nodes[i]->n_in; k++) {
@@ -172,7 +171,6 @@ static void add_pair(Build *b, Value *outside, Value *inside) {
 static Value *copy_value(Build *b, const Value *v) {
     Value *copy = value_new(b->body, v->name);
     copy->type = v->type;
-    copy->block = v->block;
     return copy;
 }
 
@@ -202,7 +200,6 @@ static void copy_node(Build *b, const Node *n) {
     copy->attrs = arena_grow(b->body->arena, n->attrs, (size_t)n->n_attrs, (size_t)n->n_attrs, sizeof *n->attrs);
     copy->n_attrs = n->n_attrs;
     copy->out[0]->type = n->out[0]->type;
-    copy->out[0]->block = n->out[0]->block;
     copy->out[0]->name = n->out[0]->name;
     add_pair(b, n->out[0], copy->out[0]);
 }

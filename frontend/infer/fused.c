@@ -5,7 +5,7 @@ bool infer_fused(Ctx *ctx, Node *n);
 
 bool infer_fused(Ctx *ctx, Node *n) {
     for (int i = 0; i < n->n_in; i++)
-        if (n->in[i]) n->body->inputs[i]->type = n->in[i]->type, n->body->inputs[i]->block = n->in[i]->block;
+        if (n->in[i]) n->body->inputs[i]->type = n->in[i]->type;
     for (Node *k = n->body->first; k; k = k->next)
         if (!node_infer(ctx, k)) return false;
     for (int i = 0; i < n->n_out; i++) n->out[i]->type = n->body->outputs[i]->type;
