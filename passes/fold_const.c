@@ -68,7 +68,16 @@ static int64_t window(const Node *n) {
     return p;
 }
 
+/* LSTM, GRU, RNN: W and R for every row of X */
+static int64_t recurrent_work(const Node *n) {
+    int64_t x, w, r, inputs;
+    if (!elements_of(n->in[0], &x) || !elements_of(n->in[1], &w) || !elements_of(n->in[2], &r)) return INT64_MAX;
+    if (!dim_is_const(n->in[0]->type.dims[2], &inputs) || inputs < 1) return INT64_MAX; /* steps are not known by x */
+    return add_i64(w, r, &w) ? saturated(x / inputs, w) : INT64_MAX;
+}
+
 static int64_t work_of(const Node *n, int64_t in, int64_t out) {
+    if (op_has(n->op, OP_RECURRENT)) return recurrent_work(n);
     if (op_has(n->op, OP_CONTRACTION)) return saturated(out, depth(n));
     if (op_has(n->op, OP_POOL)) return saturated(out, window(n));
     return in > out ? in : out;

@@ -1,6 +1,7 @@
-/* Products of one to three rows with a matrix that is known at run time only, against the reference kernels: along its
- * columns and along what is summed, batches, sizes constant and open, on several processors. MCC_SEED runs one and
- * shows its graph; MCC_TEST_GRAPHS says how many. */
+/* Products of one to three rows against the reference kernels. The matrix is known at run time only: along its columns
+ * and along what is summed, batches, sizes constant and open; or it is a constant of few columns, whose long sums are
+ * kept in several parts. On several processors. MCC_SEED runs one and shows its graph; MCC_TEST_GRAPHS says how many.
+ */
 #include "codegen/products.h"
 #include "tests/unit/compiled.h"
 
@@ -37,6 +38,13 @@ static Node *make_gemm(Case *c) {
     return g;
 }
 
+static Node *make_narrow(Case *c) {
+    int64_t dims[2] = {pick(c, 60, 400), pick(c, 1, 40)};
+    Tensor *w = random_tensor(c, c->g, DT_F32, 2, dims);
+    Value *x = input(c, "a", arena_printf(c->ctx->arena, "%dx%d", pick(c, 1, 3), (int)dims[0]));
+    return NODE(c, MatMul, x, value_of_tensor(c->g, w));
+}
+
 static int64_t run_size(void *env, Dim d) {
     (void)env;
     return d->name.p[0] == 'B' ? 2 : d->name.p[0] == 'N' ? 53 : 21;
@@ -47,12 +55,13 @@ static bool check(uint64_t seed) {
     Case c;
     case_begin(&c);
     c.seed = seed * 7919 + 5;
-    Node *n = seed % 2 ? make_matmul(&c) : make_gemm(&c);
-    Op op = n->op;
+    bool narrow = seed % 3 == 2;
+    Node *n = narrow ? make_narrow(&c) : seed % 3 ? make_matmul(&c) : make_gemm(&c);
+    Op op = narrow ? OP_PackedMatMul : n->op;
     output(&c, "y", result(&c, n));
-    bool fits = vector_product_fits(n);
+    bool fits = narrow || vector_product_fits(n);
     const Tensor **in = random_inputs(&c, run_size);
-    const char *cpu = cpus[seed % 3];
+    const char *cpu = cpus[seed / 3 % 3];
     double apart = fits ? compile_and_run(&c, cpu, in, evaluate(&c, in), op) : INFINITY;
     if (!(apart < 1e-5)) fprintf(stderr, "seed %llu (%s): differs by %g\n", (unsigned long long)seed, cpu, apart);
     ctx_free(c.ctx);
