@@ -115,11 +115,13 @@ def difference(got, want, err, dtype):
 
 
 def run_peer(case, library, folder):
-    """Outputs of each run; None: ONNX Runtime has no kernel for it"""
+    """Outputs of each run; None: ONNX Runtime has no kernel for it, or numpy no such number"""
+    if any(v.type.tensor_type.elem_type == NUMBER["bf16"] for v in [*case.model.graph.input, *case.model.graph.output]):
+        return None
     try:
         session = peer.ort.Session(library, f"{folder}/g{case.seed}.onnx")
     except RuntimeError as e:
-        if "NOT_IMPLEMENTED" in str(e) or "Could not find an implementation" in str(e) or "bfloat16" in str(e):
+        if "NOT_IMPLEMENTED" in str(e) or "Could not find an implementation" in str(e):
             return None
         raise
     return [session.run([feed[n.decode()] for n in session.inputs]) for feed in case.feeds]

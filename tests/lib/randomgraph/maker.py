@@ -37,7 +37,7 @@ def to_bfloat16(array):
 
 
 def from_bfloat16(array):
-    return (array.astype(np.uint32) << 16).view(np.float32)
+    return np.asarray(array.astype(np.uint32) << np.uint32(16), np.uint32).view(np.float32)
 
 
 class Value:
