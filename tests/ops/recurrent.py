@@ -229,11 +229,28 @@ def ort_library():
         return None
 
 
+def check_lengths(folder):
+    """Lengths outside of the sequence are refused, by the reference kernels and by generated steps."""
+    for constant in (False, True):
+        case = {"op": "GRU", "direction": "forward", "directions": 1, "hidden": 5, "input": 3, "steps": 4, "batch": 2,
+                "constant": constant, "open": False, "inputs": ["X", "W", "R", "sequence_lens"], "outputs": ["Y_h"]}
+        for wrong in (-1, 5):
+            feed = random_feed(case, np.random.default_rng(1))
+            feed["sequence_lens"][:] = 4, wrong
+            try:
+                run_mcc(case, feed, folder, "wrong%d%d" % (constant, wrong))
+            except RuntimeError as e:
+                assert str(e) == "run returned 7", e  # MCC_E_INDEX
+            else:
+                raise AssertionError("a length of %d in 4 steps was taken" % wrong)
+
+
 def main():
     seed, count = int(os.environ.get("MCC_TEST_SEED", "1")), int(os.environ.get("MCC_TEST_COUNT", "30"))
     library, compared = ort_library(), 0
     with tempfile.TemporaryDirectory() as folder:
         parallel = define_parallel_for(folder)
+        check_lengths(folder)
         for i in range(count):
             rng = np.random.default_rng([seed, i])
             case = random_case(rng)
