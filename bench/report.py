@@ -161,6 +161,10 @@ the two libraries' outputs on random inputs; against float64, ONNX Runtime's own
 (ShuffleNet). The detector sees no text in noise: all that its sigmoid says there is below either's error.
 """
 
+CPU_TIME = """The times of models are the calling thread's own (`--cpu-time`), for other work ran on the machine.
+
+"""
+
 LAYERS = """Single layers of the shapes in `bench/layers/`, in parts of the bound: the f32 peak, or reading the weights from the
 level that holds them. `alone` is a model of one node, whose object also turns layouts at its two ends; `inside` is what one more
 of them costs in a chain, with other weights and its result added to the last. oneDNN works in layouts of its own choice, with
@@ -171,7 +175,8 @@ oneDNN and OpenBLAS, but not ONNX Runtime.
 
 def write_page(results, path):
     picture = path.with_suffix(".svg")
-    lines = [INTRODUCTION.format(machine=results["machine"]), f"![ratios]({picture.name})", "", "## The machine", ""]
+    clock = CPU_TIME if results["cpu_time"] else ""
+    lines = [INTRODUCTION.format(machine=results["machine"]), *clock.splitlines(), f"![ratios]({picture.name})", "", "## The machine", ""]
     lines += limits_table(results["limits"]) + [""]
     for limits in results["limits"]:
         lines += models_table(results["models"], limits)

@@ -98,7 +98,7 @@ def main():
         export_models(options.folder)
     specs = list(read_models(options.folder)) if options.all else []
     specs += [read_spec(text) for text in options.models]
-    results = {"machine": options.machine, "mcpu": options.mcpu, "limits": [], "models": [], "layers": []}
+    results = {"machine": options.machine, "cpu_time": options.cpu_time, "limits": [], "models": [], "layers": []}
     for threads in counts:
         limits = tools.measure_limits(threads, options.vector_bits)
         results["limits"].append(limits)
