@@ -45,9 +45,20 @@ static double step_cycles(const Target *t, int lanes, int rows, int vecs) {
     return (most > LATENCY ? most : LATENCY) + 0.05 * load + 0.25;
 }
 
+/* What it costs a tile to read a panel of weights that is not in L1 any more, and, once only a few panels fit L2, that
+ * fetching the next one ahead does not hide all of its way from memory. Rows of a product lie apart, so that taller
+ * tiles would cost more than they spare. */
+static double stream_cycles(const Target *t, const Work *w, double bytes) {
+    enum { PANELS = 12 };
+    if (!w->lanes) return 0;
+    return (bytes > (double)t->l1 ? bytes / 256 : 0) + (bytes * PANELS > (double)t->l2 ? bytes / 512 : 0);
+}
+
 static double tile_cycles(const Target *t, const Work *w, int lanes, int rows, int vecs, int64_t col) {
-    int64_t channels = range_channels(&w->group, panel_blocks(&w->group, col, (int64_t)vecs * lanes));
-    return (double)(channels * w->taps) * step_cycles(t, lanes, rows, vecs) + 12 + 2.0 * rows * vecs;
+    double channels = (double)range_channels(&w->group, panel_blocks(&w->group, col, (int64_t)vecs * lanes)),
+           steps = channels * (double)w->taps;
+    return steps * step_cycles(t, lanes, rows, vecs) + stream_cycles(t, w, steps * 4.0 * vecs * lanes) + 12 +
+           2.0 * rows * vecs;
 }
 
 /* panels of groups differ in what they read */
