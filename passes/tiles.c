@@ -105,7 +105,7 @@ static int64_t run_of(const Target *t, const Work *w, const TileChoice *c) {
     bool flat = w->rows == 1 && w->taps == 1;
     int64_t unit = flat ? c->rows * all * 4 : row * all * 4, cache = (int64_t)t->l2 / 4;
     if (weights * 2 <= (int64_t)t->l1) return 1;
-    if (weights * 8 <= (int64_t)t->l2) return flat ? 4 : 1;
+    if (weights * 8 <= (int64_t)t->l2) return flat ? 12 : 1;
     return unit > 0 && cache / unit > 4 ? cache / unit : 4;
 }
 
