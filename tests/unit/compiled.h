@@ -108,4 +108,32 @@ static inline const Tensor **random_inputs(Case *c, int64_t (*size_of)(void *, D
     }
     return in;
 }
+
+static inline int pick(Case *c, int lo, int hi) { /* lo … hi */
+    int n = lo + (int)((random_number(c) - c->lo) / (c->hi - c->lo) * (hi - lo + 1));
+    return n > hi ? hi : n;
+}
+
+/* a dim's text: a number, or in one case of four `open`; NULL: never */
+static inline const char *size(Case *c, const char *open, int least, int most) {
+    int n = pick(c, least, most);
+    return open && pick(c, 0, 3) == 0 ? open : arena_printf(c->ctx->arena, "%d", n);
+}
+
+/* the end of a case: says what is off */
+static inline bool is_near(Case *c, uint64_t seed, const char *cpu, double apart) {
+    if (!(apart < 1e-5)) fprintf(stderr, "seed %llu (%s): differs by %g\n", (unsigned long long)seed, cpu, apart);
+    ctx_free(c->ctx);
+    return apart < 1e-5;
+}
+
+/* MCC_SEED: that one; MCC_TEST_GRAPHS: so many instead of `graphs` */
+static inline int check_seeds(uint64_t graphs, bool (*check)(uint64_t seed)) {
+    const char *one = getenv("MCC_SEED"), *many = getenv("MCC_TEST_GRAPHS");
+    int failed = 0;
+    if (one) return check(strtoull(one, NULL, 10)) ? 0 : 1;
+    if (many) graphs = strtoull(many, NULL, 10);
+    for (uint64_t seed = 0; seed < graphs; seed++) failed += !check(seed);
+    return failed ? 1 : 0;
+}
 #endif

@@ -5,19 +5,9 @@
 
 enum { GRAPHS = 48 };
 
-static int pick(Case *c, int lo, int hi) { /* lo … hi */
-    int n = lo + (int)((random_number(c) - c->lo) / (c->hi - c->lo) * (hi - lo + 1));
-    return n > hi ? hi : n;
-}
-
 typedef struct Sizes { /* as specs of dims */
     const char *batch, *heads, *queries, *keys, *depth, *cols;
 } Sizes;
-
-static const char *size(Case *c, const char *open, int least, int most) {
-    int n = pick(c, least, most);
-    return open && pick(c, 0, 2) == 0 ? open : arena_printf(c->ctx->arena, "%d", n);
-}
 
 static const char *spec(Case *c, const char *a, const char *b, const char *d, const char *e) {
     return arena_printf(c->ctx->arena, "%sx%sx%sx%s", a, b, d, e);
@@ -96,15 +86,7 @@ static bool check(uint64_t seed) {
     const Tensor **in = random_inputs(&c, run_size);
     const char *cpu = cpus[seed % 3];
     double apart = compile_and_run(&c, cpu, in, evaluate(&c, in), OP_FusedAttention);
-    if (!(apart < 1e-5)) fprintf(stderr, "seed %llu (%s): differs by %g\n", (unsigned long long)seed, cpu, apart);
-    ctx_free(c.ctx);
-    return apart < 1e-5;
+    return is_near(&c, seed, cpu, apart);
 }
 
-int main(void) {
-    const char *one = getenv("MCC_SEED"), *many = getenv("MCC_TEST_GRAPHS");
-    if (one) return check(strtoull(one, NULL, 10)) ? 0 : 1;
-    uint64_t graphs = many ? strtoull(many, NULL, 10) : GRAPHS;
-    for (uint64_t seed = 0; seed < graphs; seed++) failures += !check(seed);
-    return failures ? 1 : 0;
-}
+int main(void) { return check_seeds(GRAPHS, check); }

@@ -7,16 +7,6 @@
 
 enum { GRAPHS = 45 };
 
-static int pick(Case *c, int lo, int hi) { /* lo … hi */
-    int n = lo + (int)((random_number(c) - c->lo) / (c->hi - c->lo) * (hi - lo + 1));
-    return n > hi ? hi : n;
-}
-
-static const char *size(Case *c, const char *open, int least, int most) {
-    int n = pick(c, least, most);
-    return pick(c, 0, 3) == 0 ? open : arena_printf(c->ctx->arena, "%d", n);
-}
-
 static Node *make_matmul(Case *c) {
     const char *n = size(c, "N", 4, 150), *k = size(c, "K", 1, 90);
     const char *batches[] = {"", pick(c, 0, 1) ? "2x3x" : "Bx3x", "1x3x"};
@@ -63,16 +53,7 @@ static bool check(uint64_t seed) {
     const Tensor **in = random_inputs(&c, run_size);
     const char *cpu = cpus[seed / 3 % 3];
     double apart = fits ? compile_and_run(&c, cpu, in, evaluate(&c, in), op) : INFINITY;
-    if (!(apart < 1e-5)) fprintf(stderr, "seed %llu (%s): differs by %g\n", (unsigned long long)seed, cpu, apart);
-    ctx_free(c.ctx);
-    return apart < 1e-5;
+    return is_near(&c, seed, cpu, apart);
 }
 
-int main(void) {
-    const char *one = getenv("MCC_SEED"), *many = getenv("MCC_TEST_GRAPHS");
-    if (one) return check(strtoull(one, NULL, 10)) ? 0 : 1;
-    uint64_t graphs = many ? strtoull(many, NULL, 10) : GRAPHS;
-    int failed = 0;
-    for (uint64_t seed = 0; seed < graphs; seed++) failed += !check(seed);
-    return failed ? 1 : 0;
-}
+int main(void) { return check_seeds(GRAPHS, check); }
