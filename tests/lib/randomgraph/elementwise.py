@@ -114,7 +114,7 @@ def smooth(m):
 
 def parametric(m):
     op = m.one("Elu", "Celu", "LeakyRelu", "Selu", "HardSigmoid")
-    x, alpha = m.pick(lambda v: is_float(v.dtype) and fits(m, op, v.dtype)), m.one(0.125, 0.5, 1.0, 1.5)
+    x, alpha = m.pick(lambda v: is_float(v.dtype) and (v.dtype == "f32" if op == "Celu" else fits(m, op, v.dtype))), m.one(0.125, 0.5, 1.0, 1.5)
     if op == "HardSigmoid":
         return m.keep(m.node(op, [x], x.dims, 0, 1, growth=alpha, alpha=alpha, beta=m.one(0.5, 0.25)))
     if op == "LeakyRelu":

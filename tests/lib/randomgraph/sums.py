@@ -78,6 +78,7 @@ def window(m, dims, kernel, strides, dilations, pads, auto_pad, ceil=False):
     for i, d in enumerate(dims):
         span = dilations[i] * (kernel[i] - 1) + 1
         if auto_pad in ("SAME_UPPER", "SAME_LOWER"):
+            m.need(span >= strides[i])  # ONNX Runtime's pads would be negative
             out.append(tuple(-(-n // strides[i]) for n in d))
             continue
         lo, hi = (0, 0) if auto_pad == "VALID" else (pads[i], pads[half + i])
