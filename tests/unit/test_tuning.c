@@ -104,7 +104,7 @@ static void test_hostile(Ctx *ctx) {
     for (int i = 0; i < 2000; i++) {
         for (int k = 0; k < 64; k++) {
             state = state * 6364136223846793005u + 1442695040888963407u;
-            text[strlen(HEAD) + (size_t)k] = "ab :=#\n\t0129x\xffrows direct"[(state >> 40) % 27];
+            text[strlen(HEAD) + (size_t)k] = "ab :=#\n\t0129x\xffrows direct"[(state >> 40) % 26];
         }
         memcpy(text, HEAD, strlen(HEAD));
         tuning_read(ctx->arena, text, strlen(HEAD) + 64, &t, &line, &why);
