@@ -190,7 +190,8 @@ typedef enum OpFlag {
     OP_FUSED = 1 << 13,        /* holds its body as a subgraph */
     OP_LOWERED = 1 << 14,      /* made late, for one form of code: no reference kernel */
     OP_RECURRENT = 1 << 15,
-    OP_SCRATCH = 1 << 16       /* the reference kernel takes memory of its own, as one more argument: node_scratch */
+    OP_SCRATCH = 1 << 16,      /* the reference kernel takes memory of its own, as one more argument: node_scratch */
+    OP_QUANTIZED = 1 << 17     /* reads or writes quantized integers; takes fewer dtypes than its row's classes */
 } OpFlag;
 #define VAR 255
 enum { F = DTC_F, I = DTC_I, U = DTC_U, B = DTC_B, ALL = DTC_F | DTC_I | DTC_U | DTC_B }; /* ops.def's dtype sets */

@@ -2,11 +2,11 @@
 #include "frontend/infer/infer.h"
 #include <string.h>
 
-/* Input and weight of a convolution: ranks, dtypes, groups. */
-static bool check_conv(Ctx *ctx, const Node *n, int64_t *group) {
-    if (!need_rank(ctx, n, 0, 3, MCC_MAX_RANK) || !need_same_dtype(ctx, n, 1, 0)) return false;
-    if (type_of(n, 1)->rank != type_of(n, 0)->rank)
-        return fail(ctx, n, "weight has shape %s, must have as many axes as the input %s", shape_text(ctx, n->in[1]),
+/* Input and weight, input w, of a convolution: ranks, groups. */
+static bool check_conv(Ctx *ctx, const Node *n, int w, int64_t *group) {
+    if (!need_rank(ctx, n, 0, 3, MCC_MAX_RANK)) return false;
+    if (type_of(n, w)->rank != type_of(n, 0)->rank)
+        return fail(ctx, n, "weight has shape %s, must have as many axes as the input %s", shape_text(ctx, n->in[w]),
                     shape_text(ctx, n->in[0]));
     *group = node_int(n, "group");
     return *group >= 1 || fail(ctx, n, "group is %lld, must be at least 1", (long long)*group);
@@ -18,8 +18,8 @@ static bool check_bias(Ctx *ctx, const Node *n, Dim channels) {
            equal_dims(ctx, n, type_of(n, 2)->dims[0], channels, "the lengths of the bias and of the output's channels");
 }
 
-static bool check_channels(Ctx *ctx, const Node *n, int64_t group) {
-    Dim have = type_of(n, 0)->dims[1], of_group = type_of(n, 1)->dims[1],
+static bool check_channels(Ctx *ctx, const Node *n, int w, int64_t group) {
+    Dim have = type_of(n, 0)->dims[1], of_group = type_of(n, w)->dims[1],
         want = dim_mul(ctx, of_group, dim_const(ctx, group));
     if (!want) return fail(ctx, n, "a size overflows");
     if (have != want && have->kind == DIM_CONST && want->kind == DIM_CONST)
@@ -30,17 +30,24 @@ static bool check_channels(Ctx *ctx, const Node *n, int64_t group) {
     return equal_dims(ctx, n, have, want, "the channels of input and weight") != NULL;
 }
 
-bool infer_conv(Ctx *ctx, Node *n) {
+bool conv_shape(Ctx *ctx, const Node *n, int w, Type *y) {
     int64_t group;
-    Window w;
-    if (!infer_begin(ctx, n) || !check_conv(ctx, n, &group) || !check_channels(ctx, n, group)) return false;
-    const Type *x = type_of(n, 0), *weight = type_of(n, 1);
-    Dim dims[MCC_MAX_RANK] = {x->dims[0], weight->dims[0]};
+    Window window;
+    if (!check_conv(ctx, n, w, &group) || !check_channels(ctx, n, w, group)) return false;
+    const Type *x = type_of(n, 0), *weight = type_of(n, w);
+    *y = *x;
+    y->dims[1] = weight->dims[0];
     if (!need_divisible(ctx, n, weight->dims[0], group, "the number of output channels") ||
-        !check_bias(ctx, n, weight->dims[0]) || !window_read(ctx, n, x->rank - 2, weight->dims + 2, &w))
+        !window_read(ctx, n, x->rank - 2, weight->dims + 2, &window))
         return false;
-    for (int i = 0; i < w.n; i++) dims[2 + i] = window_output(ctx, &w, i, x->dims[2 + i], false);
-    return set_output(ctx, n, 0, x->dtype, x->rank, dims);
+    for (int i = 0; i < window.n; i++) y->dims[2 + i] = window_output(ctx, &window, i, x->dims[2 + i], false);
+    return true;
+}
+
+bool infer_conv(Ctx *ctx, Node *n) {
+    Type y;
+    return infer_begin(ctx, n) && need_same_dtype(ctx, n, 1, 0) && conv_shape(ctx, n, 1, &y) &&
+           check_bias(ctx, n, y.dims[1]) && set_output(ctx, n, 0, y.dtype, y.rank, y.dims);
 }
 
 /* stride·(in - 1) + output_padding + extent - pads; SAME: in·stride */
@@ -56,7 +63,7 @@ bool infer_conv_transpose(Ctx *ctx, Node *n) {
     int64_t group;
     const int64_t *shape, *more;
     Window w;
-    if (!infer_begin(ctx, n) || !check_conv(ctx, n, &group)) return false;
+    if (!infer_begin(ctx, n) || !need_same_dtype(ctx, n, 1, 0) || !check_conv(ctx, n, 1, &group)) return false;
     const Type *x = type_of(n, 0), *weight = type_of(n, 1);
     Dim channels = dim_mul(ctx, weight->dims[1], dim_const(ctx, group));
     Dim dims[MCC_MAX_RANK] = {x->dims[0], channels};
@@ -90,20 +97,24 @@ bool infer_gemm(Ctx *ctx, Node *n) {
 }
 
 /* numpy.matmul: a vector is a row before, a column behind; axes before the last two are broadcast */
-bool infer_matmul(Ctx *ctx, Node *n) {
-    if (!infer_begin(ctx, n) || !need_rank(ctx, n, 0, 1, MCC_MAX_RANK) || !need_rank(ctx, n, 1, 1, MCC_MAX_RANK) ||
-        !need_same_dtype(ctx, n, 1, 0))
-        return false;
-    const Type *a = type_of(n, 0), *b = type_of(n, 1);
+bool matmul_shape(Ctx *ctx, const Node *n, int b_in, Type *y) {
+    if (!need_rank(ctx, n, 0, 1, MCC_MAX_RANK) || !need_rank(ctx, n, b_in, 1, MCC_MAX_RANK)) return false;
+    const Type *a = type_of(n, 0), *b = type_of(n, b_in);
     bool row = a->rank == 1, column = b->rank == 1;
     if (!equal_dims(ctx, n, a->dims[a->rank - 1], b->dims[column ? 0 : b->rank - 2], "the inner sizes of A and B"))
         return false;
-    Type y = *a;
     Type other = *b;
-    y.rank = row ? 0 : a->rank - 2;
+    *y = *a;
+    y->rank = row ? 0 : a->rank - 2;
     other.rank = column ? 0 : b->rank - 2;
-    if (!broadcast_into(ctx, n, &y, &other)) return false;
-    if (!row) y.dims[y.rank++] = a->dims[a->rank - 2];
-    if (!column) y.dims[y.rank++] = b->dims[b->rank - 1];
-    return set_output(ctx, n, 0, a->dtype, y.rank, y.dims);
+    if (!broadcast_into(ctx, n, y, &other)) return false;
+    if (!row) y->dims[y->rank++] = a->dims[a->rank - 2];
+    if (!column) y->dims[y->rank++] = b->dims[b->rank - 1];
+    return true;
+}
+
+bool infer_matmul(Ctx *ctx, Node *n) {
+    Type y;
+    return infer_begin(ctx, n) && need_same_dtype(ctx, n, 1, 0) && matmul_shape(ctx, n, 1, &y) &&
+           set_output(ctx, n, 0, y.dtype, y.rank, y.dims);
 }

@@ -67,6 +67,10 @@ bool window_read(Ctx *ctx, const Node *n, int spatial, const Dim *kernel,
 Dim window_extent(Ctx *ctx, const Window *w, int i); /* dilation·(kernel - 1) + 1 */
 Dim window_output(Ctx *ctx, const Window *w, int i, Dim in, bool ceil_mode);
 
+/* ---- contraction.c: shapes of products whose second operand is input w or b; dtypes are the caller's business ---- */
+bool conv_shape(Ctx *ctx, const Node *n, int w, Type *y);
+bool matmul_shape(Ctx *ctx, const Node *n, int b, Type *y);
+
 /* ---- content.c: integer tensors whose elements are known as dims ---- */
 /* After the output's type is set. Elements that the dtype may not hold are dropped. */
 void content_set(Ctx *ctx, Node *n, int out, const Dim *v, int count);

@@ -71,6 +71,13 @@ static const char *const recipes[] = {
     "Size 2,3",
     "EyeLike 3,3",
     "Where b2,3 2,3 2,3",
+    "QuantizeLinear 2,3 f3",
+    "DequantizeLinear 2,4 f2,2 2,2 @block_size=2",
+    "DynamicQuantizeLinear 2,3 >3",
+    "ConvInteger 1,4,5,5 6,2,3,3 s 6 @group=2",
+    "MatMulInteger 2,3 3,4 2 4",
+    "QLinearConv 1,4,5,5 f s 6,2,3,3 f6 6 f s @group=2",
+    "QLinearMatMul 2,3 f2 2 3,4 f4 4 f s",
 };
 enum { N_RECIPES = sizeof recipes / sizeof *recipes, DIMS = 8 };
 
@@ -117,7 +124,7 @@ static bool finish_node(Graph *g, Node *n) {
 static bool add_recipe(Graph *g, Op op, Dtype t, const char *recipe) {
     char text[128], *save = NULL;
     snprintf(text, sizeof text, "%s", recipe);
-    Value *in[6];
+    Value *in[8];
     char *attrs[4];
     Dim bound = NULL;
     int n_in = 0, n_attrs = 0, n_out = 1;
@@ -130,6 +137,7 @@ static bool add_recipe(Graph *g, Op op, Dtype t, const char *recipe) {
         else if (*w == 'i') in[n_in++] = new_constant(g, w + 2);
         else if (*w == 'b') in[n_in++] = new_input(g, DT_BOOL, w + 1);
         else if (*w == 'n') in[n_in++] = new_input(g, DT_I64, w + 1);
+        else if (*w == 'f') in[n_in++] = new_input(g, DT_F32, w + 1);
         else in[n_in++] = new_input(g, t, w);
     }
     Node *n = node_new(g, op, NULL, in, n_in, n_out);
@@ -162,11 +170,18 @@ static const char *recipe_of(Op op) {
     return NULL;
 }
 
+/* Operators on quantized numbers take some of their row's dtypes only. */
+static bool takes(Op op, Dtype t) {
+    if (!op_has(op, OP_QUANTIZED)) return (op_info(op)->dtypes & dtype_class(t)) != 0;
+    if (op == OP_DynamicQuantizeLinear) return t == DT_F32;
+    if (op == OP_QuantizeLinear) return t == DT_I32 || (dtype_class(t) == DTC_F && t != DT_F64);
+    return dtype_class(t) & (DTC_I | DTC_U) && dtype_bits(t) <= (op == OP_DequantizeLinear ? 16 : 8);
+}
+
 static bool build_graph(Graph *g, Dtype t) {
     for (int i = OP_NONE + 1; i < OP_COUNT; i++) {
         Op op = (Op)i;
-        if (op_info(op)->domain == MCC || op_has(op, OP_DECOMPOSED) || !(op_info(op)->dtypes & dtype_class(t)))
-            continue;
+        if (op_info(op)->domain == MCC || op_has(op, OP_DECOMPOSED) || !takes(op, t)) continue;
         const char *recipe = recipe_of(op);
         if (!recipe && !op_has(op, OP_ELEMENTWISE)) {
             printf("no recipe for %s\n", op_info(op)->name);

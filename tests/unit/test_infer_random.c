@@ -7,7 +7,7 @@
 #include "eval/eval.h"
 #include "frontend/frontend.h"
 
-enum { ROUNDS = 100000, SYMBOLS = 3, MAX_INPUTS = 8, MAX_OUTPUTS = 4 };
+enum { ROUNDS = 100000, SYMBOLS = 3, MAX_INPUTS = 9, MAX_OUTPUTS = 4 };
 
 static uint64_t seed = 0x2545F4914F6CDD1Du;
 static uint32_t next(uint32_t below) {

@@ -1,0 +1,53 @@
+/* Quantized numbers: q stands for (q - zero point) · scale. Which integers they are is a run-time dtype here that folds
+ * to a constant in a model. Everything is total: NaN quantizes as 0, what is out of range saturates. */
+#ifndef MCC_KERNELS_QUANTIZE_H
+#define MCC_KERNELS_QUANTIZE_H
+#include "runtime/kernels/real.h"
+
+static inline int32_t quant_get(const void *data, int32_t dtype, idx i) {
+    switch (dtype) {
+    case MCC_I8: return ((const int8_t *)data)[i];
+    case MCC_U16: return ((const uint16_t *)data)[i];
+    case MCC_I16: return ((const int16_t *)data)[i];
+    case MCC_I32: return ((const int32_t *)data)[i];
+    default: return ((const uint8_t *)data)[i];
+    }
+}
+
+/* Element i of zero points that may be absent, which are 0. */
+static inline int32_t quant_zero(const mcc_arg *zero, idx i) {
+    return zero ? quant_get(zero->data, zero->dtype, i) : 0;
+}
+
+static inline int32_t quant_lowest(int32_t dtype) {
+    return dtype == MCC_I8 ? INT8_MIN : dtype == MCC_I16 ? INT16_MIN : 0;
+}
+static inline int32_t quant_highest(int32_t dtype) {
+    return dtype == MCC_I8 ? INT8_MAX : dtype == MCC_I16 ? INT16_MAX : dtype == MCC_U16 ? UINT16_MAX : UINT8_MAX;
+}
+
+/* clamp(v rounded to even + zero), for a zero point of 8 or 16 bits: the bounds less it are exact in f32 */
+static inline int32_t quant_round(float v, int32_t zero, int32_t dtype) {
+    const float lo = (float)(quant_lowest(dtype) - zero), hi = (float)(quant_highest(dtype) - zero);
+    float r = mcc_rint_f32(v);
+    r = r != r ? 0 : r < lo ? lo : r > hi ? hi : r;
+    return (int32_t)r + zero;
+}
+
+static inline void quant_set(void *data, int32_t dtype, idx i, int32_t q) {
+    if (dtype == MCC_U16 || dtype == MCC_I16) ((uint16_t *)data)[i] = (uint16_t)q;
+    else ((uint8_t *)data)[i] = (uint8_t)q;
+}
+
+/* a · b + sum, which wraps */
+static inline int32_t quant_mul_add(int32_t sum, int32_t a, int32_t b) {
+    return (int32_t)((uint32_t)sum + (uint32_t)a * (uint32_t)b);
+}
+
+static inline float scale_get(const mcc_arg *scale, idx i) { return (float)real_get(scale, i); }
+
+static inline float scale_ratio(float x, float w, float y) {
+    const float product = x * w;
+    return product / y;
+}
+#endif
