@@ -121,7 +121,8 @@ def run_peer(case, library, folder):
     try:
         session = peer.ort.Session(library, f"{folder}/g{case.seed}.onnx")
     except RuntimeError as e:
-        if "NOT_IMPLEMENTED" in str(e) or "Could not find an implementation" in str(e):
+        # the last: its fusion of Relu and Clip knows half and single precision only
+        if any(text in str(e) for text in ("NOT_IMPLEMENTED", "Could not find an implementation", "relu_clip_fusion")):
             return None
         raise
     return [session.run([feed[n.decode()] for n in session.inputs]) for feed in case.feeds]
