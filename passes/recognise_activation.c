@@ -79,6 +79,11 @@ static bool is_one_plus(const Value *v, Op f, Value **of) { /* v = 1 + f(of) */
 
 static void become(Rewrite *r, Node *n, Op op, Value *x) { rewrite_become(r, n, op, &x, 1); }
 
+/* Attributes are f32: other numbers would change what doubles compute. */
+static bool fits_attribute(const Node *n, double v) {
+    return n->out[0]->type.dtype != DT_F64 || (double)(float)v == v;
+}
+
 /* ---- HardSigmoid, HardSwish ---- */
 
 /* v = c · clip(x + a, 0, 1/c): alpha = c, beta = a · c */
@@ -96,6 +101,7 @@ static bool match_hard_sigmoid(Rewrite *r, Node *n, const Product *p) {
     Value *x;
     double beta;
     if (p->n != 1 || !is_hard_sigmoid(p->f[0], p->c, &x, &beta)) return false;
+    if (!fits_attribute(n, p->c) || !fits_attribute(n, beta)) return false;
     double alpha = (double)(float)p->c;
     become(r, n, OP_HardSigmoid, x);
     node_set_float(n, "alpha", alpha);
@@ -128,6 +134,7 @@ static bool match_swish(Rewrite *r, Node *n, Value *x, Value *g, double c) {
     if (!sigmoid || c != 1) return false;
     if (sigmoid->in[0] == x) p.c = 1;
     else if (!product_at(&p, sigmoid->in[0]) || p.n != 1 || p.f[0] != x) return false;
+    if (!fits_attribute(n, p.c)) return false;
     double alpha = (double)(float)p.c;
     become(r, n, OP_Swish, x);
     node_set_float(n, "alpha", alpha);

@@ -20,6 +20,12 @@ static Value *plus(Case *t, Value *x, double c) { return DO(t, Add, x, number(t,
 static Value *times(Case *t, Value *x, double c) { return DO(t, Mul, x, number(t, c)); }
 static Value *over(Case *t, Value *x, double c) { return DO(t, Div, x, number(t, c)); }
 
+static Value *double_number(Case *c, double v) {
+    Tensor *t = tensor_new(c->g, DT_F64, 0, NULL);
+    tensor_set_float(t, 0, v);
+    return value_of_tensor(c->g, t);
+}
+
 static void check_hard(void) {
     Case t;
     Value *x = begin(&t);
@@ -43,6 +49,10 @@ static void check_hard(void) {
     x = begin(&t);
     done(&t, "hard-sigmoid: clip(0.2 x + 0.5, 0, 1)",
          DO(&t, Clip, plus(&t, times(&t, x, 0.2), 0.5), number(&t, 0), number(&t, 1)));
+    x = begin(&t);
+    x->type.dtype = DT_F64;
+    Value *sum = DO(&t, Min, DO(&t, Relu, DO(&t, Add, x, double_number(&t, 3))), double_number(&t, 6));
+    done(&t, "hard-sigmoid of doubles whose slope is no f32 stays", DO(&t, Mul, sum, double_number(&t, 1.0 / 6)));
     x = begin(&t);
     done(&t, "relu6(x + 3) / 5 stays", over(&t, relu6(&t, plus(&t, x, 3)), 5));
     x = begin(&t);
