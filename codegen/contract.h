@@ -35,6 +35,9 @@ LLVMValueRef f32_at(Kernel *k, LLVMValueRef base, LLVMValueRef elements); /* add
 LLVMValueRef kernel_dims(Kernel *k, const Dim *dims, int n);              /* their product */
 
 /* ---- vector.c: f32 vectors ---- */
+/* llvm.<…> of `types`, which its name leaves open */
+LLVMValueRef call_intrinsic(Kernel *k, const char *name, LLVMTypeRef *types, int n_types, LLVMValueRef *args,
+                            int n_args);
 LLVMTypeRef vec_type(Gen *g, int lanes);
 LLVMValueRef vec_load(Kernel *k, LLVMValueRef p, int lanes, unsigned align);
 void vec_store(Kernel *k, LLVMValueRef v, LLVMValueRef p, unsigned align);
@@ -172,7 +175,8 @@ Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRe
 /* ---- reorder.c ---- */
 void square_turn(Kernel *k, LLVMValueRef *v, int n); /* n vectors of n lanes: rows become columns */
 
-/* ---- conv.c, gemm.c, global_pool.c, reorder.c, recurrent.c: kernels of the operators that lowering passes make ---- */
+/* ---- conv.c, gemm.c, global_pool.c, reorder.c, recurrent.c: kernels of the operators that lowering passes make ----
+ */
 extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, global_pool_emitter,
     reorder_emitter, recurrent_emitter;
 

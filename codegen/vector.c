@@ -4,6 +4,15 @@
 #include <string.h>
 #include "codegen/contract.h"
 
+LLVMValueRef call_intrinsic(Kernel *k, const char *name, LLVMTypeRef *types, int n_types, LLVMValueRef *args,
+                            int n_args) {
+    Gen *g = k->gen;
+    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
+    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(g->module, id, types, (size_t)n_types);
+    return LLVMBuildCall2(k->b, LLVMIntrinsicGetType(g->llvm, id, types, (size_t)n_types), fn, args, (unsigned)n_args,
+                          "");
+}
+
 LLVMTypeRef vec_type(Gen *g, int lanes) { return lanes == 1 ? g->f32 : LLVMVectorType(g->f32, (unsigned)lanes); }
 
 LLVMValueRef vec_load(Kernel *k, LLVMValueRef p, int lanes, unsigned align) {
@@ -26,11 +35,7 @@ LLVMValueRef lane_mask(Kernel *k, LLVMValueRef there, int lanes) {
 }
 
 static LLVMValueRef masked(Kernel *k, const char *name, int lanes, LLVMValueRef *args) {
-    Gen *g = k->gen;
-    LLVMTypeRef types[2] = {vec_type(g, lanes), g->ptr};
-    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(g->module, id, types, 2);
-    return LLVMBuildCall2(k->b, LLVMIntrinsicGetType(g->llvm, id, types, 2), fn, args, 4, "");
+    return call_intrinsic(k, name, (LLVMTypeRef[]){vec_type(k->gen, lanes), k->gen->ptr}, 2, args, 4);
 }
 
 LLVMValueRef vec_load_part(Kernel *k, LLVMValueRef p, int lanes, LLVMValueRef there) {
@@ -45,12 +50,9 @@ void vec_store_part(Kernel *k, LLVMValueRef v, LLVMValueRef p, int lanes, LLVMVa
 
 void fetch_line(Kernel *k, LLVMValueRef p) {
     Gen *g = k->gen;
-    static const char name[] = "llvm.prefetch";
     enum { READ, LOCALITY = 2, DATA = 1 };
-    unsigned id = LLVMLookupIntrinsicID(name, sizeof name - 1);
-    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(g->module, id, &g->ptr, 1),
-                 args[4] = {p, gen_i32(g, READ), gen_i32(g, LOCALITY), gen_i32(g, DATA)};
-    LLVMBuildCall2(k->b, LLVMIntrinsicGetType(g->llvm, id, &g->ptr, 1), fn, args, 4, "");
+    LLVMValueRef args[4] = {p, gen_i32(g, READ), gen_i32(g, LOCALITY), gen_i32(g, DATA)};
+    call_intrinsic(k, "llvm.prefetch", &g->ptr, 1, args, 4);
 }
 
 LLVMValueRef vec_splat(Kernel *k, LLVMValueRef scalar, int lanes) {
@@ -72,9 +74,7 @@ LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef
     Gen *g = k->gen;
     if (!g->target->has_fma) return LLVMBuildFAdd(k->b, c, LLVMBuildFMul(k->b, a, b, ""), "");
     LLVMTypeRef type = vec_type(g, lanes);
-    unsigned id = LLVMLookupIntrinsicID("llvm.fma", 8);
-    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(g->module, id, &type, 1), args[3] = {a, b, c};
-    return LLVMBuildCall2(k->b, LLVMIntrinsicGetType(g->llvm, id, &type, 1), fn, args, 3, "");
+    return call_intrinsic(k, "llvm.fma", &type, 1, (LLVMValueRef[]){a, b, c}, 3);
 }
 
 typedef struct Vec { /* where a form is built */
@@ -140,9 +140,7 @@ static LLVMValueRef gelu(const Vec *v, LLVMValueRef x) {
 
 static LLVMValueRef intrinsic(const Vec *v, const char *name, LLVMValueRef x) {
     LLVMTypeRef type = LLVMTypeOf(x);
-    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(v->k->gen->module, id, &type, 1);
-    return LLVMBuildCall2(v->b, LLVMIntrinsicGetType(v->k->gen->llvm, id, &type, 1), fn, &x, 1, "");
+    return call_intrinsic(v->k, name, &type, 1, &x, 1);
 }
 
 bool vec_has_elementwise(const Node *n) {

@@ -2,7 +2,6 @@
  * range, NaN and infinities included. They multiply and add in one rounding where the target does, so that they differ
  * from the mcc_el_<op>_f32 in the last places. Reduction: Cody and Waite, Software Manual for the Elementary Functions,
  * 1980; polynomials are minimax fits (Remez exchange). */
-#include <string.h>
 #include "codegen/contract.h"
 
 enum {
@@ -31,12 +30,9 @@ static LLVMValueRef where_less(const Vec *v, LLVMValueRef a, LLVMValueRef b, LLV
     return LLVMBuildSelect(v->k->b, LLVMBuildFCmp(v->k->b, LLVMRealOLT, a, b, ""), yes, no, "");
 }
 
-static LLVMValueRef call(const Vec *v, const char *name, LLVMValueRef *args, unsigned n) {
-    Gen *g = v->k->gen;
-    LLVMTypeRef type = vec_type(g, v->lanes);
-    unsigned id = LLVMLookupIntrinsicID(name, strlen(name));
-    LLVMValueRef fn = LLVMGetIntrinsicDeclaration(g->module, id, &type, 1);
-    return LLVMBuildCall2(v->k->b, LLVMIntrinsicGetType(g->llvm, id, &type, 1), fn, args, n, "");
+static LLVMValueRef call(const Vec *v, const char *name, LLVMValueRef *args, int n) {
+    LLVMTypeRef type = vec_type(v->k->gen, v->lanes);
+    return call_intrinsic(v->k, name, &type, 1, args, n);
 }
 
 static LLVMValueRef magnitude(const Vec *v, LLVMValueRef x) { return call(v, "llvm.fabs", &x, 1); }
