@@ -100,7 +100,7 @@ Tensor *tensor_new(Graph *g, Dtype t, int rank, const int64_t *dims) {
     ctx->folded += bytes;
     Tensor *out = ARENA_NEW(g->arena, Tensor);
     *out = (Tensor){.dtype = t, .rank = rank, .bytes = bytes, .data = arena_alloc(g->arena, bytes + 1)};
-    memcpy(out->dims, dims, sizeof *dims * (size_t)rank);
+    if (rank) memcpy(out->dims, dims, sizeof *dims * (size_t)rank);
     return out;
 }
 
