@@ -112,10 +112,10 @@ static bool run_node(Body *s, const Node *n) {
 }
 
 static LLVMValueRef byte_count(Body *s, const Value *v) {
-    LLVMValueRef n = gen_i64(s->g, dtype_bits(v->type.dtype) / 8);
+    LLVMValueRef n = gen_i64(s->g, 1);
     for (int i = 0; i < v->type.rank; i++)
         n = LLVMBuildMul(s->b, n, gen_dim(s->g, s->b, v->type.dims[i], s->symbols, s->n_symbols), "");
-    return n;
+    return gen_byte_count(s->g, s->b, v->type.dtype, n);
 }
 
 /* outputs that are inputs, constants or views of what lives elsewhere; dims that depend on data */

@@ -40,6 +40,13 @@ LLVMValueRef gen_dim(Gen *g, LLVMBuilderRef b, Dim d, const Symbol *symbols, int
     return d->kind == DIM_MIN ? LLVMBuildSelect(b, less, x, y, "") : LLVMBuildSelect(b, less, y, x, "");
 }
 
+LLVMValueRef gen_byte_count(Gen *g, LLVMBuilderRef b, Dtype t, LLVMValueRef elements) {
+    int bits = dtype_bits(t);
+    if (bits >= 8) return LLVMBuildMul(b, elements, gen_i64(g, bits / 8), "");
+    LLVMValueRef all = LLVMBuildAdd(b, LLVMBuildMul(b, elements, gen_i64(g, bits), ""), gen_i64(g, 7), "");
+    return LLVMBuildLShr(b, all, gen_i64(g, 3), "");
+}
+
 void add_symbols(Ctx *ctx, Dim d, Symbol **list, int *n) {
     if (!d || d->kind == DIM_CONST) return;
     if (d->kind == DIM_SUM) {

@@ -78,12 +78,12 @@ static void require_dims(Entry *e, const Symbol *open, int n_open) {
 
 static LLVMValueRef byte_count(Entry *e, const Value *v, const Symbol *open, int n_open) {
     Gen *g = e->g;
-    LLVMValueRef n = gen_i64(g, dtype_bits(v->type.dtype) / 8);
+    LLVMValueRef n = gen_i64(g, 1);
     for (int i = 0; i < v->type.rank; i++) {
         Dim d = v->type.dims[i];
         n = LLVMBuildMul(e->b, n, dim_has_data(d) ? gen_i64(g, d->hi) : gen_dim(g, e->b, d, open, n_open), "");
     }
-    return n;
+    return gen_byte_count(g, e->b, v->type.dtype, n);
 }
 
 static void require_buffer(Entry *e, const Value *v, LLVMValueRef p, const Symbol *open, int n_open) {

@@ -50,6 +50,7 @@ typedef struct Gen {
 LLVMValueRef gen_i64(Gen *g, int64_t v);
 LLVMValueRef gen_i32(Gen *g, int v);
 LLVMValueRef gen_bytes(Gen *g, const void *data, size_t bytes, unsigned align); /* a private constant */
+LLVMValueRef gen_byte_count(Gen *g, LLVMBuilderRef b, Dtype t, LLVMValueRef elements); /* packed ones: rounded up */
 LLVMValueRef gen_offset(Gen *g, LLVMBuilderRef b, LLVMValueRef base, LLVMValueRef bytes);
 LLVMValueRef gen_alloca(Gen *g, LLVMBuilderRef b, LLVMTypeRef type, unsigned align); /* in the function's entry block */
 void gen_function_attrs(Gen *g, LLVMValueRef fn);

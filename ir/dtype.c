@@ -24,10 +24,10 @@ static const struct { const char *name, *suffix; int bits; DtypeClass cls; bool 
     [DT_F8E5M2FNUZ] = {"float8e5m2fnuz", "f8e5m2fnuz", 8, DTC_OTHER, false},
     [DT_F8E8M0] = {"float8e8m0", "f8e8m0", 8, DTC_OTHER, false},
     [DT_F4E2M1] = {"float4e2m1", "f4e2m1", 4, DTC_OTHER, false},
-    [DT_U4] = {"uint4", "u4", 4, DTC_OTHER, false},
-    [DT_I4] = {"int4", "i4", 4, DTC_OTHER, false},
-    [DT_U2] = {"uint2", "u2", 2, DTC_OTHER, false},
-    [DT_I2] = {"int2", "i2", 2, DTC_OTHER, false},
+    [DT_U4] = {"uint4", "u4", 4, DTC_PACKED, true},
+    [DT_I4] = {"int4", "i4", 4, DTC_PACKED, true},
+    [DT_U2] = {"uint2", "u2", 2, DTC_PACKED, true},
+    [DT_I2] = {"int2", "i2", 2, DTC_PACKED, true},
 };
 
 static bool known(Dtype t) { return t > DT_NONE && t < DT_COUNT && rows[t].name; }
@@ -36,6 +36,7 @@ const char *dtype_suffix(Dtype t) { return known(t) ? rows[t].suffix : "unknown"
 int dtype_bits(Dtype t) { return known(t) ? rows[t].bits : 0; }
 DtypeClass dtype_class(Dtype t) { return known(t) ? rows[t].cls : DTC_OTHER; }
 bool dtype_supported(Dtype t) { return known(t) && rows[t].supported; }
+bool dtype_computes(Dtype t) { return dtype_supported(t) && rows[t].cls != DTC_PACKED; }
 
 bool dtype_bytes(Dtype t, int64_t elements, size_t *out) {
     int64_t bits;

@@ -105,8 +105,9 @@ Tensor *tensor_new(Graph *g, Dtype t, int rank, const int64_t *dims) {
 }
 
 static uint64_t element(const Tensor *t, int64_t i) {
-    int bytes = dtype_bits(t->dtype) / 8;
+    int bits = dtype_bits(t->dtype), bytes = bits / 8, each = bits ? 8 / bits : 0;
     uint64_t w = 0;
+    if (bits && bits < 8) return (uint64_t)((const uint8_t *)t->data)[i / each] >> i % each * bits & ((1u << bits) - 1);
     assert(bytes > 0 && bytes <= 8);
     memcpy(&w, (const char *)t->data + (size_t)i * (size_t)bytes, (size_t)bytes);
     return w;
@@ -115,6 +116,8 @@ static uint64_t element(const Tensor *t, int64_t i) {
 int64_t tensor_int(const Tensor *t, int64_t i) {
     uint64_t w = element(t, i);
     switch (t->dtype) {
+    case DT_I2: return (int64_t)(w ^ 2) - 2;
+    case DT_I4: return (int64_t)(w ^ 8) - 8;
     case DT_I8: return (int8_t)w;
     case DT_I16: return (int16_t)w;
     case DT_I32: return (int32_t)w;

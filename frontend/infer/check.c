@@ -36,9 +36,9 @@ bool infer_begin(Ctx *ctx, const Node *n) {
 }
 
 static const char *classes_text(Ctx *ctx, unsigned classes) {
-    static const char *const names[] = {"float", "signed integer", "unsigned integer", "bool"};
+    static const char *const names[] = {"float", "signed integer", "unsigned integer", "bool", NULL, "packed integer"};
     const char *text = "";
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 6; i++)
         if (classes >> i & 1) text = arena_printf(ctx->arena, "%s%s%s", text, *text ? " or " : "", names[i]);
     return text;
 }

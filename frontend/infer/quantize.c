@@ -3,7 +3,7 @@
 #include "frontend/infer/infer.h"
 
 static bool is_byte(Dtype t) { return t == DT_U8 || t == DT_I8; }
-static bool is_narrow(Dtype t) { return is_byte(t) || t == DT_U16 || t == DT_I16; }
+static bool is_narrow(Dtype t) { return is_byte(t) || t == DT_U16 || t == DT_I16 || dtype_class(t) == DTC_PACKED; }
 static bool is_scale(Dtype t) { return t == DT_F32 || t == DT_F16 || t == DT_BF16; }
 
 static bool need_byte(Ctx *ctx, const Node *n, int in) {
@@ -83,7 +83,7 @@ bool infer_dequantize(Ctx *ctx, Node *n) {
     if (!infer_begin(ctx, n) || !need_scale(ctx, n, 1)) return false;
     const Type *x = type_of(n, 0);
     if (!is_narrow(x->dtype) && x->dtype != DT_I32)
-        return fail(ctx, n, "input 0 is %s, must be an integer of 8 or 16 bits, or int32", dtype_name(x->dtype));
+        return fail(ctx, n, "input 0 is %s, must be an integer of at most 16 bits, or int32", dtype_name(x->dtype));
     int64_t asked = node_int(n, "output_dtype");
     Dtype to = asked > 0 && asked < DT_COUNT ? (Dtype)asked : type_of(n, 1)->dtype;
     if (asked && (Dtype)asked != to)

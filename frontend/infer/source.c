@@ -41,7 +41,7 @@ bool infer_constant_of_shape(Ctx *ctx, Node *n) {
     const Attr *a = node_attr(n, "value");
     const Tensor *value = a && a->kind == ATTR_TENSOR ? a->tensor : NULL;
     int64_t one, count;
-    if (a && (!value || !product_i64(value->dims, value->rank, &one) || one != 1 || !dtype_supported(value->dtype)))
+    if (a && (!value || !product_i64(value->dims, value->rank, &one) || one != 1 || !dtype_computes(value->dtype)))
         return fail(ctx, n, "attribute value must be one number");
     int rank = shape.n < 0 ? declared_rank(ctx, n) : shape.n;
     if (rank < 0 || (shape.n < 0 && !need_length(ctx, n, 0, rank))) return false;
@@ -136,7 +136,7 @@ bool infer_size(Ctx *ctx, Node *n) {
 bool infer_eye_like(Ctx *ctx, Node *n) {
     if (!infer_begin(ctx, n) || !need_rank(ctx, n, 0, 2, 2)) return false;
     int64_t t = node_attr(n, "dtype") ? node_int(n, "dtype") : type_of(n, 0)->dtype;
-    if (t <= DT_NONE || t >= DT_COUNT || !dtype_supported((Dtype)t))
+    if (t <= DT_NONE || t >= DT_COUNT || !dtype_computes((Dtype)t))
         return fail(ctx, n, "dtype is %lld, which is not supported", (long long)t);
     return set_output(ctx, n, 0, (Dtype)t, 2, type_of(n, 0)->dims);
 }

@@ -4,8 +4,30 @@
 #define MCC_KERNELS_QUANTIZE_H
 #include "runtime/kernels/real.h"
 
+/* integers of less than 8 bits lie packed, low bits first */
+static inline int32_t quant_bits(int32_t dtype) {
+    return dtype == MCC_U4 || dtype == MCC_I4 ? 4 : dtype == MCC_U2 || dtype == MCC_I2 ? 2 : 8;
+}
+static inline bool quant_is_signed(int32_t dtype) {
+    return dtype == MCC_I8 || dtype == MCC_I16 || dtype == MCC_I4 || dtype == MCC_I2;
+}
+
+static inline int32_t packed_get(const uint8_t *data, int32_t dtype, idx i) {
+    const int32_t bits = quant_bits(dtype), each = 8 / bits, high = 1 << (bits - 1);
+    const int32_t code = data[i / each] >> (i % each * bits) & (2 * high - 1);
+    return quant_is_signed(dtype) ? (code ^ high) - high : code;
+}
+
+/* In ascending order of i: the first element of a byte clears the others. */
+static inline void packed_set(uint8_t *data, int32_t dtype, idx i, int32_t q) {
+    const int32_t bits = quant_bits(dtype), each = 8 / bits, shift = (int32_t)(i % each) * bits;
+    const int32_t code = (q & ((1 << bits) - 1)) << shift;
+    data[i / each] = (uint8_t)(shift ? data[i / each] | code : code);
+}
+
 static inline int32_t quant_get(const void *data, int32_t dtype, idx i) {
     switch (dtype) {
+    case MCC_U4: case MCC_I4: case MCC_U2: case MCC_I2: return packed_get((const uint8_t *)data, dtype, i);
     case MCC_I8: return ((const int8_t *)data)[i];
     case MCC_U16: return ((const uint16_t *)data)[i];
     case MCC_I16: return ((const int16_t *)data)[i];
@@ -20,13 +42,15 @@ static inline int32_t quant_zero(const mcc_arg *zero, idx i) {
 }
 
 static inline int32_t quant_lowest(int32_t dtype) {
+    if (quant_bits(dtype) < 8) return quant_is_signed(dtype) ? -(1 << (quant_bits(dtype) - 1)) : 0;
     return dtype == MCC_I8 ? INT8_MIN : dtype == MCC_I16 ? INT16_MIN : 0;
 }
 static inline int32_t quant_highest(int32_t dtype) {
+    if (quant_bits(dtype) < 8) return (1 << (quant_bits(dtype) - quant_is_signed(dtype))) - 1;
     return dtype == MCC_I8 ? INT8_MAX : dtype == MCC_I16 ? INT16_MAX : dtype == MCC_U16 ? UINT16_MAX : UINT8_MAX;
 }
 
-/* clamp(v rounded to even + zero), for a zero point of 8 or 16 bits: the bounds less it are exact in f32 */
+/* clamp(v rounded to even + zero), for a zero point of at most 16 bits: the bounds less it are exact in f32 */
 static inline int32_t quant_round(float v, int32_t zero, int32_t dtype) {
     const float lo = (float)(quant_lowest(dtype) - zero), hi = (float)(quant_highest(dtype) - zero);
     float r = mcc_rint_f32(v);
@@ -35,7 +59,8 @@ static inline int32_t quant_round(float v, int32_t zero, int32_t dtype) {
 }
 
 static inline void quant_set(void *data, int32_t dtype, idx i, int32_t q) {
-    if (dtype == MCC_U16 || dtype == MCC_I16) ((uint16_t *)data)[i] = (uint16_t)q;
+    if (quant_bits(dtype) < 8) packed_set((uint8_t *)data, dtype, i, q);
+    else if (dtype == MCC_U16 || dtype == MCC_I16) ((uint16_t *)data)[i] = (uint16_t)q;
     else ((uint8_t *)data)[i] = (uint8_t)q;
 }
 
