@@ -78,7 +78,8 @@ typedef struct TileSteps { /* for c < count: acc[r][v] += a[r·row + c·inner] �
     LLVMValueRef
         ahead; /* what to fetch into L2 meanwhile, `fetch` elements with each turn of the loop; NULL: nothing */
     int64_t fetch;
-    uint32_t mask; /* which rows take part */
+    uint32_t mask;  /* which rows take part */
+    int order_rows; /* adds in the order of a tile of so many rows; 0: of its own */
 } TileSteps;
 void tile_begin(Tile *t, Kernel *k, int rows, int vecs, int lanes);
 void tile_fill(Tile *t, LLVMValueRef bias, unsigned align); /* the same in every row; NULL: zeros */

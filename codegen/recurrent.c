@@ -134,7 +134,8 @@ static void sum_part(Steps *s, Place *p, int part, int64_t unroll) {
                        .inner = 1,
                        .b_align = (unsigned)s->lanes * 4,
                        .unroll = (int)unroll,
-                       .mask = (uint32_t)((1ull << p->rows) - 1)};
+                       .mask = (uint32_t)((1ull << p->rows) - 1),
+                       .order_rows = (int)node_int(k->node, "rows")}; /* s->rows depends on the number of threads */
     tile_steps(t, &steps);
     p->w = f32_at(k, p->w, i64(s, next * s->hidden));
 }

@@ -71,10 +71,10 @@ typedef struct Chains {
 
 static void chains_begin(Chains *c, const Tile *t, const TileSteps *s) {
     int64_t count;
+    int sums = (s->order_rows ? s->order_rows : t->rows) * t->vecs;
     *c = (Chains){.tile = {*t}, .n = 1};
     if (!i_is_const(s->count, &count)) return;
-    while (c->n < MAX_CHAINS && c->n < s->unroll && t->rows * t->vecs * c->n < IN_FLIGHT && count >= c->n * LONG)
-        c->n *= 2;
+    while (c->n < MAX_CHAINS && c->n < s->unroll && sums * c->n < IN_FLIGHT && count >= c->n * LONG) c->n *= 2;
     for (int i = 1; i < c->n; i++) {
         tile_begin(&c->tile[i], t->k, t->rows, t->vecs, t->lanes);
         tile_fill(&c->tile[i], NULL, 4);

@@ -245,12 +245,24 @@ def check_lengths(folder):
                 raise AssertionError("a length of %d in 4 steps was taken" % wrong)
 
 
+def check_threads(folder):
+    """Rows of a batch that are cut among threads are summed in the same order as without."""
+    for op in GATES:
+        case = {"op": op, "direction": "forward", "directions": 1, "hidden": 20, "input": 24, "steps": 3, "batch": 4,
+                "constant": True, "open": False, "inputs": ["X", "W", "R"], "outputs": ["Y"]}
+        feed = random_feed(case, np.random.default_rng(1))
+        one, cut = (run_mcc(case, feed, folder, op + str(i), "-mcpu=native", *more)[0][0]
+                    for i, more in enumerate([[], ["--threads=callback", "--cut-kernels"]]))
+        assert one.tobytes() == cut.tobytes(), (op, np.abs(one - cut).max())
+
+
 def main():
     seed, count = int(os.environ.get("MCC_TEST_SEED", "1")), int(os.environ.get("MCC_TEST_COUNT", "30"))
     library, compared = ort_library(), 0
     with tempfile.TemporaryDirectory() as folder:
         parallel = define_parallel_for(folder)
         check_lengths(folder)
+        check_threads(folder)
         for i in range(count):
             rng = np.random.default_rng([seed, i])
             case = random_case(rng)
