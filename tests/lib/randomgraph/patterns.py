@@ -43,8 +43,8 @@ def act(m, x):
             g = m.node("Sigmoid", [x], x.dims, 0, 1)
         else:
             x = within(m, x, -30, 30)
-            e = m.node("Exp", [m.node("Neg", [x], x.dims, -x.hi, -x.lo, exactly=True)], x.dims, math.exp(-x.hi), math.exp(-x.lo), 0)
-            e = bounded(m, "Add", e, n(1), 1, 1 + e.hi, 0)
+            e = m.node("Exp", [m.node("Neg", [x], x.dims, -x.hi, -x.lo, exactly=True)], x.dims, math.exp(-x.hi), math.exp(-x.lo), math.exp(-x.lo) * x.err)
+            e = bounded(m, "Add", e, n(1), 1, 1 + e.hi)
             g = m.node("Reciprocal", [e], x.dims, 0, 1, x.err + 1e-6) if m.chance(0.5) else m.node("Div", [n(1), e], x.dims, 0, 1, x.err + 1e-6)
         return bounded(m, "Mul", x, g, -0.3, hi, 1.1 * x.err + x.mag * g.err) if kind == "swish" else g
     if kind == "gelu":
@@ -66,7 +66,8 @@ def act(m, x):
     m.need(fits(m, "Softplus", x.dtype))
     if m.chance(0.4):
         x = within(m, x, -20, 10)
-        s = m.node("Log", [bounded(m, "Add", m.node("Exp", [x], x.dims, 0, math.exp(x.hi), 0), n(1), 1, 1 + math.exp(x.hi), 0)], x.dims, 0, max(x.hi, 0) + 0.7, x.err + 1e-6)
+        e = m.node("Exp", [x], x.dims, 0, math.exp(x.hi), math.exp(x.hi) * x.err)
+        s = m.node("Log", [bounded(m, "Add", e, n(1), 1, 1 + e.hi)], x.dims, 0, max(x.hi, 0) + 0.7, x.err + 1e-6)
     else:
         s = m.node("Softplus", [x], x.dims, 0, hi + 0.7)
     if kind == "softplus":
@@ -144,7 +145,7 @@ def norm(m):
     if m.chance(0.6):
         y = bounded(m, "Div", d, root, -most, most, err)
     else:
-        y = bounded(m, "Mul", d, m.node("Reciprocal", [root], root.dims, 0, growth, 0), -most, most, err)
+        y = bounded(m, "Mul", d, m.node("Reciprocal", [root], root.dims, 0, growth, growth ** 2 * root.err), -most, most, err)
     for op in m.dice.sample(["Mul", "Add"], m.dice.randrange(3)) if m.chance(0.5) else ["Mul", "Add"]:
         w = m.tensor(x.dtype, [x.dims[-1]])
         y = bounded(m, op, y, w, -y.mag * w.mag, y.mag * w.mag, y.err * max(w.mag, 1)) if op == "Mul" else bounded(m, op, y, w, y.lo + w.lo, y.hi + w.hi)
