@@ -203,7 +203,7 @@ static bool has_vectors(const Emit *e) {
     int inner = e->nest.n_axes - 1;
     for (const Node *n = e->k->node->body->first; n; n = n->next) {
         if (n->out[0]->type.dtype != DT_F32) return false;
-        if (op_has(n->op, OP_ELEMENTWISE) && !vec_has_elementwise(n)) return false;
+        if (node_is_elementwise(n) && !vec_has_elementwise(n)) return false;
     }
     for (int i = 0; i < e->nest.n_loads; i++) {
         const Expr *x = e->nest.loads[i];
@@ -309,7 +309,7 @@ static bool in_place(const Node *n, int input) {
 static double operations(const Graph *body) {
     double n = 1;
     for (const Node *at = body->first; at; at = at->next)
-        if (op_has(at->op, OP_ELEMENTWISE)) n += vec_has_elementwise(at) ? 2 : 20;
+        if (node_is_elementwise(at)) n += vec_has_elementwise(at) ? 2 : 20;
     return n;
 }
 

@@ -148,7 +148,7 @@ static bool same_map(const Map *a, const Map *b, int rank) {
 static Expr *lower_node(Lowering *l, const Value *v, const Map *m) {
     const Node *n = v->def;
     Map in;
-    if (op_has(n->op, OP_ELEMENTWISE)) return lower_elementwise(l, n, m);
+    if (node_is_elementwise(n)) return lower_elementwise(l, n, m);
     switch (n->op) {
     case OP_Transpose: in = transpose_map(n, m); break;
     case OP_Slice: in = slice_map(l->ctx, n, m); break;

@@ -175,7 +175,7 @@ const char *dim_text(Ctx *ctx, Dim d);
 
 /* ---- op.c: the table of operators, ops.def ---- */
 typedef enum OpFlag {
-    OP_ELEMENTWISE = 1 << 0,   /* out[i] = f(in[i]…) under broadcasting; mcc_el_<name>_<dtype> */
+    OP_ELEMENTWISE = 1 << 0,   /* out[i] = f(in[i]…) under broadcasting; mcc_el_<name>_<dtype>. Of nodes: node_is_elementwise */
     OP_COMMUTATIVE = 1 << 1,
     OP_REDUCTION = 1 << 2,
     OP_MOVEMENT = 1 << 3,      /* elements move, none is computed */
@@ -322,6 +322,8 @@ Attr *node_set_ints(Node *n, const char *name, const int64_t *v, int count);
 Attr *node_set_tensor(Node *n, const char *name, const Tensor *t);
 void node_remove_attr(Node *n, const char *name);
 Value *node_in(const Node *n, int i); /* NULL: absent */
+/* OP_ELEMENTWISE, or a QuantizeLinear or DequantizeLinear of f32 (Q: or int32) whose scale and zero point are one number each, known or not */
+bool node_is_elementwise(const Node *n);
 bool node_infer(Ctx *ctx, Node *n);   /* op_info(op)->infer */
 void graph_replace(Graph *g, Value *from, Value *to); /* in every use, outputs of the graph included */
 void graph_count_uses(Graph *g);

@@ -38,6 +38,24 @@ static const OpInfo table[OP_COUNT] = {
 const OpInfo *op_info(Op op) { return &table[op]; }
 bool op_has(Op op, unsigned flags) { return (table[op].flags & flags) == flags; }
 
+static bool is_one_number(const Value *v) {
+    if (!v) return true;
+    for (int i = 0; i < v->type.rank; i++)
+        if (!dim_is(v->type.dims[i], 1)) return false;
+    return v->type.kind == TYPE_TENSOR;
+}
+
+bool node_is_elementwise(const Node *n) {
+    if (op_has(n->op, OP_ELEMENTWISE)) return true;
+    if (n->op != OP_QuantizeLinear && n->op != OP_DequantizeLinear) return false;
+    const Value *number = n->op == OP_QuantizeLinear ? n->in[0] : n->out[0];
+    const Value *code = n->op == OP_QuantizeLinear ? n->out[0] : n->in[0];
+    int64_t precision = n->op == OP_QuantizeLinear ? node_int(n, "precision") : 0;
+    bool plain = number->type.dtype == DT_F32 || (n->op == OP_QuantizeLinear && number->type.dtype == DT_I32);
+    return plain && dtype_computes(code->type.dtype) && n->in[1]->type.dtype == DT_F32 && (precision == 0 || precision == DT_F32) &&
+           is_one_number(n->in[1]) && is_one_number(node_in(n, 2));
+}
+
 Op op_find(Str domain, Str name) {
     OpDomain d;
     if (domain.n == 0 || str_is(domain, "ai.onnx")) d = ONNX;

@@ -22,7 +22,7 @@ static bool same_dims(const Value *a, const Value *b) {
 static bool supported(const Value *v) { return !v || (v->type.kind == TYPE_TENSOR && dtype_computes(v->type.dtype)); }
 
 static bool is_elementwise(const Node *n) {
-    if (!op_has(n->op, OP_ELEMENTWISE) || n->n_in > 3 || (op_has(n->op, OP_VARIADIC) && n->n_in != 2)) return false;
+    if (!node_is_elementwise(n) || n->n_in > 3 || (op_has(n->op, OP_VARIADIC) && n->n_in != 2)) return false;
     return n->op != OP_Pow || n->in[0]->type.dtype == n->in[1]->type.dtype;
 }
 

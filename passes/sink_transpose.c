@@ -112,7 +112,7 @@ bool pass_sink_transpose(Graph *g, PassCtx *p) {
     (void)p;
     rewrite_begin(&r, g);
     for (Node *n; (n = rewrite_next(&r));) {
-        bool plain = op_has(n->op, OP_ELEMENTWISE) && n->n_out == 1 && n->n_in > 0;
+        bool plain = node_is_elementwise(n) && n->n_out == 1 && n->n_in > 0;
         if ((plain && find_transpose(n, &s) && can_sink(n, &s)) || concat_can_sink(n, &s)) sink(&r, n, &s);
     }
     return rewrite_end(&r);

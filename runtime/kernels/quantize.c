@@ -91,6 +91,26 @@ int ref_DequantizeLinear(const mcc_arg *a, const mcc_attr *at) {
     return MCC_OK;
 }
 
+#define ROW(S, T, D)                                                                                                   \
+    T mcc_quantize_f32_##S(float x, float scale, T zero, const mcc_attr *at) {                                         \
+        (void)at;                                                                                                      \
+        return (T)quant_round(x / scale, zero, D);                                                                     \
+    }                                                                                                                  \
+    T mcc_quantize_i32_##S(int32_t x, float scale, T zero, const mcc_attr *at) {                                       \
+        return mcc_quantize_f32_##S((float)x, scale, zero, at);                                                        \
+    }                                                                                                                  \
+    float mcc_dequantize_##S##_f32(T x, float scale, T zero, const mcc_attr *at) {                                     \
+        (void)at;                                                                                                      \
+        return (float)((int32_t)x - (int32_t)zero) * scale;                                                            \
+    }
+QUANT_EACH(ROW)
+#undef ROW
+
+float mcc_dequantize_i32_f32(int32_t x, float scale, int32_t zero, const mcc_attr *at) {
+    (void)at;
+    return mcc_i64_to_f32((int64_t)x - zero) * scale;
+}
+
 /* scale = (max(x, 0) - min(x, 0)) / 255, 1 where that range is empty; zero = clamp(rint(-min / scale)). NaN is in no
  * range. */
 int ref_DynamicQuantizeLinear(const mcc_arg *a, const mcc_attr *at) {

@@ -69,6 +69,20 @@ static inline int32_t quant_mul_add(int32_t sum, int32_t a, int32_t b) {
     return (int32_t)((uint32_t)sum + (uint32_t)a * (uint32_t)b);
 }
 
+/* One element, for generated code: every dtype that Q makes and DQ takes, in f32. at is not read. */
+#define QUANT_EACH(M)                                                                                                  \
+    M(u8, uint8_t, MCC_U8)                                                                                             \
+    M(i8, int8_t, MCC_I8)                                                                                              \
+    M(u16, uint16_t, MCC_U16)                                                                                          \
+    M(i16, int16_t, MCC_I16)
+#define QUANT_ROW(S, T, D)                                                                                             \
+    T mcc_quantize_f32_##S(float x, float scale, T zero, const mcc_attr *at);                                          \
+    T mcc_quantize_i32_##S(int32_t x, float scale, T zero, const mcc_attr *at);                                        \
+    float mcc_dequantize_##S##_f32(T x, float scale, T zero, const mcc_attr *at);
+QUANT_EACH(QUANT_ROW)
+#undef QUANT_ROW
+float mcc_dequantize_i32_f32(int32_t x, float scale, int32_t zero, const mcc_attr *at);
+
 static inline float scale_get(const mcc_arg *scale, idx i) { return (float)real_get(scale, i); }
 
 static inline float scale_ratio(float x, float w, float y) {
