@@ -1,7 +1,7 @@
 /* A model's inputs: from .npy files, the rest at random. A file's dims pin the open dims of its input, unless --max-dim
  * asks to leave dims open; dims that stay open get one size for each symbol, over all inputs. */
 #include "driver/call.h"
-#include "driver/npy.h"
+#include "frontend/npy.h"
 #include <string.h>
 
 typedef struct Symbol {

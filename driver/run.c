@@ -1,6 +1,6 @@
 /* mcc run MODEL: compiles in this process, calls the code once, writes the outputs. */
 #include "driver/call.h"
-#include "driver/npy.h"
+#include "frontend/npy.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

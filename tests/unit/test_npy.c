@@ -1,5 +1,5 @@
 /* Arrays survive the way through a file, in every dtype; files that lie are refused with a reason and nothing else. */
-#include "driver/npy.c"
+#include "frontend/npy.c"
 #include <unistd.h>
 
 static int failures;

@@ -1,7 +1,7 @@
 /* NumPy's file format (numpy.lib.format, versions 1 to 3): a magic, a header that is a Python dictionary of three
  * entries, the elements. Nothing in the file is trusted: the header's length, the shape and the file's size must agree
  * before anything is allocated. */
-#include "driver/npy.h"
+#include "frontend/npy.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -154,33 +154,68 @@ static const char *read_header(Arena *a, FILE *f, Header *h) {
     return NULL;
 }
 
-static const char *read_array(Graph *g, FILE *f, Tensor *t) {
+const char *npy_open(Arena *a, FILE *f, size_t limit, NpyArray *n) {
     Header h = {0};
-    const char *why = read_header(g->arena, f, &h);
+    long begin = ftell(f);
+    const char *why = read_header(a, f, &h);
     if (why) return why;
+    long at = ftell(f);
+    Tensor *t = &n->shape;
+    *n = (NpyArray){.file = f, .at = at, .item = (size_t)h.size, .fortran = h.fortran && h.rank > 1};
+    n->swap = !h.swapped ? 0 : h.kind == 'c' ? n->item / 2 : n->item;
     *t = (Tensor){.dtype = dtype_of(&h), .rank = h.rank};
     memcpy(t->dims, h.dims, sizeof h.dims);
     int64_t elements;
-    struct stat st;
-    long at = ftell(f);
     if (t->dtype == DT_NONE) return "mcc has no such element type";
     if (!product_i64(t->dims, t->rank, &elements) || !dtype_bytes(t->dtype, elements, &t->bytes))
         return "its shape is too large";
-    if (at < 0 || fstat(fileno(f), &st) || !S_ISREG(st.st_mode)) return "it is not a regular file";
-    if ((uint64_t)t->bytes > (uint64_t)(st.st_size - at)) return "it is shorter than its shape says";
-    unsigned char *data = arena_alloc(g->arena, t->bytes ? t->bytes : 1);
-    if (fread(data, 1, t->bytes, f) != t->bytes) return "it cannot be read";
-    t->data = data;
-    if (h.swapped) swap_bytes(data, t->bytes, (size_t)(h.kind == 'c' ? h.size / 2 : h.size));
-    for (size_t i = 0; i < t->bytes && t->dtype == DT_BOOL; i++) data[i] = data[i] != 0;
-    if (h.fortran && h.rank > 1) t->data = row_major(g->arena, t, (size_t)h.size);
+    if (begin < 0 || at < begin || (size_t)(at - begin) > limit || t->bytes > limit - (size_t)(at - begin))
+        return "it is shorter than its shape says";
     return NULL;
 }
 
+/* bytes of the array from `from` on, in the file's order of elements */
+static const char *read_bytes(const NpyArray *n, unsigned char *to, size_t from, size_t bytes) {
+    if (fseek(n->file, n->at + (long)from, SEEK_SET) || fread(to, 1, bytes, n->file) != bytes)
+        return "it cannot be read";
+    if (n->swap) swap_bytes(to, bytes, n->swap);
+    for (size_t i = 0; i < bytes && n->shape.dtype == DT_BOOL; i++) to[i] = to[i] != 0;
+    return NULL;
+}
+
+Tensor *npy_rows(Arena *a, const NpyArray *n, int64_t first, int64_t count, const char **why) {
+    Tensor *t = ARENA_NEW(a, Tensor);
+    *t = n->shape;
+    bool whole = n->fortran || t->rank == 0 || t->dims[0] == 0;
+    size_t row = whole ? 0 : t->bytes / (size_t)t->dims[0], skip = row * (size_t)first;
+    if (t->rank > 0) t->dims[0] = count;
+    size_t bytes = whole ? t->bytes : row * (size_t)count;
+    unsigned char *data = arena_alloc(a, bytes + 1);
+    if ((*why = read_bytes(n, data, whole ? 0 : skip, bytes))) return NULL;
+    t->data = data;
+    t->bytes = bytes;
+    if (!n->fortran) return t;
+    Tensor all = n->shape;
+    all.data = data;
+    row = all.dims[0] ? all.bytes / (size_t)all.dims[0] : 0;
+    t->data = (const char *)row_major(a, &all, n->item) + row * (size_t)first;
+    t->bytes = row * (size_t)count;
+    return t;
+}
+
+static const char *read_array(Arena *a, FILE *f, Tensor **t) {
+    NpyArray n;
+    struct stat st;
+    if (fstat(fileno(f), &st) || !S_ISREG(st.st_mode)) return "it is not a regular file";
+    const char *why = npy_open(a, f, (size_t)st.st_size, &n);
+    if (!why) *t = npy_rows(a, &n, 0, n.shape.rank ? n.shape.dims[0] : 1, &why);
+    return why;
+}
+
 Tensor *npy_read(Graph *g, const char *path, const char **why) {
-    Tensor *t = ARENA_NEW(g->arena, Tensor);
+    Tensor *t = NULL;
     FILE *f = fopen(path, "rb");
-    *why = f ? read_array(g, f, t) : strerror(errno);
+    *why = f ? read_array(g->arena, f, &t) : strerror(errno);
     if (f) fclose(f);
     return *why ? NULL : t;
 }
