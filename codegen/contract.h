@@ -50,6 +50,9 @@ LLVMValueRef vec_splat(Kernel *k, LLVMValueRef scalar, int lanes);
 LLVMValueRef vec_const(Gen *g, double v, int lanes);
 LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c,
                          int lanes); /* a·b + c, as the target does it best */
+LLVMValueRef vec_add(Kernel *k, LLVMValueRef a, LLVMValueRef b);
+/* all lanes folded by f into each of them, pairwise */
+LLVMValueRef vec_fold(Kernel *k, LLVMValueRef v, int lanes, LLVMValueRef (*f)(Kernel *, LLVMValueRef, LLVMValueRef));
 /* An elementwise node on vectors of f32; NULL: it has no vector form here (gen_elementwise has one for every node). */
 LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *args, int lanes);
 bool vec_has_elementwise(const Node *n);

@@ -19,6 +19,9 @@ const Emitter *emitter_of(const Node *n) {
     case OP_MatMul:
     case OP_Gemm: return vector_product_fits(n) ? &vector_product_emitter : &reference_emitter;
     case OP_Softmax: return softmax_has_rows(n) ? &softmax_emitter : &reference_emitter;
+    case OP_LayerNormalization:
+    case OP_RMSNormalization:
+    case OP_InstanceNormalization: return norm_has_rows(n) ? &norm_emitter : &reference_emitter;
     case OP_FusedAttention: return &attention_emitter;
     default: return &reference_emitter;
     }

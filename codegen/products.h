@@ -55,6 +55,9 @@ bool softmax_has_rows(const Node *n); /* a Softmax of f32 along the last axis, o
 /* ---- vector_product.c ---- */
 bool vector_product_fits(const Node *n); /* a MatMul or Gemm of f32 with a few rows */
 
-extern const Emitter vector_product_emitter, attention_emitter, softmax_emitter, panel_product_emitter;
+/* ---- norm.c ---- */
+bool norm_has_rows(const Node *n); /* a Layer-, RMS- or InstanceNormalization of f32 whose parameters a row can read */
+
+extern const Emitter vector_product_emitter, attention_emitter, softmax_emitter, norm_emitter, panel_product_emitter;
 
 #endif

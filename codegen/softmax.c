@@ -12,19 +12,6 @@ static LLVMValueRef larger(Kernel *k, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildSelect(k->b, LLVMBuildFCmp(k->b, LLVMRealOGT, a, b, ""), a, b, "");
 }
 
-static LLVMValueRef sum(Kernel *k, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFAdd(k->b, a, b, ""); }
-
-/* all lanes folded into each of them */
-static LLVMValueRef fold(Kernel *k, LLVMValueRef v, int lanes,
-                         LLVMValueRef (*f)(Kernel *, LLVMValueRef, LLVMValueRef)) {
-    LLVMValueRef swap[64];
-    for (int s = lanes / 2; s; s /= 2) {
-        for (int i = 0; i < lanes; i++) swap[i] = gen_i32(k->gen, i ^ s);
-        v = f(k, v, LLVMBuildShuffleVector(k->b, v, v, LLVMConstVector(swap, (unsigned)lanes), ""));
-    }
-    return v;
-}
-
 /* vectors from `at` on in every row; there: elements that exist, NULL: all */
 typedef void Visit(Softmax *m, LLVMValueRef at, LLVMValueRef there);
 
@@ -72,7 +59,7 @@ static void add_powers(Softmax *m, LLVMValueRef at, LLVMValueRef there) {
         LLVMValueRef x = LLVMBuildFSub(k->b, load(m, r, at, there), tile_get(&m->most, r, 0), "");
         LLVMValueRef e = vec_exp_of_negative(k, x, m->s->lanes);
         store(m, r, at, there, e);
-        tile_put(&m->sums, r, 0, sum(k, e, tile_get(&m->sums, r, 0)));
+        tile_put(&m->sums, r, 0, vec_add(k, e, tile_get(&m->sums, r, 0)));
     }
 }
 
@@ -83,10 +70,10 @@ void softmax_rows(Kernel *k, const SoftmaxRows *s, Tile *sums) {
     tile_fill(&m.sums, NULL, 0);
     for (int r = 0; r < s->rows; r++) tile_put(&m.most, r, 0, vec_const(k->gen, -__builtin_inf(), s->lanes));
     each_vector(&m, find_largest);
-    for (int r = 0; r < s->rows; r++) tile_put(&m.most, r, 0, fold(k, tile_get(&m.most, r, 0), s->lanes, larger));
+    for (int r = 0; r < s->rows; r++) tile_put(&m.most, r, 0, vec_fold(k, tile_get(&m.most, r, 0), s->lanes, larger));
     each_vector(&m, add_powers);
     for (int r = 0; r < s->rows; r++) {
-        LLVMValueRef all = fold(k, tile_get(&m.sums, r, 0), s->lanes, sum);
+        LLVMValueRef all = vec_fold(k, tile_get(&m.sums, r, 0), s->lanes, vec_add);
         tile_put(&m.sums, r, 0, LLVMBuildFDiv(k->b, vec_const(k->gen, 1, s->lanes), all, ""));
     }
     *sums = m.sums;

@@ -77,6 +77,17 @@ LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef
     return call_intrinsic(k, "llvm.fma", &type, 1, (LLVMValueRef[]){a, b, c}, 3);
 }
 
+LLVMValueRef vec_add(Kernel *k, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFAdd(k->b, a, b, ""); }
+
+LLVMValueRef vec_fold(Kernel *k, LLVMValueRef v, int lanes, LLVMValueRef (*f)(Kernel *, LLVMValueRef, LLVMValueRef)) {
+    LLVMValueRef swap[64];
+    for (int s = lanes / 2; s; s /= 2) {
+        for (int i = 0; i < lanes; i++) swap[i] = gen_i32(k->gen, i ^ s);
+        v = f(k, v, LLVMBuildShuffleVector(k->b, v, v, LLVMConstVector(swap, (unsigned)lanes), ""));
+    }
+    return v;
+}
+
 typedef struct Vec { /* where a form is built */
     Kernel *k;
     LLVMBuilderRef b;

@@ -1,5 +1,6 @@
-/* LayerNormalization from the parts that exporters write it in:
+/* LayerNormalization and RMSNormalization from the parts that exporters write them in:
  *   d = x - mean(x);  y = d / sqrt(mean(d²) + eps) [· gamma] [+ beta]
+ *   y = x / sqrt(mean(x²) + eps) [· gamma]
  * with means over the last axes. Constants gamma and beta that have the size of those axes are taken in by the step
  * after, one at a time. Nothing that is matched away has another use. */
 #include "passes/internal.h"
@@ -24,42 +25,57 @@ static int mean_axis(Rewrite *r, const Value *v, const Value **x) {
     return count > 0 ? (int)first : -1;
 }
 
-/* v = d², which is all that d is used for but one more use */
-static bool is_square_of(const Value *v, const Value *d) {
+/* v = d²; alone: which is all that d is used for but one more use */
+static bool is_square_of(const Value *v, const Value *d, bool alone) {
     Node *mul = value_only_def(v, OP_Mul), *pow = value_only_def(v, OP_Pow);
-    if (mul) return mul->in[0] == d && mul->in[1] == d && d->n_uses == 3;
-    return pow && pow->in[0] == d && const_is(pow->in[1], 2) && d->n_uses == 2;
+    if (mul) return mul->in[0] == d && mul->in[1] == d && (!alone || d->n_uses == 3);
+    return pow && pow->in[0] == d && const_is(pow->in[1], 2) && (!alone || d->n_uses == 2);
 }
 
 typedef struct Norm {
+    Op op;
     Value *x;
     int axis;
     double epsilon;
 } Norm;
 
-/* std = sqrt(mean(d²) + eps) */
-static bool match_deviation(Rewrite *r, const Value *std, const Value *d, Norm *m) {
+/* sum = mean(d²) + eps */
+static bool match_square(Rewrite *r, const Node *sum, const Value *d, bool alone, Norm *m) {
     const Value *square;
-    Node *root = value_only_def(std, OP_Sqrt), *sum = root ? value_only_def(root->in[0], OP_Add) : NULL;
-    if (!sum) return false;
     int side = sum->in[0]->constant ? 1 : 0;
     if (!const_splat(sum->in[1 - side], &m->epsilon)) return false;
     m->axis = mean_axis(r, sum->in[side], &square);
-    return m->axis >= 0 && is_square_of(square, d);
+    return m->axis >= 0 && is_square_of(square, d, alone);
+}
+
+/* What is under the root where v = √(…) (inverse: 1 / √(…)), or NULL */
+static const Node *under_root(const Value *v, bool inverse) {
+    if (inverse) {
+        Node *reciprocal = value_only_def(v, OP_Reciprocal), *div = value_only_def(v, OP_Div),
+             *pow = value_only_def(v, OP_Pow);
+        if (pow) return const_is(pow->in[1], -0.5) ? value_only_def(pow->in[0], OP_Add) : NULL;
+        if (!reciprocal && (!div || !const_is(div->in[0], 1))) return NULL;
+        v = reciprocal ? reciprocal->in[0] : div->in[1];
+    }
+    Node *root = value_only_def(v, OP_Sqrt), *pow = value_only_def(v, OP_Pow);
+    if (pow) return const_is(pow->in[1], 0.5) ? value_only_def(pow->in[0], OP_Add) : NULL;
+    return root ? value_only_def(root->in[0], OP_Add) : NULL;
 }
 
 /* n = d / std, or d * (1 / std) */
 static bool match_norm(Rewrite *r, const Node *n, Norm *m) {
     for (int side = 0; side < (n->op == OP_Mul ? 2 : 1); side++) {
-        Value *d = n->in[side], *by = n->in[1 - side];
-        Node *inverse = n->op == OP_Mul ? value_only_def(by, OP_Reciprocal) : NULL;
-        if (n->op == OP_Mul && !inverse) continue;
-        Node *sub = value_def(d, OP_Sub);
+        Value *d = n->in[side];
+        const Node *sum = under_root(n->in[1 - side], n->op == OP_Mul), *sub = value_def(d, OP_Sub);
         const Value *x = NULL;
-        if (!sub || !match_deviation(r, inverse ? inverse->in[0] : by, d, m)) continue;
-        if (mean_axis(r, sub->in[1], &x) != m->axis || x != sub->in[0]) continue;
-        m->x = sub->in[0];
-        return value_same_type(m->x, n->out[0]);
+        if (!sum) continue;
+        m->op = OP_LayerNormalization;
+        m->x = sub ? sub->in[0] : NULL;
+        if (sub && match_square(r, sum, d, true, m) && mean_axis(r, sub->in[1], &x) == m->axis && x == m->x)
+            return value_same_type(m->x, n->out[0]);
+        m->op = OP_RMSNormalization;
+        m->x = d;
+        if (match_square(r, sum, d, false, m)) return value_same_type(d, n->out[0]);
     }
     return false;
 }
@@ -80,7 +96,7 @@ static bool make_norm(Rewrite *r, Node *n) {
     if ((n->op != OP_Div && n->op != OP_Mul) || !match_norm(r, n, &m)) return false;
     Value *scale = ones(r->g, m.x, m.axis);
     if (!scale) return false;
-    rewrite_become(r, n, OP_LayerNormalization, (Value *[]){m.x, scale}, 2);
+    rewrite_become(r, n, m.op, (Value *[]){m.x, scale}, 2);
     node_set_int(n, "axis", m.axis - m.x->type.rank);
     node_set_float(n, "epsilon", (double)(float)m.epsilon);
     return true;
@@ -102,18 +118,18 @@ static Value *normalized_constant(Rewrite *r, Node *norm, const Value *c) {
     return value_of_tensor(r->g, t);
 }
 
-/* LayerNormalization(x, 1) * gamma -> LayerNormalization(x, gamma);  … + beta -> the same with a bias */
+/* norm(x, 1) * gamma -> norm(x, gamma);  LayerNormalization … + beta -> the same with a bias */
 static bool take_in(Rewrite *r, Node *n) {
     for (int side = 0; side < 2 && n->n_in == 2; side++) {
-        Node *norm = value_only_def(n->in[side], OP_LayerNormalization);
+        Node *layer = value_only_def(n->in[side], OP_LayerNormalization),
+             *norm = layer ? layer : value_only_def(n->in[side], OP_RMSNormalization);
         if (!norm || norm->n_out != 1 || !value_same_type(norm->out[0], n->out[0])) continue;
         Value *c = normalized_constant(r, norm, n->in[1 - side]);
-        bool free =
-            n->op == OP_Mul ? const_is(norm->in[1], 1) && !node_in(norm, 2) : n->op == OP_Add && !node_in(norm, 2);
+        bool free = !node_in(norm, 2) && (n->op == OP_Mul ? const_is(norm->in[1], 1) : n->op == OP_Add && layer);
         if (!c || !free) continue;
         Node attrs = *norm;
         Value *in[3] = {norm->in[0], n->op == OP_Mul ? c : norm->in[1], c};
-        rewrite_become(r, n, OP_LayerNormalization, in, n->op == OP_Mul ? 2 : 3);
+        rewrite_become(r, n, norm->op, in, n->op == OP_Mul ? 2 : 3);
         node_copy_attrs(n, &attrs);
         return true;
     }

@@ -1,4 +1,4 @@
-/* BatchNormalization, LayerNormalization, Dropout: normalisations with more than one output. */
+/* BatchNormalization, LayerNormalization and RMSNormalization, Dropout: normalisations with more than one output. */
 #include "frontend/infer/infer.h"
 
 bool infer_batch_norm(Ctx *ctx, Node *n) {

@@ -123,11 +123,42 @@ static void check_norm(void) {
     done(&t, "a scale a row stays outside", DO(&t, Mul, norm(&t, x, INTS_OF(&t, 1), true, false), weights(&t, "2x1")));
 }
 
+/* x through 1 / √(mean(x²) + eps), in one of the ways to write it */
+static Value *rms(Case *t, Value *x, Value *axes, int way) {
+    Value *square = way == 1 ? DO(t, Mul, x, x) : DO(t, Pow, x, number(t, 2));
+    Value *sum = plus(t, mean(t, square, axes), 1e-6), *root = DO(t, Sqrt, sum);
+    switch (way) {
+    case 0: return DO(t, Div, x, root);
+    case 1: return DO(t, Mul, x, DO(t, Reciprocal, root));
+    case 2: return DO(t, Mul, DO(t, Div, number(t, 1), root), x);
+    default: return DO(t, Mul, x, DO(t, Pow, sum, number(t, -0.5)));
+    }
+}
+
+static void check_rms(void) {
+    static const char *const ways[] = {"rms norm by Div", "rms norm by Reciprocal", "rms norm by 1 / root",
+                                       "rms norm by Pow(-0.5)"};
+    Case t;
+    for (int way = 0; way < 4; way++) {
+        Value *x = begin(&t);
+        done(&t, ways[way], DO(&t, Mul, weights(&t, "8"), rms(&t, x, INTS_OF(&t, -1), way)));
+    }
+    Value *x = begin(&t);
+    output(&t, "z", DO(&t, Exp, x));
+    done(&t, "rms norm of a value with other uses; its bias stays",
+         DO(&t, Add, rms(&t, x, INTS_OF(&t, 1), 0), weights(&t, "8")));
+    x = begin(&t);
+    Value *other = input(&t, "z", "2x8"),
+          *root = DO(&t, Sqrt, plus(&t, mean(&t, DO(&t, Mul, x, x), INTS_OF(&t, 1)), 1));
+    done(&t, "the root of another value's squares stays", DO(&t, Div, other, root));
+}
+
 int main(void) {
     golden_begin();
     check_hard();
     check_smooth();
     check_gelu();
     check_norm();
+    check_rms();
     return golden_end("recognise");
 }

@@ -24,6 +24,7 @@ static const char *const recipes[] = {
     "BatchNormalization 1,4,5 4 4 4 4",
     "InstanceNormalization 1,4,5 4 4",
     "LayerNormalization 2,6 6 6",
+    "RMSNormalization 2,6 6",
     "LRN 1,4,3,3 @size=3",
     "Softmax 2,5",
     "LogSoftmax 2,5",

@@ -82,6 +82,7 @@ static const Case normalisations[] = {
     {"x: float32[2, S, 8]; s: float32[8]; y, m, d = LayerNormalization(x, s) axis=-1",
      "float32[2, S, 8], float32[2, S, 1], float32[2, S, 1]"},
     {"x: float16[2, 3, 4]; s: float16[3, 4]; y = LayerNormalization(x, s, s) axis=1", "float16[2, 3, 4]"},
+    {"x: float32[2, S, 8]; s: float32[8]; y = RMSNormalization(x, s) axis=-1", "float32[2, S, 8]"},
     {"x: float32[2, 3]; r: float32[]; t: bool[]; y, m = Dropout(x, r, t)", "float32[2, 3], bool[2, 3]"},
 };
 

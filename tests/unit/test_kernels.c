@@ -165,6 +165,10 @@ static void test_normalisation(void) {
     l[2] = NONE;
     CHECK(ref_LayerNormalization(l, (const mcc_attr *)&p) == MCC_OK);
     CHECK(SAME_F32(y, -1, 1, -10, 10));
+    float seven[] = {7, 1, 1, 1}; /* mean of the squares 25 and 1 */
+    mcc_arg m[] = {F32(seven, 2, 2), F32(two, 2), F32(y, 2, 2)};
+    CHECK(ref_RMSNormalization(m, ATTRS(RMSNormalization, 2, 1, .axis = 1, .epsilon = 0)) == MCC_OK);
+    CHECK(SAME_F32(y, 14.f / 5, 2.f / 5, 2, 2));
     mcc_arg i[] = {F32(x, 1, 2, 2), F32(column, 2), F32(two, 2), F32(y, 1, 2, 2)};
     CHECK(ref_InstanceNormalization(i, ATTRS(InstanceNormalization, 3, 1, .epsilon = 0)) == MCC_OK);
     CHECK(SAME_F32(y, 1, 3, -8, 12));
