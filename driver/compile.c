@@ -15,11 +15,12 @@ typedef struct Compile {
 } Compile;
 
 static bool is_text(Emit e) { return e == OUT_ASM || e == OUT_LLVM || e == OUT_LOOPS || e == OUT_GRAPH; }
+static bool is_code(Emit e) { return e == OUT_OBJ || e == OUT_SHARED || e == OUT_STATIC; }
 
 /* Without -o: the model's stem in this folder, as cc has it; graph and loops are for reading, and go to the terminal.
  */
 static char *default_path(const Command *c) {
-    static const char *const extensions[] = {".o", ".s", ".ll", NULL, NULL, ".so", ".a"};
+    static const char *const extensions[] = {".o", ".s", ".ll", NULL, NULL, ".so", ".a", ".onnx"};
     const char *extension = extensions[c->emit], *slash = strrchr(c->files[0], '/');
     if (!extension) return strdup("-");
     return path_with_extension(slash ? slash + 1 : c->files[0], extension);
@@ -35,12 +36,12 @@ static int choose_paths(Compile *k, const Command *c) {
     if (!k->path) goto memory;
     bool terminal = !strcmp(k->path, "-"), text = is_text(c->emit);
     if (terminal && !text) {
-        say_error("an object cannot go to standard output");
+        say_error("%s cannot go to standard output", is_code(c->emit) ? "an object" : "a model");
         return BAD_USAGE;
     }
     k->name = c->name ? strdup(c->name) : name_from_path(terminal ? c->files[0] : k->path);
     if (!k->name) goto memory;
-    if (!text && !is_device(k->path) && !(k->header = path_with_extension(k->path, ".h"))) goto memory;
+    if (is_code(c->emit) && !is_device(k->path) && !(k->header = path_with_extension(k->path, ".h"))) goto memory;
     if (c->depfile && terminal && !c->depfile_path) {
         say_error("-MD needs an output file, or -MF FILE");
         return BAD_USAGE;
@@ -136,6 +137,23 @@ static int write_text(Compile *k, const Command *c) {
     return result == DONE && k->depfile && !write_depfile(k) ? BAD_MODEL : result;
 }
 
+static int write_onnx(Compile *k) {
+    progress_stage("writing");
+    FILE *out = output_open(&k->outputs, k->path);
+    return out && onnx_write(k->p.ctx, k->p.graph, out) && (!k->depfile || write_depfile(k)) ? DONE : BAD_MODEL;
+}
+
+/* What is written as a model again needs no bounds: a dim that nothing pins stays open. The bound that it gets all the
+ * same keeps products of dims from overflowing. */
+static void leave_dims_open(Ctx *ctx) {
+    Options *o = &ctx->opt;
+    DimPin *bounds = ARENA_ARRAY(ctx->arena, o->n_max_dims + 1, DimPin);
+    bounds[0] = (DimPin){"*", 8192};
+    if (o->n_max_dims) memcpy(bounds + 1, o->max_dims, sizeof *bounds * (size_t)o->n_max_dims);
+    o->max_dims = bounds;
+    o->n_max_dims++;
+}
+
 static void summarise(const Compile *k) {
     const Code *code = &k->p.code;
     fprintf(stderr, "mcc: %s: %zu bytes, of them %zu weights; workspace %zu bytes (lower bound %zu); %.2f s\n", k->path,
@@ -146,14 +164,16 @@ static void summarise(const Compile *k) {
 static int compile(void *arg) {
     Compile *k = arg;
     const Command *c = k->p.command;
+    if (c->emit == OUT_ONNX) leave_dims_open(k->p.ctx);
     int result = pipeline_read(&k->p);
-    if (result == DONE) result = pipeline_optimise(&k->p);
-    if (result == DONE && is_text(c->emit)) result = write_text(k, c);
+    if (result == DONE && c->emit != OUT_ONNX) result = pipeline_optimise(&k->p);
+    if (result == DONE && c->emit == OUT_ONNX) result = write_onnx(k);
+    else if (result == DONE && is_text(c->emit)) result = write_text(k, c);
     else if (result == DONE && (result = pipeline_generate(&k->p, k->name)) == DONE)
         result = write_all(k, c) ? DONE : BAD_MODEL;
     progress_stage(NULL);
     if (result == DONE && !output_commit(&k->outputs)) result = BAD_MODEL;
-    if (result == DONE && c->verbose && !is_text(c->emit)) summarise(k);
+    if (result == DONE && c->verbose && is_code(c->emit)) summarise(k);
     return result;
 }
 

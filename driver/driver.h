@@ -23,7 +23,7 @@ typedef enum Verb {
     VERB_GENERATES = VERB_COMPILE | VERB_EXECUTES | VERB_TUNE,
     VERB_READS = VERB_GENERATES | VERB_INSPECT
 } Verb;
-typedef enum Emit { OUT_OBJ, OUT_ASM, OUT_LLVM, OUT_LOOPS, OUT_GRAPH, OUT_SHARED, OUT_STATIC } Emit;
+typedef enum Emit { OUT_OBJ, OUT_ASM, OUT_LLVM, OUT_LOOPS, OUT_GRAPH, OUT_SHARED, OUT_STATIC, OUT_ONNX } Emit;
 typedef struct InputFile { /* --input NAME=x.npy */
     const char *name, *path;
 } InputFile;

@@ -138,13 +138,13 @@ static const char *set_level(Command *c, const Row *row, const char *value) {
 
 static const char *set_emit(Command *c, const Row *row, const char *value) {
     (void)row;
-    static const char *const words[] = {"obj", "asm", "llvm", "loops", "graph", "shared", "static"};
+    static const char *const words[] = {"obj", "asm", "llvm", "loops", "graph", "shared", "static", "onnx"};
     for (int i = 0; i < (int)(sizeof words / sizeof *words); i++)
         if (!strcmp(value ? value : "asm", words[i])) {
             c->emit = (Emit)i;
             return fine;
         }
-    return "one of obj, asm, llvm, loops, graph, shared, static";
+    return "one of obj, asm, llvm, loops, graph, shared, static, onnx";
 }
 
 static const char *set_threads(Command *c, const Row *row, const char *value) {
@@ -189,8 +189,8 @@ static const Row rows[] = {
     {VERB_COMPILE, VALUE, "-o", "FILE", "write FILE, and the header beside it; - is standard output", set_text,
      AT(output), 0, 0, 0},
     {VERB_COMPILE, VALUE, "--name", "NAME", "prefix of the symbols (default: from FILE)", set_text, AT(name), 0, 0, 0},
-    {VERB_COMPILE, VALUE, "--emit", "KIND", "obj (default), asm, llvm, loops, graph, shared or static", set_emit, 0, 0,
-     0, 0},
+    {VERB_COMPILE, VALUE, "--emit", "KIND", "obj (default), asm, llvm, loops, graph, shared, static or onnx", set_emit,
+     0, 0, 0, 0},
     {VERB_COMPILE, FLAG, "-S", NULL, "the same as --emit=asm", set_emit, 0, 0, 0, 0},
     {VERB_COMPILE, FLAG, "-MD", NULL, "write FILE.d, which tells make what was read", set_depfile, AT(depfile_path), 0,
      0, 0},

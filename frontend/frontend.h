@@ -1,4 +1,4 @@
-/* ONNX in: everything that touches a byte of a model from outside. What leaves here has been checked. */
+/* ONNX in and out: everything that touches a byte of a model from outside. What leaves here has been checked. */
 #ifndef MCC_FRONTEND_H
 #define MCC_FRONTEND_H
 
@@ -12,6 +12,9 @@ Tensor *onnx_read_tensor(Ctx *ctx, Graph *g, const char *path, Str *name);
 const char *onnx_file(const Ctx *ctx,
                       int i); /* the path of the ith file read: the model, its external data; NULL: no more */
 void onnx_unmap(Ctx *ctx);    /* gives the mapped files back; the graph's imported constants are gone with them */
+
+/* ---- write.c ---- */
+bool onnx_write(Ctx *ctx, const Graph *g, FILE *out); /* false after diag_error; whether `out` took it all, ferror says */
 
 /* infer/: types and shapes of every node in order. false after diag_error. */
 bool infer_graph(Ctx *ctx, Graph *g);

@@ -252,6 +252,7 @@ struct Value {
     const Tensor *constant; /* known at compile time */
     const Dim *content;     /* int32, int64 and bool tensors of rank <= 1 and few elements: each element as a dim (NULL: that one is
                                not known), or NULL */
+    const Type *claimed;    /* what the model says of dims that only the run tells, or NULL */
     int n_uses;             /* kept by graph_count_uses: inputs of nodes, and outputs of graphs */
 };
 struct Attr {
@@ -287,6 +288,7 @@ struct Graph { /* nodes in topological order: a value is defined before it is us
     Str name;
     Value **inputs, **outputs;
     int n_inputs, n_outputs;
+    int opset; /* of ai.onnx, that the model asks for; its operators are in their newest form all the same */
     Node *first, *last;
 };
 Graph *graph_new(Ctx *ctx, Graph *outer);

@@ -56,6 +56,13 @@ static void hint_operands(const Node *n) {
     }
 }
 
+/* A claim about dims that only the run tells is kept: whoever reads the model once it is written needs it too. */
+static void keep_claim(Value *v, const Type *declared) {
+    if (declared->kind != TYPE_TENSOR || declared->dtype == DT_NONE || declared->rank < 0) return;
+    for (int i = 0; i < v->type.rank; i++)
+        if (dim_has_data(v->type.dims[i])) v->claimed = declared;
+}
+
 static bool infer_node(Ctx *ctx, Node *n) {
     Type *declared = ARENA_ARRAY(ctx->arena, n->n_out, Type);
     for (int i = 0; i < n->n_out; i++)
@@ -63,7 +70,10 @@ static bool infer_node(Ctx *ctx, Node *n) {
     if (!node_infer(ctx, n) || !check_sizes(ctx, n)) return false;
     bool ok = true;
     for (int i = 0; i < n->n_out; i++)
-        if (n->out[i]) ok = check_declared(ctx, n, n->out[i], &declared[i]) && ok;
+        if (n->out[i]) {
+            ok = check_declared(ctx, n, n->out[i], &declared[i]) && ok;
+            keep_claim(n->out[i], &declared[i]);
+        }
     return ok;
 }
 

@@ -6,44 +6,11 @@ A seeded sample by default ($MCC_TEST_SEED, $MCC_TEST_SAMPLE); all of them with 
 import collections
 import fnmatch
 import os
-import random
 import re
-import shutil
-import subprocess
 import sys
-import tarfile
+import onnxtests
 
-SOURCE, BUILD, MCC = (os.environ[name] for name in ("SOURCE", "BUILD", "MCC"))
-HERE = os.path.join(SOURCE, "tests", "ops")
-SHARED = os.environ.get("MCC_SHARED", os.path.join(SOURCE, os.pardir, "shared"))
-SUITES = ("node", "simple", "pytorch-operator", "pytorch-converted")
-
-
-def unpacked():
-    """The folder of the tests that the archive holds; None without it. Unpacked once, whole or not at all."""
-    archive = os.path.join(SHARED, "data", "onnx-1.22-tests.tar.xz")
-    folder = os.path.join(BUILD, "onnx-tests")
-    if os.path.isdir(folder):
-        return folder
-    if not os.path.exists(archive):
-        return None
-    temp = "%s.%d" % (folder, os.getpid())
-    with tarfile.open(archive) as tar:
-        tar.extractall(temp)
-    try:
-        os.rename(temp, folder)
-    except OSError:  # another run was faster
-        shutil.rmtree(temp)
-    return folder
-
-
-def debian():
-    try:
-        listed = subprocess.run(["dpkg", "-L", "libonnx-testdata"], capture_output=True, text=True)
-    except FileNotFoundError:
-        return None
-    found = re.search(r"^(.*)/node$", listed.stdout, re.M)
-    return found.group(1) if listed.returncode == 0 and found else None
+HERE = os.path.join(os.environ["SOURCE"], "tests", "ops")
 
 
 def fields(data):
@@ -106,46 +73,15 @@ def lines(name):
                 yield line
 
 
-def directories(root):
-    for suite in SUITES:
-        folder = os.path.join(root, suite)
-        for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else ():
-            if os.path.exists(os.path.join(folder, name, "model.onnx")):
-                yield os.path.join(folder, name)
-
-
-def verify(paths):
-    """(outcome, name, reason) of each path, in order."""
-    done = subprocess.run([MCC, "verify", "-j2", "--timeout=300", *paths], stdout=subprocess.PIPE, text=True, errors="replace")
-    output = done.stdout.splitlines()
-    results = []
-    for line in output[:-1]:
-        outcome, rest = line.split(" ", 1)
-        name, _, reason = rest.partition(": ")
-        results.append((outcome, name, reason))
-    counts = collections.Counter(outcome for outcome, _, _ in results)
-    failed = counts["FAIL"] + counts["CRASH"] + counts["TIMEOUT"]
-    assert output and output[-1] == "%d passed, %d failed, %d unsupported" % (counts["PASS"], failed, counts["UNSUPPORTED"]), output[-1:]
-    assert [name for _, name, _ in results] == [os.path.basename(path) for path in paths]
-    assert done.returncode == (1 if failed else 0), done.returncode
-    return results
-
-
 def main():
-    roots = [root for root in (unpacked(), debian()) if root]
-    if not roots:
+    paths = onnxtests.tests(os.environ.get("MCC_TEST_ALL") == "1", 200)
+    if not paths:
         print("SKIPPED: neither libonnx-testdata nor ../shared/data/onnx-1.22-tests.tar.xz is here")
         return 77
     required = set(lines("required.txt"))
     exceptions = [line.split(None, 1) for line in lines("exceptions.txt")]
-    paths = [path for root in roots for path in directories(root)]
-    if os.environ.get("MCC_TEST_ALL") != "1":
-        seed = int(os.environ.get("MCC_TEST_SEED", "1"))
-        size = min(int(os.environ.get("MCC_TEST_SAMPLE", "200")), len(paths))
-        print("a sample of %d from %d, seed %d" % (size, len(paths), seed))
-        paths = sorted(random.Random(seed).sample(paths, size))
     wrong, reasons, counts = [], collections.Counter(), collections.Counter()
-    for path, (outcome, name, reason) in zip(paths, verify(paths)):
+    for path, (outcome, name, reason) in zip(paths, onnxtests.verify(paths)):
         counts[outcome] += 1
         if outcome == "UNSUPPORTED":
             excused = any(fnmatch.fnmatch(name, pattern) and re.search(why, reason) for pattern, why in exceptions)

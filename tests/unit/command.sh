@@ -76,6 +76,10 @@ expect 0 '' -- "$model"
 expect 0 '' --emit asm "$model"
 [ -s digits.s ]
 expect 0 'graph' "$model" --emit=graph
+expect 0 '' "$model" --emit=onnx -o again.onnx
+expect 0 '' again.onnx -o again.o && [ ! -e again.d ] && [ "$(ls again.*)" = $'again.h\nagain.o\nagain.onnx' ]
+expect 2 'a model cannot go to standard output' "$model" --emit=onnx -o -
+expect 2 'would be written over' again.onnx --emit=onnx
 expect 0 'workspace' -v "$model" -o 'a b$.o' -MD
 [ "$(cat 'a b$.d')" = "a\\ b\$\$.o a\\ b\$\$.h: $model" ] || { cat 'a b$.d'; failures=1; }
 expect 0 'model "digits"' inspect digits.o
