@@ -6,10 +6,14 @@
 
 extern const char mcc_kernels64[], mcc_kernels64_end[], mcc_kernels32[], mcc_kernels32_end[];
 
+Str carried_kernels(const Target *t) {
+    if (t->pointer_bits == 64) return (Str){mcc_kernels64, (size_t)(mcc_kernels64_end - mcc_kernels64)};
+    return (Str){mcc_kernels32, (size_t)(mcc_kernels32_end - mcc_kernels32)};
+}
+
 static LLVMModuleRef read_carried(Gen *g) {
-    bool wide = g->target->pointer_bits == 64;
-    const char *lo = wide ? mcc_kernels64 : mcc_kernels32, *hi = wide ? mcc_kernels64_end : mcc_kernels32_end;
-    LLVMMemoryBufferRef bytes = LLVMCreateMemoryBufferWithMemoryRange(lo, (size_t)(hi - lo), "kernels", 0);
+    Str all = carried_kernels(g->target);
+    LLVMMemoryBufferRef bytes = LLVMCreateMemoryBufferWithMemoryRange(all.p, all.n, "kernels", 0);
     LLVMModuleRef m;
     return LLVMGetBitcodeModuleInContext2(g->llvm, bytes, &m) ? NULL : m;
 }
@@ -36,30 +40,26 @@ static void neutralise(Gen *g, LLVMModuleRef m) {
 }
 
 /* what the carried kernels must define; mcc_parallel_for is the app's */
-static bool ours(const char *name) {
+bool is_carried(const char *name) {
     if (!strcmp(name, "mcc_parallel_for")) return false;
     return !strncmp(name, "ref_", 4) || !strncmp(name, "shape_", 6) || !strncmp(name, "mcc_", 4);
 }
 
 static bool check_linked(Gen *g) {
-    bool ok = true;
     for (LLVMValueRef f = LLVMGetFirstFunction(g->module); f; f = LLVMGetNextFunction(f))
-        if (LLVMIsDeclaration(f) && ours(LLVMGetValueName(f))) {
-            diag_error(g->ctx, NULL, "mcc carries no kernel '%s'", LLVMGetValueName(f));
-            ok = false;
-        }
-    return ok;
+        if (LLVMIsDeclaration(f) && is_carried(LLVMGetValueName(f))) part_fail(g, "mcc carries no kernel '%s'", LLVMGetValueName(f));
+    return !g->error[0];
 }
 
 bool link_kernels(Gen *g) {
     LLVMModuleRef carried = read_carried(g);
     if (!carried) {
-        diag_error(g->ctx, NULL, "the carried kernels cannot be read");
+        part_fail(g, "the carried kernels cannot be read");
         return false;
     }
     neutralise(g, carried);
     if (LLVMLinkModules2(g->module, carried)) {
-        diag_error(g->ctx, NULL, "the carried kernels cannot be linked");
+        part_fail(g, "the carried kernels cannot be linked");
         return false;
     }
     for (LLVMValueRef f = LLVMGetFirstFunction(g->module); f; f = LLVMGetNextFunction(f)) {

@@ -13,6 +13,7 @@ typedef struct CodeOptions {
     bool optimize_size;   /* -Os */
     int max_threads;      /* kernels are cut into chunks for mcc_parallel_for, and slots are below this; 0: plain loops */
     bool cut_always;      /* for tests: kernels are cut however small they are */
+    int part_cost;        /* for tests: how full a part of the code becomes before the next begins; 0: as they are best */
     bool time;            /* print how long each stage took */
 } CodeOptions;
 
@@ -30,6 +31,7 @@ typedef struct Code {
     size_t workspace_bytes, workspace_lower_bound;
     const char *name, *build_id;
     int pointer_bits;
+    int n_parts; /* that were compiled in parallel */
 } Code;
 
 typedef enum EmitText { EMIT_ASM, EMIT_LLVM, EMIT_LOOPS } EmitText;

@@ -1,68 +1,16 @@
-/* The way from a graph to an object: plan memory, build the module, link the carried kernels, optimise, emit. */
-#include <llvm-c/Analysis.h>
+/* The way from a graph to an object: plan memory, build the module in parts, compile them in parallel, join them. */
 #include <llvm-c/BitWriter.h>
-#include <llvm-c/Transforms/PassBuilder.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include "codegen/gen.h"
 
+enum { PART_COST = 4000 /* instructions before optimisation: some 50 ms of LLVM's time */ };
+
 static double seconds(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-static void on_diagnostic(LLVMDiagnosticInfoRef info, void *arg) {
-    Ctx *ctx = arg;
-    if (LLVMGetDiagInfoSeverity(info) != LLVMDSError) return;
-    char *text = LLVMGetDiagInfoDescription(info);
-    diag_error(ctx, NULL, "code generation: %s", text);
-    LLVMDisposeMessage(text);
-}
-
-static bool make_machine(Gen *g) {
-    const Target *t = g->target;
-    LLVMTargetRef ref;
-    char *message = NULL;
-    if (LLVMGetTargetFromTriple(t->triple, &ref, &message)) {
-        diag_error(g->ctx, NULL, "%s", message);
-        LLVMDisposeMessage(message);
-        return false;
-    }
-    LLVMCodeGenOptLevel level = g->opt->opt_level == 0 ? LLVMCodeGenLevelNone : g->opt->opt_level == 1 ? LLVMCodeGenLevelLess
-                              : g->opt->opt_level == 2 ? LLVMCodeGenLevelDefault : LLVMCodeGenLevelAggressive;
-    g->machine = LLVMCreateTargetMachine(ref, t->triple, t->cpu, t->features, level, LLVMRelocPIC, LLVMCodeModelDefault);
-    return g->machine != NULL;
-}
-
-static bool gen_open(Gen *g, Ctx *ctx, Graph *graph, const CodeOptions *o) {
-    *g = (Gen){.ctx = ctx, .graph = graph, .opt = o, .target = o->target};
-    if (!make_machine(g)) return false;
-    g->llvm = LLVMContextCreate();
-    LLVMContextSetDiagnosticHandler(g->llvm, on_diagnostic, ctx);
-    g->module = LLVMModuleCreateWithNameInContext(o->name, g->llvm);
-    g->layout = LLVMCreateTargetDataLayout(g->machine);
-    LLVMSetTarget(g->module, o->target->triple);
-    LLVMSetModuleDataLayout(g->module, g->layout);
-    g->i1 = LLVMInt1TypeInContext(g->llvm);
-    g->i8 = LLVMInt8TypeInContext(g->llvm);
-    g->i16 = LLVMInt16TypeInContext(g->llvm);
-    g->i32 = LLVMInt32TypeInContext(g->llvm);
-    g->i64 = LLVMInt64TypeInContext(g->llvm);
-    g->f32 = LLVMFloatTypeInContext(g->llvm);
-    g->f64 = LLVMDoubleTypeInContext(g->llvm);
-    g->ptr = LLVMPointerTypeInContext(g->llvm, 0);
-    g->void_type = LLVMVoidTypeInContext(g->llvm);
-    g->size_type = LLVMIntTypeInContext(g->llvm, (unsigned)o->target->pointer_bits);
-    return true;
-}
-
-static void gen_close(Gen *g) {
-    if (g->module) LLVMDisposeModule(g->module);
-    if (g->layout) LLVMDisposeTargetData(g->layout);
-    if (g->machine) LLVMDisposeTargetMachine(g->machine);
-    if (g->llvm) LLVMContextDispose(g->llvm);
 }
 
 /* open dims become parameters, in order of first appearance over the inputs */
@@ -71,8 +19,6 @@ static void collect_open_dims(Gen *g) {
         for (int d = 0; d < g->graph->inputs[i]->type.rank; d++)
             add_symbols(g->ctx, g->graph->inputs[i]->type.dims[d], &g->open, &g->n_open);
 }
-
-static bool is_elf(const Target *t) { return !strstr(t->triple, "darwin") && !strstr(t->triple, "macos") && !strstr(t->triple, "windows"); }
 
 static LLVMValueRef embedded_weights(Gen *g) { /* where we cannot append: one constant in the module */
     char *all = arena_alloc(g->ctx->arena, g->plan.weights_bytes);
@@ -83,7 +29,7 @@ static LLVMValueRef embedded_weights(Gen *g) { /* where we cannot append: one co
 
 static void declare_weights(Gen *g) {
     if (!g->plan.n_weights) return;
-    if (!is_elf(g->target)) {
+    if (!object_is_elf(g->target)) {
         g->weights = embedded_weights(g);
         return;
     }
@@ -94,26 +40,6 @@ static void declare_weights(Gen *g) {
     LLVMSetAlignment(g->weights, 64);
 }
 
-static bool verify_module(Gen *g) {
-    char *message = NULL;
-    bool broken = LLVMVerifyModule(g->module, LLVMReturnStatusAction, &message);
-    if (broken) diag_error(g->ctx, NULL, "internal error: the generated module is broken: %s", message);
-    LLVMDisposeMessage(message);
-    return !broken;
-}
-
-static bool optimise(Gen *g) {
-    static const char *const pipelines[] = {"default<O1>", "default<O1>", "default<O2>", "default<O3>"}; /* O0 keeps alwaysinline's dead bodies */
-    LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef e = LLVMRunPasses(g->module, g->opt->optimize_size ? "default<Os>" : pipelines[g->opt->opt_level], g->machine, options);
-    LLVMDisposePassBuilderOptions(options);
-    if (!e) return true;
-    char *message = LLVMGetErrorMessage(e);
-    diag_error(g->ctx, NULL, "internal error: optimisation failed: %s", message);
-    LLVMDisposeErrorMessage(message);
-    return false;
-}
-
 static bool build_module(Gen *g) {
     if (!plan_memory(g->ctx, g->graph, g->opt, &g->plan)) return false;
     collect_open_dims(g);
@@ -122,31 +48,44 @@ static bool build_module(Gen *g) {
     if (!body) return false;
     if (typed_entry_exists(g->graph)) gen_typed_entry(g, body);
     gen_described_entry(g, body);
-    return link_kernels(g) && verify_module(g) && optimise(g);
+    return true;
 }
 
-static uint64_t hash_words(uint64_t h, const char *p, size_t n) { /* eight bytes a step: weights are large */
+typedef struct Hash { /* two at once: the processor does both in the time of one */
+    uint64_t a, b;
+} Hash;
+
+static Hash hash_more(Hash h, const void *data, size_t n) { /* eight bytes a step: weights are large */
+    const char *p = data;
     uint64_t w;
     for (; n >= 8; p += 8, n -= 8) {
         memcpy(&w, p, 8);
-        h = (h ^ w) * 0x9E3779B97F4A7C15ull;
-        h ^= h >> 29;
+        h.a = (h.a ^ w) * 0x9E3779B97F4A7C15ull;
+        h.b = (h.b ^ w) * 0x9E3779B97F4A7C15ull;
+        h.a ^= h.a >> 29;
+        h.b ^= h.b >> 29;
     }
-    return hash_bytes(h, p, n);
+    return (Hash){hash_bytes(h.a, p, n), hash_bytes(h.b, p, n)};
 }
 
-/* what the object holds, as 32 hexadecimal digits */
+/* Of all that decides the bytes of the object, as 32 hexadecimal digits: the code as mcc made it, the kernels, the weights,
+ * what LLVM is to make of them and which LLVM it is. */
 static const char *build_id(Gen *g) {
-    LLVMMemoryBufferRef bitcode = LLVMWriteBitcodeToMemoryBuffer(g->module);
-    uint64_t h[2] = {HASH_SEED, ~HASH_SEED};
-    for (int k = 0; k < 2; k++) {
-        h[k] = hash_words(h[k], LLVMGetBufferStart(bitcode), LLVMGetBufferSize(bitcode));
-        for (int i = 0; i < g->plan.n_weights; i++) h[k] = hash_words(h[k], g->plan.weights[i].data, g->plan.weights[i].bytes);
-        h[k] = hash_bytes(h[k], g->target->cpu, strlen(g->target->cpu));
-        h[k] = hash_bytes(h[k], g->target->features, strlen(g->target->features));
+    Hash h = {HASH_SEED, ~HASH_SEED};
+    for (int i = 0; i < g->n_parts; i++) {
+        LLVMMemoryBufferRef bitcode = LLVMWriteBitcodeToMemoryBuffer(g->parts[i]->module);
+        h = hash_more(h, LLVMGetBufferStart(bitcode), LLVMGetBufferSize(bitcode));
+        LLVMDisposeMemoryBuffer(bitcode);
     }
-    LLVMDisposeMemoryBuffer(bitcode);
-    return arena_printf(g->ctx->arena, "%016llx%016llx", (unsigned long long)h[0], (unsigned long long)h[1]);
+    for (int i = 0; i < g->plan.n_weights; i++) h = hash_more(h, g->plan.weights[i].data, g->plan.weights[i].bytes);
+    Str kernels = carried_kernels(g->target);
+    h = hash_more(h, kernels.p, kernels.n);
+    unsigned llvm[3];
+    LLVMGetVersion(&llvm[0], &llvm[1], &llvm[2]);
+    const char *how = arena_printf(g->ctx->arena, "%s %s %d %d %u.%u.%u", g->target->cpu, g->target->features, g->opt->opt_level,
+                                   g->opt->optimize_size, llvm[0], llvm[1], llvm[2]);
+    h = hash_more(h, how, strlen(how));
+    return arena_printf(g->ctx->arena, "%016llx%016llx", (unsigned long long)h.a, (unsigned long long)h.b);
 }
 
 static void stamp(Gen *g, const char *id) {
@@ -157,38 +96,58 @@ static void stamp(Gen *g, const char *id) {
     LLVMSetGlobalConstant(symbol, 1);
 }
 
-static bool emit_object(Gen *g, Code *out) {
-    char *message = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(g->machine, g->module, LLVMObjectFile, &message, &out->object)) {
-        diag_error(g->ctx, NULL, "code generation: %s", message);
-        LLVMDisposeMessage(message);
-        return false;
-    }
-    return diag_errors(g->ctx) == 0;
+/* Each part on a thread of its own; what they have to say is said once they are done. */
+static bool compile_parts(Gen *g, LLVMCodeGenFileType what) {
+    bool ok = true;
+#pragma omp parallel for schedule(dynamic, 1) if (g->n_parts > 1)
+    for (int i = 0; i < g->n_parts; i++)
+        if (part_optimise(g->parts[i])) part_emit(g->parts[i], what, &g->parts[i]->object);
+    for (int i = 0; i < g->n_parts; i++)
+        if (g->parts[i]->error[0]) {
+            diag_error(g->ctx, NULL, "%s", g->parts[i]->error);
+            ok = false;
+        }
+    return ok;
 }
-
 static void tell_time(const Gen *g, const char *what, double from) {
     if (g->opt->time) fprintf(stderr, "%8.1f ms  %s\n", (seconds() - from) * 1e3, what);
+}
+
+/* the parts as one object */
+static bool join_parts(Gen *g, Code *out) {
+    LLVMMemoryBufferRef *objects = ARENA_ARRAY(g->ctx->arena, g->n_parts, LLVMMemoryBufferRef);
+    for (int i = 0; i < g->n_parts; i++) objects[i] = g->parts[i]->object;
+    if (g->n_parts == 1) {
+        out->object = objects[0];
+        g->object = NULL;
+        return true;
+    }
+    const char *why = NULL;
+    out->object = object_merge(objects, g->n_parts, &why);
+    if (!out->object && !why) mem_fail(g->ctx, LLVMGetBufferSize(objects[0]));
+    if (!out->object) diag_error(g->ctx, NULL, "internal error: the parts of the object do not join: %s", why);
+    return out->object != NULL;
 }
 
 bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
     Gen g;
     *out = (Code){.name = o->name, .pointer_bits = o->target->pointer_bits};
     double start = seconds();
-    bool ok = gen_open(&g, ctx, graph, o) && build_module(&g);
-    tell_time(&g, "module: build, link kernels, optimise", start);
+    int64_t most_cost = !object_can_merge(o->target) ? INT64_MAX : o->part_cost ? o->part_cost : PART_COST;
+    bool ok = part_open(&g, ctx, graph, o, most_cost) && build_module(&g);
+    if (ok) stamp(&g, out->build_id = build_id(&g));
+    tell_time(&g, "module: build", start);
     start = seconds();
+    ok = ok && compile_parts(&g, LLVMObjectFile) && join_parts(&g, out);
     if (ok) {
-        out->build_id = build_id(&g);
-        stamp(&g, out->build_id);
-        ok = emit_object(&g, out);
         out->header = header_text(&g, out->build_id);
-        if (is_elf(o->target)) out->weights = g.plan.weights, out->n_weights = g.plan.n_weights, out->weights_bytes = g.plan.weights_bytes;
+        if (object_is_elf(o->target)) out->weights = g.plan.weights, out->n_weights = g.plan.n_weights, out->weights_bytes = g.plan.weights_bytes;
+        out->n_parts = g.n_parts;
         out->workspace_bytes = g.plan.workspace;
         out->workspace_lower_bound = g.plan.lower_bound;
     }
-    tell_time(&g, "object: code generation", start);
-    gen_close(&g);
+    tell_time(&g, "object: link kernels, optimise, code generation", start);
+    parts_close(&g);
     return ok;
 }
 
@@ -201,29 +160,31 @@ static void print_loops(Gen *g, FILE *out) {
     }
 }
 
+/* text is the whole in one part */
+static bool print_module(Gen *g, EmitText what, FILE *out) {
+    if (!build_module(g)) return false;
+    stamp(g, build_id(g));
+    if (what == EMIT_ASM) {
+        if (!compile_parts(g, LLVMAssemblyFile)) return false;
+        fwrite(LLVMGetBufferStart(g->object), 1, LLVMGetBufferSize(g->object), out);
+        return true;
+    }
+    if (!part_optimise(g)) {
+        diag_error(g->ctx, NULL, "%s", g->error);
+        return false;
+    }
+    char *text = LLVMPrintModuleToString(g->module);
+    fputs(text, out);
+    LLVMDisposeMessage(text);
+    return true;
+}
+
 bool codegen_print(Ctx *ctx, Graph *graph, const CodeOptions *o, EmitText what, FILE *out) {
     Gen g;
-    bool ok = gen_open(&g, ctx, graph, o);
-    if (ok && what == EMIT_LOOPS) {
-        print_loops(&g, out);
-    } else if (ok && (ok = build_module(&g))) {
-        stamp(&g, build_id(&g));
-        char *text = NULL, *message = NULL;
-        LLVMMemoryBufferRef asm_text = NULL;
-        if (what == EMIT_LLVM) {
-            text = LLVMPrintModuleToString(g.module);
-            fputs(text, out);
-            LLVMDisposeMessage(text);
-        } else if (LLVMTargetMachineEmitToMemoryBuffer(g.machine, g.module, LLVMAssemblyFile, &message, &asm_text)) {
-            diag_error(ctx, NULL, "code generation: %s", message);
-            LLVMDisposeMessage(message);
-            ok = false;
-        } else {
-            fwrite(LLVMGetBufferStart(asm_text), 1, LLVMGetBufferSize(asm_text), out);
-            LLVMDisposeMemoryBuffer(asm_text);
-        }
-    }
-    gen_close(&g);
+    bool ok = part_open(&g, ctx, graph, o, INT64_MAX);
+    if (ok && what == EMIT_LOOPS) print_loops(&g, out);
+    else ok = ok && print_module(&g, what, out);
+    parts_close(&g);
     return ok;
 }
 

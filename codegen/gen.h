@@ -26,12 +26,12 @@ typedef struct Plan {
 } Plan;
 bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p);
 
-/* ---- build.c, compile.c: the module ---- */
+/* ---- build.c, part.c: the module under construction ---- */
 typedef struct Symbol { /* an open dim or one that a node writes, and its value in the function being built */
     Dim dim;
     LLVMValueRef value;
 } Symbol;
-typedef struct Gen {
+typedef struct Gen { /* one partition of the code: an LLVM module in a context of its own */
     Ctx *ctx;
     Graph *graph;
     const CodeOptions *opt;
@@ -46,6 +46,12 @@ typedef struct Gen {
     Symbol *open;         /* the open dims, in the order of the entry's parameters */
     int n_open;
     struct KernelEntry *kernels; /* made so far, by key */
+    int n_kernels;
+    int64_t cost, most_cost;     /* about how much work LLVM has with it; kernels go elsewhere once it has the most */
+    struct Gen **parts;          /* of the first: all of them, itself at 0 */
+    int n_parts;
+    char error[256];             /* what went wrong; "": nothing. Only the first may call diag_error, once all threads are done */
+    LLVMMemoryBufferRef object;
 } Gen;
 LLVMValueRef gen_i64(Gen *g, int64_t v);
 LLVMValueRef gen_i32(Gen *g, int v);
@@ -58,6 +64,16 @@ void gen_attr(Gen *g, LLVMValueRef fn, unsigned at, const char *name, uint64_t v
 /* goes on in a new block where cond holds; else the function returns status */
 void gen_require(Gen *g, LLVMBuilderRef b, LLVMValueRef cond, LLVMValueRef status);
 LLVMTypeRef gen_elem_type(Gen *g, Dtype t); /* how an element is stored and handed to mcc_el_…; bool is i8, f16 and bf16 i16 */
+
+/* ---- part.c: the code in partitions, which compile in parallel ---- */
+bool part_open(Gen *g, Ctx *ctx, Graph *graph, const CodeOptions *o, int64_t most_cost); /* the first; false after diag_error */
+Gen *part_of_kernel(Gen *g); /* where the next kernel goes, g being the first; NULL after diag_error */
+/* fn of a part, finished; returns what the first part calls. Counts its cost and that of the functions made after it. */
+LLVMValueRef part_import(Gen *g, Gen *part, LLVMValueRef fn, LLVMTypeRef type);
+void part_fail(Gen *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
+bool part_optimise(Gen *g); /* links the kernels that it calls; after false see g->error */
+bool part_emit(Gen *g, LLVMCodeGenFileType what, LLVMMemoryBufferRef *out);
+void parts_close(Gen *g);
 
 /* ---- dims.c ---- */
 LLVMValueRef gen_dim(Gen *g, LLVMBuilderRef b, Dim d, const Symbol *symbols, int n);
@@ -131,12 +147,18 @@ bool output_has_data_dims(const Value *v);
 bool typed_entry_exists(const Graph *g);
 
 /* ---- carried.c: the reference kernels' bitcode ---- */
-bool link_kernels(Gen *g); /* links what the module calls, makes it internal; false after diag_error */
+bool link_kernels(Gen *g); /* links what the module calls, makes it internal; after false see g->error */
+Str carried_kernels(const Target *t); /* the bitcode */
+bool is_carried(const char *name);    /* must a function of this name come from there? */
 
 /* ---- header.c ---- */
 const char *header_text(Gen *g, const char *build_id);
 
-/* ---- object.c ---- */
+/* ---- object.c, object_merge.c ---- */
+bool object_is_elf(const Target *t);
+bool object_can_merge(const Target *t);
+/* One relocatable object of several, ELF64 little endian; why: set where they cannot be merged (NULL: no memory). */
+LLVMMemoryBufferRef object_merge(const LLVMMemoryBufferRef *objects, int n, const char **why);
 bool object_with_weights(Ctx *ctx, const Code *c, char **out, size_t *n); /* one buffer, free() it */
 
 #endif

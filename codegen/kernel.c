@@ -103,11 +103,11 @@ static LLVMValueRef scratch_of(Kernel *k, LLVMValueRef all) {
     return gen_offset(k->gen, k->b, all, LLVMBuildMul(k->b, k->chunk, gen_i64(k->gen, apart), ""));
 }
 
-static LLVMValueRef kernel_new(Gen *g, const Node *n, LLVMTypeRef type, Symbol *symbols, int n_symbols, unsigned in_place, int chunks) {
+static LLVMValueRef kernel_new(Gen *g, const Node *n, int number, Symbol *symbols, int n_symbols, unsigned in_place, int chunks) {
     const Emitter *e = emitter_of(n);
     Arena *a = g->ctx->arena;
-    const char *name = arena_printf(a, "kernel.%s", op_info(n->op)->name); /* LLVM numbers those of one name */
-    LLVMValueRef fn = LLVMAddFunction(g->module, name, type);
+    const char *name = arena_printf(a, "kernel.%s.%d", op_info(n->op)->name, number);
+    LLVMValueRef fn = LLVMAddFunction(g->module, name, kernel_type(g, n, n_symbols, chunks));
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     gen_function_attrs(g, fn);
     gen_attr(g, fn, LLVMAttributeFunctionIndex, "noinline", 0);
@@ -147,8 +147,10 @@ LLVMValueRef kernel_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *
         e = ARENA_NEW(ctx->arena, KernelEntry);
         e->key = key;
         e->type = kernel_type(g, n, n_own, chunks);
-        e->fn = kernel_new(g, n, e->type, own, n_own, in_place, chunks);
-        if (!e->fn) return NULL;
+        Gen *part = part_of_kernel(g);
+        LLVMValueRef fn = part ? kernel_new(part, n, g->n_kernels++, own, n_own, in_place, chunks) : NULL;
+        if (!fn) return NULL;
+        e->fn = part_import(g, part, fn, e->type);
         e->next = g->kernels;
         g->kernels = e;
     }

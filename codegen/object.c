@@ -16,6 +16,10 @@ typedef struct Elf { /* one view of both classes; offsets are into the object */
     unsigned shnum, shstrndx, shentsize;
 } Elf;
 
+bool object_is_elf(const Target *t) {
+    return !strstr(t->triple, "darwin") && !strstr(t->triple, "macos") && !strstr(t->triple, "windows");
+}
+
 static const char section_name[] = ".rodata.mcc_weights";
 
 static Elf64_Shdr section(const Elf *e, unsigned i) {

@@ -245,12 +245,13 @@ static double run_compiled(Case *c, const Code *code, const Tensor *in, const Te
     return ok ? distance(want, out[0]) : INFINITY;
 }
 
-/* in one thread, and in chunks on any number of threads: the same bytes */
+/* in one thread, and in chunks on any number of threads and with the code in parts: the same bytes */
 static double run_both(Case *c, const Target *target, const Tensor *in, const Tensor *want) {
     double apart = 0;
     float *out = NULL;
     for (int threads = 0; threads <= 16; threads += 16) {
         CodeOptions o = {.name = "m", .target = target, .opt_level = 2, .max_threads = threads, .cut_always = true};
+        o.part_cost = threads ? 1500 : 0;
         Code code = {0};
         bool ok = codegen_compile(c->ctx, c->g, &o, &code);
         apart = fmax(apart, ok ? run_compiled(c, &code, in, want, &out) : INFINITY);
