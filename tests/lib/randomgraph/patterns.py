@@ -140,7 +140,8 @@ def norm(m):
         d = bounded(m, "Sub", x, mean, x.lo - x.hi, x.hi - x.lo)
     square = m.node("Pow", [d, m.number(2, d)], d.dims, 0, d.mag ** 2, 2 * d.mag * d.err) if m.chance(0.6) else m.node("Mul", [d, d], d.dims, 0, d.mag ** 2, 2 * d.mag * d.err)
     var = reduce_node(m, "ReduceMean", square, axis, True, 0, square.hi, 2 * d.mag * d.err)
-    root = m.node("Sqrt", [bounded(m, "Add", var, m.number(e, x), e, var.hi + e)], var.dims, math.sqrt(e), math.sqrt(var.hi + e), growth * var.err)
+    shifted = m.node("Add", [var, m.number(e, x)], var.dims, e, var.hi + e)  # ONNX Runtime's fusion mistakes an epsilon on the left
+    root = m.node("Sqrt", [shifted], var.dims, math.sqrt(e), math.sqrt(var.hi + e), growth * var.err)
     err, most = 2 * growth * (d.err + 1e-6 * x.mag), math.sqrt(n)
     if m.chance(0.6):
         y = bounded(m, "Div", d, root, -most, most, err)
