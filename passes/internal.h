@@ -34,6 +34,7 @@ void rewrite_remove(Rewrite *r, Node *n); /* nobody needs it any more */
 void rewrite_input(Rewrite *r, Node *n, int i, Value *with);
 /* A new node before n, named as it in messages, with one output; rewrite_infer once its attributes are set. */
 Node *rewrite_insert(Rewrite *r, Node *n, Op op, Value **in, int n_in);
+Node *rewrite_insert_many(Rewrite *r, Node *n, Op op, Value **in, int n_in, int n_out); /* with so many outputs */
 void rewrite_define(Rewrite *r, Node *made,
                     Value *v); /* from here on v is what `made` makes: name, type and uses stay */
 Value *rewrite_view(Rewrite *r, Node *n, Value *x, int rank, const Dim *dims); /* x's elements under other dims */

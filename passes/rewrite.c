@@ -128,8 +128,10 @@ void rewrite_infer(Rewrite *r, Node *n) {
     (void)ok;
 }
 
-Node *rewrite_insert(Rewrite *r, Node *n, Op op, Value **in, int n_in) {
-    Node *made = node_new(r->g, op, n, in, n_in, 1);
+Node *rewrite_insert(Rewrite *r, Node *n, Op op, Value **in, int n_in) { return rewrite_insert_many(r, n, op, in, n_in, 1); }
+
+Node *rewrite_insert_many(Rewrite *r, Node *n, Op op, Value **in, int n_in, int n_out) {
+    Node *made = node_new(r->g, op, n, in, n_in, n_out);
     made->name = n->name;
     made->index = n->index;
     for (int i = 0; i < n_in; i++) take(in[i]);

@@ -73,6 +73,15 @@ class Net:
         return self.node("DequantizeLinear", [q, self.constant(F(scale)), self.constant(zero)],
                          dequantize(q.data, scale, zero, axis), axis=axis)
 
+    def weights(self, shape, axis, scales, dtype=np.int8, zero=None):
+        """Random constant integers under a DQ: (what it gives, integers, scales, zero points)."""
+        info = np.iinfo(dtype)
+        q = self.rng.integers(info.min, info.max + 1, shape).astype(dtype)
+        zero = np.zeros(np.shape(scales), dtype) if zero is None else zero
+        made = self.dequantize(self.constant(q), scales, zero, axis)
+        made.codes, made.scale, made.zero = q, np.asarray(scales, F), np.asarray(zero)
+        return made
+
     def output(self, t):
         self.outputs.append(t)
 
