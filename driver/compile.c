@@ -154,11 +154,29 @@ static void leave_dims_open(Ctx *ctx) {
     o->n_max_dims++;
 }
 
+/* what the transformed weights of Winograd's convolutions take beyond 3 × 3 of each */
+static size_t winograd_growth(const Graph *g) {
+    enum { WEIGHTS = 1, TAPS = 9 };
+    size_t growth = 0;
+    for (const Node *n = g->first; n; n = n->next) {
+        if (n->op != OP_Winograd) continue;
+        size_t side = (size_t)node_int(n, "m") + 2;
+        growth += n->in[WEIGHTS]->constant->bytes / (side * side) * (side * side - TAPS);
+    }
+    return growth;
+}
+
 static void summarise(const Compile *k) {
     const Code *code = &k->p.code;
+    size_t growth = winograd_growth(k->p.graph);
     fprintf(stderr, "mcc: %s: %zu bytes, of them %zu weights; workspace %zu bytes (lower bound %zu); %.2f s\n", k->path,
             k->written, code->weights_bytes, code->workspace_bytes, code->workspace_lower_bound,
             seconds_now() - k->start);
+    if (growth)
+        fprintf(
+            stderr,
+            "mcc: %zu bytes of the weights are what Winograd's convolutions add (--winograd=f2, --winograd=off, -Os)\n",
+            growth);
 }
 
 static int compile(void *arg) {

@@ -81,6 +81,9 @@ expect 0 '' again.onnx -o again.o && [ ! -e again.d ] && [ "$(ls again.*)" = $'a
 expect 2 'a model cannot go to standard output' "$model" --emit=onnx -o -
 expect 2 'would be written over' again.onnx --emit=onnx
 expect 0 'workspace' -v "$model" -o 'a b$.o' -MD
+expect 0 "107520 bytes of the weights are what Winograd" -v --winograd=f2 "$model" -o f2.o
+expect 0 "workspace" -v --winograd=off "$model" -o off.o
+[ $(($(stat -c %s f2.o) - $(stat -c %s off.o))) -gt 100000 ] || { ls -l f2.o off.o; failures=1; }
 [ "$(cat 'a b$.d')" = "a\\ b\$\$.o a\\ b\$\$.h: $model" ] || { cat 'a b$.d'; failures=1; }
 expect 0 'model "digits"' inspect digits.o
 expect 0 '"image": float32[1,1,28,28]' inspect digits.o
