@@ -51,15 +51,19 @@ LLVMValueRef vec_const(Gen *g, double v, int lanes);
 LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c,
                          int lanes); /* a·b + c, as the target does it best */
 LLVMValueRef vec_add(Kernel *k, LLVMValueRef a, LLVMValueRef b);
+LLVMValueRef vec_larger(Kernel *k, LLVMValueRef a, LLVMValueRef b); /* a > b ? a : b */
 /* all lanes folded by f into each of them, pairwise */
 LLVMValueRef vec_fold(Kernel *k, LLVMValueRef v, int lanes, LLVMValueRef (*f)(Kernel *, LLVMValueRef, LLVMValueRef));
 /* An elementwise node on vectors of f32; NULL: it has no vector form here (gen_elementwise has one for every node). */
 LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *args, int lanes);
 bool vec_has_elementwise(const Node *n);
 
-/* ---- vector_math.c: within 4 ULP, vec_gelu within 5 ---- */
+/* ---- vector_math.c: within 4 ULP ---- */
 LLVMValueRef vec_exp(Kernel *k, LLVMValueRef x, int lanes);
 LLVMValueRef vec_exp_of_negative(Kernel *k, LLVMValueRef x, int lanes); /* x <= 0 or NaN: cheaper */
+LLVMValueRef vec_log(Kernel *k, LLVMValueRef x, int lanes);
+LLVMValueRef vec_softplus(Kernel *k, LLVMValueRef x, int lanes);
+LLVMValueRef vec_mish(Kernel *k, LLVMValueRef x, int lanes);
 LLVMValueRef vec_sigmoid(Kernel *k, LLVMValueRef x, int lanes);
 LLVMValueRef vec_tanh(Kernel *k, LLVMValueRef x, int lanes);
 LLVMValueRef vec_erf(Kernel *k, LLVMValueRef x, int lanes);

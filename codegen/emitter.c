@@ -18,7 +18,10 @@ const Emitter *emitter_of(const Node *n) {
     case OP_PanelMatMul: return &panel_product_emitter;
     case OP_MatMul:
     case OP_Gemm: return vector_product_fits(n) ? &vector_product_emitter : &reference_emitter;
-    case OP_Softmax: return softmax_has_rows(n) ? &softmax_emitter : &reference_emitter;
+    case OP_Softmax:
+    case OP_LogSoftmax:
+        if (softmax_has_rows(n)) return &softmax_emitter;
+        return softmax_has_columns(n) ? &softmax_columns_emitter : &reference_emitter;
     case OP_LayerNormalization:
     case OP_RMSNormalization:
     case OP_InstanceNormalization: return norm_has_rows(n) ? &norm_emitter : &reference_emitter;

@@ -50,7 +50,11 @@ typedef struct SoftmaxRows { /* `rows` rows of n elements, row_in and row_out el
 } SoftmaxRows;
 /* out = e^(in - the row's largest); in `sums` (rows × 1 vectors) 1 / the row's sum in every lane */
 void softmax_rows(Kernel *k, const SoftmaxRows *s, Tile *sums);
-bool softmax_has_rows(const Node *n); /* a Softmax of f32 along the last axis, of enough elements for vectors */
+bool softmax_has_rows(
+    const Node *n); /* of f32 along the last axis but for some of size 1, enough elements for vectors */
+
+/* ---- softmax_columns.c ---- */
+bool softmax_has_columns(const Node *n); /* of f32 along another axis */
 
 /* ---- vector_product.c ---- */
 bool vector_product_fits(const Node *n); /* a MatMul or Gemm of f32 with a few rows */
@@ -58,6 +62,7 @@ bool vector_product_fits(const Node *n); /* a MatMul or Gemm of f32 with a few r
 /* ---- norm.c ---- */
 bool norm_has_rows(const Node *n); /* a Layer-, RMS- or InstanceNormalization of f32 whose parameters a row can read */
 
-extern const Emitter vector_product_emitter, attention_emitter, softmax_emitter, norm_emitter, panel_product_emitter;
+extern const Emitter vector_product_emitter, attention_emitter, softmax_emitter, softmax_columns_emitter, norm_emitter,
+    panel_product_emitter;
 
 #endif

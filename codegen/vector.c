@@ -79,6 +79,10 @@ LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef
 
 LLVMValueRef vec_add(Kernel *k, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFAdd(k->b, a, b, ""); }
 
+LLVMValueRef vec_larger(Kernel *k, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildSelect(k->b, LLVMBuildFCmp(k->b, LLVMRealOGT, a, b, ""), a, b, "");
+}
+
 LLVMValueRef vec_fold(Kernel *k, LLVMValueRef v, int lanes, LLVMValueRef (*f)(Kernel *, LLVMValueRef, LLVMValueRef)) {
     LLVMValueRef swap[64];
     for (int s = lanes / 2; s; s /= 2) {
@@ -170,6 +174,9 @@ bool vec_has_elementwise(const Node *n) {
     case OP_HardSwish:
     case OP_HardSigmoid:
     case OP_Exp:
+    case OP_Log:
+    case OP_Softplus:
+    case OP_Mish:
     case OP_Sigmoid:
     case OP_Swish:
     case OP_Tanh:
@@ -200,6 +207,9 @@ LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *a, int lane
     case OP_HardSwish: return hard_swish(&v, a[0]);
     case OP_HardSigmoid: return hard_sigmoid(&v, a[0]);
     case OP_Reciprocal: return LLVMBuildFDiv(k->b, number(&v, 1), a[0], "");
+    case OP_Log: return vec_log(k, a[0], lanes);
+    case OP_Softplus: return vec_softplus(k, a[0], lanes);
+    case OP_Mish: return vec_mish(k, a[0], lanes);
     case OP_Exp: return vec_exp(k, a[0], lanes);
     case OP_Sigmoid: return vec_sigmoid(k, a[0], lanes);
     case OP_Swish: return swish(&v, a[0]);

@@ -1,7 +1,8 @@
-/* Functions of f32 vectors built on the exponential, as straight IR: within 4 ULP of the exact value over the whole
- * range, NaN and infinities included. They multiply and add in one rounding where the target does, so that they differ
- * from the mcc_el_<op>_f32 in the last places. Reduction: Cody and Waite, Software Manual for the Elementary Functions,
- * 1980; polynomials are minimax fits (Remez exchange). */
+/* Functions of f32 vectors built on the exponential and the logarithm, as straight IR: within 4 ULP of the exact value
+ * over the whole range, NaN and infinities included. They multiply and add in one rounding where the target does, so
+ * that they differ from the mcc_el_<op>_f32 in the last places. Reduction: Cody and Waite, Software Manual for the
+ * Elementary Functions, 1980; polynomials are minimax fits (Remez exchange). */
+#include <math.h>
 #include "codegen/contract.h"
 
 enum {
@@ -56,25 +57,36 @@ static LLVMValueRef divide_by_one_to_two(const Vec *v, LLVMValueRef a, LLVMValue
     return q;
 }
 
-/* e^(x - less) · 2^scale for LEAST ≤ x ≤ MOST, whose exponent must be in range; scale: a vector of whole numbers; less:
- * much smaller than 1, or NULL */
-static LLVMValueRef scaled_exp(const Vec *v, LLVMValueRef x, LLVMValueRef less, LLVMValueRef scale) {
+static LLVMTypeRef bits_type(const Vec *v) {
+    return v->lanes == 1 ? v->k->gen->i32 : LLVMVectorType(v->k->gen->i32, (unsigned)v->lanes);
+}
+
+static LLVMValueRef bits_number(const Vec *v, int x) {
+    LLVMValueRef one = gen_i32(v->k->gen, x), many[64];
+    for (int i = 0; i < v->lanes; i++) many[i] = one;
+    return v->lanes == 1 ? one : LLVMConstVector(many, (unsigned)v->lanes);
+}
+
+/* e^(x - less) · 2^scale = (1 + more) · power for LEAST ≤ x ≤ MOST, whose exponent must be in range; scale: a vector of
+ * whole numbers; less: much smaller than 1, or NULL */
+static LLVMValueRef exp_parts(const Vec *v, LLVMValueRef x, LLVMValueRef less, LLVMValueRef scale, LLVMValueRef *more) {
     static const double q[] = {0.49999994, 0.166665167, 0.0416681021, 0.00836912636,
                                0.00138368283}; /* (e^r - 1 - r) / r² */
     Gen *g = v->k->gen;
     LLVMBuilderRef b = v->k->b;
-    LLVMTypeRef bits = v->lanes == 1 ? g->i32 : LLVMVectorType(g->i32, (unsigned)v->lanes);
     LLVMValueRef shifter = add(v, number(v, SHIFTER + BIAS), scale), t = mul_add(v, x, number(v, LOG2_E), shifter);
     LLVMValueRef n = sub(v, t, shifter);
     LLVMValueRef r = mul_add(v, n, number(v, -1.42860682e-6), mul_add(v, n, number(v, -0.693145751953125), x));
     if (less) r = sub(v, r, less);
-    LLVMValueRef p = mul_add(v, mul(v, r, r), polynomial(v, r, q, 5), r);
-    LLVMValueRef by = LLVMConstInt(g->i32, MANTISSA, 0), many[64];
-    for (int i = 0; i < v->lanes; i++) many[i] = by;
-    if (v->lanes > 1) by = LLVMConstVector(many, (unsigned)v->lanes);
-    LLVMValueRef power = LLVMBuildShl(b, LLVMBuildBitCast(b, t, bits, ""), by, ""); /* the low bits: n + scale + BIAS */
-    power = LLVMBuildBitCast(b, power, vec_type(g, v->lanes), "");
-    return mul_add(v, p, power, power);
+    *more = mul_add(v, mul(v, r, r), polynomial(v, r, q, 5), r);
+    LLVMValueRef power = LLVMBuildBitCast(b, t, bits_type(v), ""); /* the low bits: n + scale + BIAS */
+    power = LLVMBuildShl(b, power, bits_number(v, MANTISSA), "");
+    return LLVMBuildBitCast(b, power, vec_type(g, v->lanes), "");
+}
+
+static LLVMValueRef scaled_exp(const Vec *v, LLVMValueRef x, LLVMValueRef less, LLVMValueRef scale) {
+    LLVMValueRef more, power = exp_parts(v, x, less, scale, &more);
+    return mul_add(v, more, power, power);
 }
 
 /* e^x, x ≤ 0 or NaN */
@@ -96,6 +108,63 @@ LLVMValueRef vec_exp(Kernel *k, LLVMValueRef x, int lanes) {
     LLVMValueRef scale = where_less(&v, c, zero, number(&v, SMALLEST), number(&v, -SMALLEST));
     LLVMValueRef back = where_less(&v, c, zero, number(&v, 0x1p-24), number(&v, 0x1p24));
     return mul(&v, scaled_exp(&v, c, NULL, scale), back);
+}
+
+/* x = 2^k m, √½ ≤ m < √2; k ln 2 + log m with s = (m - 1) / (m + 1), as in runtime/builtins/core.inc */
+LLVMValueRef vec_log(Kernel *k, LLVMValueRef x, int lanes) {
+    static const double q[] = {0.666666627, 0.400009722, 0.284988016, 0.242786899}; /* (log((1+s)/(1-s)) - 2s) / s³ */
+    enum { ONE = BIAS << MANTISSA, SQRT_HALF = 0x3f3504f3 };
+    Vec v = {k, lanes};
+    LLVMBuilderRef b = k->b;
+    LLVMValueRef zero = number(&v, 0), inf = number(&v, INFINITY), by = bits_number(&v, MANTISSA);
+    LLVMValueRef tiny = LLVMBuildFCmp(b, LLVMRealOLT, x, number(&v, 0x1p-126), "");
+    LLVMValueRef c = LLVMBuildSelect(b, tiny, mul(&v, x, number(&v, 0x1p23)), x, "");
+    LLVMValueRef bits = LLVMBuildBitCast(b, c, bits_type(&v), "");
+    LLVMValueRef e = LLVMBuildLShr(b, LLVMBuildAdd(b, bits, bits_number(&v, ONE - SQRT_HALF), ""), by, "");
+    LLVMValueRef power = LLVMBuildSub(b, e, bits_number(&v, BIAS), "");
+    LLVMValueRef m =
+        LLVMBuildBitCast(b, LLVMBuildSub(b, bits, LLVMBuildShl(b, power, by, ""), ""), vec_type(k->gen, lanes), "");
+    LLVMValueRef less = LLVMBuildSelect(b, tiny, bits_number(&v, MANTISSA), bits_number(&v, 0), "");
+    LLVMValueRef n = LLVMBuildSIToFP(b, LLVMBuildSub(b, power, less, ""), vec_type(k->gen, lanes), "");
+    LLVMValueRef f = sub(&v, m, number(&v, 1)), s = divide_by_one_to_two(&v, f, add(&v, f, number(&v, 2)));
+    LLVMValueRef z = mul(&v, s, s), half = mul(&v, mul(&v, f, number(&v, 0.5)), f);
+    LLVMValueRef r = mul_add(&v, z, polynomial(&v, z, q, 4), half);
+    LLVMValueRef low = mul_add(&v, s, r, mul(&v, n, number(&v, 1.42860682e-6)));
+    LLVMValueRef y = mul_add(&v, n, number(&v, 0.693145751953125), sub(&v, f, sub(&v, half, low)));
+    LLVMValueRef odd =
+        LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealOEQ, x, zero, ""), number(&v, -INFINITY), number(&v, NAN), "");
+    y = LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealOGT, x, zero, ""), y, odd, "");
+    return LLVMBuildSelect(b, LLVMBuildFCmp(b, LLVMRealOEQ, x, inf, ""), inf, y, "");
+}
+
+/* max(x, 0) + log(1 + e), e = e^-|x|: with t = 2e / (2 + e) that logarithm is t + t (t/2)² q((t/2)²) */
+LLVMValueRef vec_softplus(Kernel *k, LLVMValueRef x, int lanes) {
+    static const double q[] = {0.333333195, 0.200038912, 0.141156398, 0.134418045};
+    Vec v = {k, lanes};
+    LLVMValueRef zero = number(&v, 0), half = number(&v, 0.5);
+    LLVMValueRef e = exp_of_negative(&v, LLVMBuildFNeg(k->b, magnitude(&v, x), ""));
+    LLVMValueRef t = divide_by_one_to_two(&v, e, mul_add(&v, e, half, number(&v, 1)));
+    LLVMValueRef s = mul(&v, t, half), z = mul(&v, s, s);
+    LLVMValueRef y = mul_add(&v, mul(&v, t, z), polynomial(&v, z, q, 4), t);
+    return add(&v, where_less(&v, x, zero, zero, x), y);
+}
+
+/* x tanh(log(1 + e^x)), e = e^-|x|: that factor is (1 + 2e) / (1 + 2e + 2e²), and for x < 0 (e² + 2e) / (e² + 2e + 2).
+ * The left tail is multiplied while scaled up: it meets the subnormals once. */
+LLVMValueRef vec_mish(Kernel *k, LLVMValueRef x, int lanes) {
+    enum { UP = 40 };
+    Vec v = {k, lanes};
+    LLVMValueRef zero = number(&v, 0), one = number(&v, 1), two = number(&v, 2), unit = number(&v, 0x1p-40);
+    LLVMValueRef least = number(&v, -112); /* below, x e^x is 0 */
+    LLVMValueRef a = LLVMBuildFNeg(k->b, magnitude(&v, x), ""), c = where_less(&v, a, least, least, a);
+    LLVMValueRef scaled = scaled_exp(&v, c, NULL, number(&v, UP)), e = mul(&v, scaled, unit), e2 = add(&v, e, two);
+    LLVMValueRef negative = LLVMBuildFCmp(k->b, LLVMRealOLT, x, zero, ""), twice = add(&v, e, e);
+    LLVMValueRef top = add(&v, twice, one), over = LLVMBuildSelect(k->b, negative, e2, top, "");
+    LLVMValueRef under = LLVMBuildSelect(k->b, negative, mul_add(&v, e, e2, two), mul_add(&v, twice, e, top), "");
+    LLVMValueRef factor = LLVMBuildFDiv(k->b, over, under, "");
+    LLVMValueRef left = mul(&v, mul(&v, mul(&v, x, scaled), factor), unit);
+    left = where_less(&v, x, least, mul(&v, x, zero), left);
+    return LLVMBuildSelect(k->b, negative, left, mul(&v, x, factor), "");
 }
 
 /* One exponential of -|x| serves both sides: nothing overflows, and the left tail stays accurate into the subnormals.
@@ -127,13 +196,26 @@ static LLVMValueRef scaled_erfc(const Vec *v, LLVMValueRef a, double unit, LLVMV
     double scaled[9];
     for (int i = 0; i < 9; i++) scaled[i] = q[i] * unit;
     LLVMValueRef three = number(v, 3 * unit), sum = add(v, a, three);
-    LLVMValueRef e = scaled_exp(v, LLVMBuildFNeg(v->k->b, square, ""), lost, number(v, SMALLEST));
-    LLVMValueRef below = LLVMBuildFDiv(v->k->b, number(v, 1), sum, "");
-    if (v->lanes * 32 >= 512)
-        LLVMSetFastMathFlags(below, LLVMFastMathAllowReciprocal | LLVMFastMathNoInfs | LLVMFastMathAllowContract);
-    LLVMValueRef p = polynomial(v, mul(v, sub(v, a, three), below), scaled, 9);
-    LLVMValueRef over = mul(v, e, p);
-    if (!v->k->gen->target->has_fma) return LLVMBuildFDiv(v->k->b, over, sum, "");
+    LLVMValueRef more, power = exp_parts(v, LLVMBuildFNeg(v->k->b, square, ""), lost, number(v, SMALLEST), &more);
+    LLVMValueRef from_three = sub(v, a, three), below, t;
+    bool fma = v->k->gen->target->has_fma;
+    if (fma) {
+        below = LLVMBuildFDiv(v->k->b, number(v, 1), sum, "");
+        if (v->lanes * 32 >= 512)
+            LLVMSetFastMathFlags(below, LLVMFastMathAllowReciprocal | LLVMFastMathNoInfs | LLVMFastMathAllowContract);
+        t = mul(v, from_three, below);
+    } else { /* rounded once; 1 / (a + 3) need not be so accurate then */
+        t = LLVMBuildFDiv(v->k->b, from_three, sum, "");
+        below = mul(v, sub(v, number(v, 1), t), number(v, 1 / (6 * unit)));
+    }
+    LLVMValueRef p = polynomial(v, t, scaled, 9);
+    /* what a + 3 rounded away went into t and goes into the division: 1.5 times in all where the result is near its
+     * bound
+     */
+    LLVMValueRef lost_sum = mul(v, sub(v, sub(v, sum, three), a), number(v, 1.5));
+    more = mul_add(v, lost_sum, below, more);
+    LLVMValueRef over = mul(v, mul_add(v, p, more, p), power); /* rounded once less than p · e^-z² */
+    if (!fma) return LLVMBuildFDiv(v->k->b, over, sum, "");
     LLVMValueRef quotient = mul(v, over, below), rest = mul_add(v, LLVMBuildFNeg(v->k->b, quotient, ""), sum, over);
     return mul_add(v, rest, below, quotient); /* as a division would round it */
 }
