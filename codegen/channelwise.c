@@ -11,12 +11,21 @@ static LLVMValueRef greater_or_nan(Kernel *k, LLVMValueRef x, LLVMValueRef best)
     return LLVMBuildSelect(k->b, LLVMBuildOr(k->b, greater, nan, ""), x, best, "");
 }
 
+static LLVMValueRef larger(const Contraction *c, LLVMValueRef x, LLVMValueRef best) {
+    if (c->kind == TILE_F32) return greater_or_nan(c->k, x, best);
+    LLVMTypeRef type = LLVMTypeOf(x);
+    const char *name = c->kind == TILE_S8 ? "llvm.smax" : "llvm.umax";
+    return call_intrinsic(c->k, name, &type, 1, (LLVMValueRef[]){x, best}, 2);
+}
+
 static void combine(const Contraction *c, Tile *t, int row, LLVMValueRef x, LLVMValueRef w) {
     Kernel *k = c->k;
     LLVMValueRef acc = tile_get(t, row, 0);
     switch (c->combine) {
-    case COMBINE_DEPTHWISE: acc = vec_mul_add(k, x, w, acc, t->lanes); break;
-    case COMBINE_MAX: acc = greater_or_nan(k, x, acc); break;
+    case COMBINE_DEPTHWISE:
+        acc = c->kind == TILE_F32 ? vec_mul_add(k, x, w, acc, t->lanes) : dot_add_one(k, x, w, acc, t->lanes);
+        break;
+    case COMBINE_MAX: acc = larger(c, x, acc); break;
     default: acc = LLVMBuildFAdd(k->b, acc, x, ""); break;
     }
     tile_put(t, row, 0, acc);
@@ -27,15 +36,26 @@ void channelwise_fill(const Contraction *c, Tile *t, LLVMValueRef bias) {
         tile_fill(t, bias, 4);
         return;
     }
-    for (int r = 0; r < t->rows; r++) tile_put(t, r, 0, vec_const(c->k->gen, -__builtin_inf(), t->lanes));
+    LLVMTypeRef byte = c->k->gen->i8;
+    LLVMValueRef least = c->kind == TILE_F32 ? LLVMConstReal(c->k->gen->f32, -__builtin_inf())
+                                             : LLVMConstInt(byte, c->kind == TILE_S8 ? 0x80 : 0, 0);
+    for (int r = 0; r < t->rows; r++) tile_put(t, r, 0, vec_repeat(least, t->lanes));
 }
 
 static LLVMValueRef weight(const Contraction *c, LLVMValueRef w, LLVMValueRef tap) {
-    return w ? vec_load(c->k, f32_at(c->k, w, i_scale(c->k, tap, c->lanes)), c->lanes, (unsigned)c->lanes * 4) : NULL;
+    LLVMTypeRef type = c->kind == TILE_F32 ? c->k->gen->f32 : c->k->gen->i32;
+    LLVMValueRef p = w ? f32_at(c->k, w, i_scale(c->k, tap, c->lanes)) : NULL;
+    return p ? vec_load_of(c->k, type, p, c->lanes, (unsigned)c->lanes * 4) : NULL;
 }
 
 static LLVMValueRef input(const Contraction *c, LLVMValueRef x, LLVMValueRef place) {
-    return vec_load(c->k, f32_at(c->k, x, i_mul(c->k, place, c->x_pixel)), c->lanes, 4);
+    Kernel *k = c->k;
+    LLVMTypeRef words = vec_of(k->gen->i32, c->lanes), shorts = vec_of(k->gen->i16, c->lanes);
+    LLVMValueRef p = element_at(k, c->x_element, x, i_mul(k, place, c->x_pixel));
+    LLVMValueRef v = vec_load_of(k, c->x_element, p, c->lanes, c->kind == TILE_F32 ? 4 : 1);
+    if (c->kind == TILE_F32 || c->combine == COMBINE_MAX) return v;
+    if (c->kind == TILE_S8) v = LLVMBuildSExt(k->b, v, shorts, "");
+    return LLVMBuildZExt(k->b, v, words, "");
 }
 
 /* every place of the input once, from left to right, into all rows and taps that see it */

@@ -24,6 +24,10 @@ static LLVMValueRef zero(const Panel *p) { return gen_i64(p->c->k->gen, 0); }
 
 static int64_t taps_of(const Contraction *c) { return c->kernel[0] * c->kernel[1] * c->kernel[2]; }
 
+static LLVMValueRef x_at(const Contraction *c, LLVMValueRef base, LLVMValueRef elements) {
+    return element_at(c->k, c->x_element, base, elements);
+}
+
 /* ---- inside a tile ---- */
 
 typedef struct Place { /* of a block of channels */
@@ -103,9 +107,76 @@ static void block_taps(Panel *p, Tile *t, const Place *at, LLVMValueRef start, c
     LLVMValueRef pixel = i_add(k, i_mul(k, row, c->in[2]), column);
     LLVMValueRef tap = i_add(k, i_scale(k, f.i, c->kernel[1]), g.i);
     /* the address may lie before the row's first pixel: only taps inside of it are loaded */
-    row_taps(p, t, at, tap, f32_at(k, at->x, i_mul(k, pixel, c->x_pixel)), taps);
+    row_taps(p, t, at, tap, x_at(c, at->x, i_mul(k, pixel, c->x_pixel)), taps);
     for_end(k, &g);
     for_end(k, &f);
+}
+
+/* ---- what stands in the padding is not 0 ---- */
+
+static void add_outside(Panel *p, Tile *t, LLVMValueRef tap, uint32_t rows) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    LLVMValueRef from = f32_at(k, p->bias, i_scale(k, i_plus(k, tap, 1), c->cols));
+    for (int v = 0; v < t->vecs; v++) {
+        LLVMValueRef x = vec_load_of(k, t->element, f32_at(k, from, gen_i64(k->gen, v * t->lanes)), t->lanes, 4);
+        for (int r = 0; r < t->rows; r++)
+            if (rows >> r & 1) tile_put(t, r, v, LLVMBuildAdd(k->b, tile_get(t, r, v), x, ""));
+    }
+}
+
+static void add_taps_outside(Panel *p, Tile *t, LLVMValueRef first, LLVMValueRef from, LLVMValueRef to) {
+    Kernel *k = p->c->k;
+    For f = for_begin(k, from, to, 1);
+    add_outside(p, t, i_add(k, first, f.i), UINT32_MAX);
+    for_end(k, &f);
+}
+
+/* taps of one kernel row that lies inside of the input; first: the number of its first tap */
+static void add_row_outside(Panel *p, Tile *t, LLVMValueRef first, const Taps *taps) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    uint32_t all = (uint32_t)((1ull << t->rows) - 1);
+    for (int64_t i = 0; !taps->from && i < c->kernel[2]; i++)
+        if (all & ~taps->masks[i]) add_outside(p, t, i_plus(k, first, i), all & ~taps->masks[i]);
+    if (!taps->from) return;
+    add_taps_outside(p, t, first, zero(p), taps->from);
+    add_taps_outside(p, t, first, taps->to, gen_i64(k->gen, c->kernel[2]));
+}
+
+static LLVMValueRef is_all(Panel *p, int axis) {
+    Kernel *k = p->c->k;
+    LLVMValueRef lo = LLVMBuildICmp(k->b, LLVMIntEQ, p->lo[axis], zero(p), ""),
+                 hi = LLVMBuildICmp(k->b, LLVMIntEQ, p->hi[axis], gen_i64(k->gen, p->c->kernel[axis]), "");
+    return LLVMBuildAnd(k->b, lo, hi, "");
+}
+
+static LLVMValueRef is_between(Kernel *k, LLVMValueRef i, LLVMValueRef lo, LLVMValueRef hi) {
+    LLVMValueRef from = LLVMBuildICmp(k->b, LLVMIntSGE, i, lo, ""), to = LLVMBuildICmp(k->b, LLVMIntSLT, i, hi, "");
+    return LLVMBuildAnd(k->b, from, to, "");
+}
+
+static void add_border(Panel *p, Tile *t, const Taps *taps) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    int64_t from, to;
+    bool whole = taps->from && i_is_const(taps->from, &from) && i_is_const(taps->to, &to) && from == 0 &&
+                 to == c->kernel[2];
+    LLVMValueRef inside = LLVMBuildAnd(k->b, is_all(p, 0), is_all(p, 1), "");
+    if (!whole) inside = LLVMConstNull(k->gen->i1);
+    If any = if_begin(k, LLVMBuildNot(k->b, inside, ""));
+    For f = for_count(k, c->kernel[0]), g = for_count(k, c->kernel[1]);
+    LLVMValueRef first = i_scale(k, i_add(k, i_scale(k, f.i, c->kernel[1]), g.i), c->kernel[2]);
+    LLVMValueRef there = LLVMBuildAnd(k->b, is_between(k, f.i, p->lo[0], p->hi[0]),
+                                      is_between(k, g.i, p->lo[1], p->hi[1]), "");
+    If in = if_begin(k, there);
+    add_row_outside(p, t, first, taps);
+    if_else(k, &in);
+    add_taps_outside(p, t, first, zero(p), gen_i64(k->gen, c->kernel[2]));
+    if_end(k, &in);
+    for_end(k, &g);
+    for_end(k, &f);
+    if_end(k, &any);
 }
 
 static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) {
@@ -116,11 +187,12 @@ static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) 
     int64_t channels = g->channels * g->groups, blocks = (channels + g->block - 1) / g->block,
             last = channels - (blocks - 1) * g->block;
     int64_t panel = g->block * c->kernel[0] * c->kernel[1] * c->kernel[2] * p->vecs * c->lanes;
-    tile_begin(&t, k, rows, p->vecs, c->lanes);
+    tile_begin_of(&t, k, c->kind, c->sum, rows, p->vecs, c->lanes);
     if (c->combine == COMBINE_DENSE) tile_fill(&t, p->bias, 4);
     else channelwise_fill(c, &t, p->bias);
+    if (c->border) add_border(p, &t, taps);
     For f = for_begin(k, zero(p), p->blocks, 1);
-    Place at = {f32_at(k, p->x, i_mul(k, f.i, c->x_block)), p->w ? f32_at(k, p->w, i_scale(k, f.i, panel)) : NULL,
+    Place at = {x_at(c, p->x, i_mul(k, f.i, c->x_block)), p->w ? f32_at(k, p->w, i_scale(k, f.i, panel)) : NULL,
                 gen_i64(k->gen, g->block), i_scale(k, f.i, g->block * taps_of(c))};
     if (last != g->block) {
         LLVMValueRef ends = LLVMBuildICmp(k->b, LLVMIntEQ, i_add(k, f.i, p->first), gen_i64(k->gen, blocks - 1), "");
@@ -137,7 +209,7 @@ static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) 
 
 /* ---- along a row ---- */
 
-static bool is_flat(const Contraction *c) { return c->kernel[2] == 1 && c->pad[2] == 0; }
+static bool is_flat(const Contraction *c) { return c->kernel[2] == 1 && c->pad[2] == 0 && c->pad_end[2] == 0; }
 
 static Taps all_taps(Panel *p) { return (Taps){zero(p), gen_i64(p->c->k->gen, p->c->kernel[2]), NULL}; }
 
@@ -286,7 +358,7 @@ static void fill_outer_taps(Panel *p) {
         LLVMValueRef none = zero(p), size = gen_i64(k->gen, c->kernel[i]);
         p->lo[i] = none;
         p->hi[i] = size;
-        if (c->kernel[i] == 1 && c->pad[i] == 0) continue;
+        if (c->kernel[i] == 1 && c->pad[i] == 0 && c->pad_end[i] == 0) continue;
         LLVMValueRef at = i_plus(k, i_scale(k, p->outer[i], c->stride[i]), -c->pad[i]);
         LLVMValueRef before = i_max(k, i_sub(k, none, at), none), inside = i_max(k, i_sub(k, c->in[i], at), none);
         p->lo[i] = i_min(k, i_div_up(k, before, c->dilation[i]), size);
@@ -381,14 +453,14 @@ static void fill_source(Panel *p, const Panels *all, LLVMValueRef index, int64_t
     if (c->combine != COMBINE_DENSE) {
         p->first = zero(p);
         p->blocks = gen_i64(k->gen, 1);
-        p->x = f32_at(k, p->x, i_mul(k, p->col, c->x_col));
+        p->x = x_at(c, p->x, i_mul(k, p->col, c->x_col));
         offset = i_scale(k, p->col, taps_of(c));
     } else if (all->table) {
         LLVMValueRef panel = i_plus(k, index, from);
         p->first = from_table(c, all->table, panel, 0);
         p->blocks = from_table(c, all->table, panel, 1);
         offset = from_table(c, all->table, panel, 2);
-        p->x = f32_at(k, p->x, i_mul(k, p->first, c->x_block));
+        p->x = x_at(c, p->x, i_mul(k, p->first, c->x_block));
     } else {
         p->first = zero(p);
         p->blocks = gen_i64(k->gen, first->count);
@@ -449,6 +521,7 @@ void contraction_emit(Contraction *c) {
     Kernel *k = c->k;
     Panel p = {.c = c};
     Panels all = {0};
+    if (!c->sum) c->x_element = c->sum = k->gen->f32;
     fill_panels(c, &all);
     For batch = for_begin(k, gen_i64(k->gen, 0), c->batch, 1), phase[3];
     p.batch = batch.i;
@@ -458,7 +531,7 @@ void contraction_emit(Contraction *c) {
         p.phase[i] = phase[i].i;
         w = i_add(k, i_scale(k, w, c->up[i]), phase[i].i);
     }
-    p.x = f32_at(k, c->x, i_mul(k, batch.i, c->x_batch));
+    p.x = x_at(c, c->x, i_mul(k, batch.i, c->x_batch));
     emit_runs(&p, &all, c->w ? f32_at(k, c->w, i_scale(k, w, all.weights)) : NULL);
     for (int i = 2; i >= 0; i--) for_end(k, &phase[i]);
     for_end(k, &batch);

@@ -32,14 +32,17 @@ LLVMValueRef i_div(Kernel *k, LLVMValueRef a, int64_t by);    /* a >= 0 */
 LLVMValueRef i_div_up(Kernel *k, LLVMValueRef a, int64_t by); /* a >= 0 */
 bool i_is_const(LLVMValueRef v, int64_t *out);
 LLVMValueRef f32_at(Kernel *k, LLVMValueRef base, LLVMValueRef elements); /* address of base[elements] */
+LLVMValueRef element_at(Kernel *k, LLVMTypeRef element, LLVMValueRef base, LLVMValueRef elements);
 LLVMValueRef kernel_dims(Kernel *k, const Dim *dims, int n);              /* their product */
 
-/* ---- vector.c: f32 vectors ---- */
+/* ---- vector.c ---- */
 /* llvm.<…> of `types`, which its name leaves open */
 LLVMValueRef call_intrinsic(Kernel *k, const char *name, LLVMTypeRef *types, int n_types, LLVMValueRef *args,
                             int n_args);
-LLVMTypeRef vec_type(Gen *g, int lanes);
-LLVMValueRef vec_load(Kernel *k, LLVMValueRef p, int lanes, unsigned align);
+LLVMTypeRef vec_of(LLVMTypeRef element, int lanes); /* one lane: the element itself */
+LLVMTypeRef vec_type(Gen *g, int lanes);            /* of f32 */
+LLVMValueRef vec_load_of(Kernel *k, LLVMTypeRef element, LLVMValueRef p, int lanes, unsigned align);
+LLVMValueRef vec_load(Kernel *k, LLVMValueRef p, int lanes, unsigned align); /* of f32 */
 void vec_store(Kernel *k, LLVMValueRef v, LLVMValueRef p, unsigned align);
 /* the first `there` lanes, those of them that there are; loaded: 0 in the others */
 LLVMValueRef vec_load_part(Kernel *k, LLVMValueRef p, int lanes, LLVMValueRef there);
@@ -48,15 +51,39 @@ LLVMValueRef lane_mask(Kernel *k, LLVMValueRef there, int lanes); /* true in the
 void fetch_line(Kernel *k, LLVMValueRef p);                       /* a hint: into L2, soon to be read */
 LLVMValueRef vec_splat(Kernel *k, LLVMValueRef scalar, int lanes);
 LLVMValueRef vec_const(Gen *g, double v, int lanes);
+LLVMValueRef vec_repeat(LLVMValueRef constant, int lanes);
 LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c,
                          int lanes); /* a·b + c, as the target does it best */
 LLVMValueRef vec_add(Kernel *k, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef vec_larger(Kernel *k, LLVMValueRef a, LLVMValueRef b); /* a > b ? a : b */
 /* all lanes folded by f into each of them, pairwise */
 LLVMValueRef vec_fold(Kernel *k, LLVMValueRef v, int lanes, LLVMValueRef (*f)(Kernel *, LLVMValueRef, LLVMValueRef));
-/* An elementwise node on vectors of f32; NULL: it has no vector form here (gen_elementwise has one for every node). */
+/* An elementwise node on vectors; NULL: it has no vector form here (gen_elementwise has one for every node). */
 LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *args, int lanes);
 bool vec_has_elementwise(const Node *n);
+
+/* ---- vector_integer.c: elementwise nodes that read or write integers, with the bits of mcc_el_<op> ---- */
+bool vec_has_integer(const Node *n);
+LLVMValueRef vec_integer(Kernel *k, const Node *n, LLVMValueRef *args, int lanes);
+typedef struct Interval { /* of what a value may be, NaN apart from it */
+    double lo, hi;
+    bool number; /* never NaN */
+} Interval;
+Interval interval_any(void);
+Interval interval_of_node(const Node *n, const Interval *in);
+Interval interval_of_dtype(Dtype t);
+Interval interval_of_constant(const Tensor *t);
+/* QuantizeLinear's result before it is narrowed: int32 that saturate to the result. v: what is known of input 0 */
+LLVMValueRef vec_quantize(Kernel *k, const Node *n, LLVMValueRef *args, int lanes, Interval v);
+LLVMValueRef vec_narrow(Kernel *k, LLVMValueRef wide, bool is_signed, int lanes); /* int32 to saturated bytes */
+/* n vectors of int32 as saturated bytes, one behind the other, in one vector; the lanes of all are a power of two */
+LLVMValueRef vec_narrow_many(Kernel *k, LLVMValueRef *wide, int n, bool is_signed, int lanes);
+
+/* ---- dot.c ---- */
+/* acc + a · b, numbers of at most 16 bits with their sign: a's upper halves are zeros */
+LLVMValueRef dot_add_one(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc, int lanes);
+/* acc + the products of four neighbouring bytes: a of either signedness, b signed */
+LLVMValueRef dot_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc, int lanes, bool a_signed);
 
 /* ---- vector_math.c: within 4 ULP ---- */
 LLVMValueRef vec_exp(Kernel *k, LLVMValueRef x, int lanes);
@@ -71,8 +98,11 @@ LLVMValueRef vec_gelu(Kernel *k, LLVMValueRef x, int lanes);
 
 /* ---- tile.c: rows × vecs accumulators in registers ---- */
 enum { TILE_MAX = 32 };
+typedef enum TileKind { TILE_F32, TILE_U8, TILE_S8 } TileKind; /* of a step's elements: f32, or four bytes whose sums are int32 */
 typedef struct Tile {
     Kernel *k;
+    TileKind kind;
+    LLVMTypeRef element; /* of the accumulators */
     int rows, vecs, lanes;
     LLVMValueRef acc[TILE_MAX]; /* stack slots that LLVM turns into registers */
 } Tile;
@@ -88,7 +118,8 @@ typedef struct TileSteps { /* for c < count: acc[r][v] += a[r·row + c·inner] �
     uint32_t mask;  /* which rows take part */
     int order_rows; /* adds in the order of a tile of so many rows; 0: of its own */
 } TileSteps;
-void tile_begin(Tile *t, Kernel *k, int rows, int vecs, int lanes);
+void tile_begin(Tile *t, Kernel *k, int rows, int vecs, int lanes); /* of f32 */
+void tile_begin_of(Tile *t, Kernel *k, TileKind kind, LLVMTypeRef element, int rows, int vecs, int lanes);
 void tile_fill(Tile *t, LLVMValueRef bias, unsigned align); /* the same in every row; NULL: zeros */
 void tile_steps(Tile *t, const TileSteps *s);
 LLVMValueRef tile_get(const Tile *t, int row, int vec);
@@ -97,6 +128,8 @@ void tile_put(Tile *t, int row, int vec, LLVMValueRef v);
 /* ---- epilogue.c: what happens to a tile's elements between registers and memory ---- */
 typedef struct Operand { /* element strides along the output's coordinates; an extent of 1 has stride 0 */
     LLVMValueRef base;
+    Dtype dtype;
+    bool small; /* see value_is_small */
     LLVMValueRef batch, col, space[3];
     bool splat; /* one element for all lanes */
 } Operand;
@@ -144,11 +177,15 @@ typedef struct Contraction {
     int64_t cols;               /* of all groups; without overlap a multiple of lanes */
     LLVMValueRef in[3], out[3]; /* spatial dims, a row's last; out: of one phase */
     int64_t kernel[3], stride[3], dilation[3], pad[3], up[3];
+    TileKind kind;           /* of integers, elements of x and w are four bytes, of a channelwise form one of x and
+                                an int32 of w; the bias is of int32 */
+    LLVMTypeRef x_element, sum; /* what strides of x count, and the accumulators; NULL: f32 */
     LLVMValueRef x, w, bias; /* bias: by column; NULL: none */
+    bool border; /* behind the bias, for each tap: what a tap adds that falls outside of the input, by column */
     LLVMValueRef x_batch, x_block, x_pixel;
     LLVMValueRef x_col; /* of channelwise forms: between columns of different blocks */
-    int64_t pad_end[3]; /* COMBINE_MEAN that counts padding: padding behind the input */
-    bool count_padding;
+    int64_t pad_end[3]; /* padding behind the input */
+    bool count_padding; /* COMBINE_MEAN */
     Ahead ahead;
     bool overlap; /* any number of columns: the last vector overlaps its neighbour, and repeats its columns in w */
     Epilogue epilogue;

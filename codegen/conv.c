@@ -8,7 +8,11 @@ Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRe
     LLVMValueRef strides[MCC_MAX_RANK], none = gen_i64(k->gen, 0);
     int64_t lanes = out->type.dims[rank - 1]->value;
     operand_strides(k, v, out, strides);
-    Operand o = {.base = base, .batch = strides[0], .space = {none, none, none}};
+    Operand o = {.base = base,
+                 .dtype = v->type.dtype,
+                 .small = value_is_small(v),
+                 .batch = strides[0],
+                 .space = {none, none, none}};
     o.splat = v->type.rank == 0 || dim_is(v->type.dims[v->type.rank - 1], 1);
     o.col = o.splat && lanes > 1 ? none
                                  : i_div(k, strides[1], lanes); /* a column is a lane's worth of the block's stride */
@@ -33,6 +37,7 @@ static void fill_window(Contraction *c, const Node *n, int spatial) {
         c->kernel[i] = used && !transposed ? int_at(n, "kernel_shape", at, 1) : 1;
         c->dilation[i] = used ? int_at(n, "dilations", at, 1) : 1;
         c->pad[i] = used ? int_at(n, "pads", at, 0) : 0;
+        c->pad_end[i] = used ? int_at(n, "pads", spatial + at, 0) : 0;
         c->stride[i] = transposed ? 1 : stride;
         c->up[i] = transposed ? stride : 1;
     }
@@ -41,7 +46,7 @@ static void fill_window(Contraction *c, const Node *n, int spatial) {
 /* nothing but pixels: all of them are one row */
 static bool is_pointwise(const Contraction *c) {
     for (int i = 0; i < 3; i++)
-        if (c->kernel[i] != 1 || c->stride[i] != 1 || c->pad[i] || c->up[i] != 1) return false;
+        if (c->kernel[i] != 1 || c->stride[i] != 1 || c->pad[i] || c->pad_end[i] || c->up[i] != 1) return false;
     return true;
 }
 
@@ -56,6 +61,10 @@ static void fill_space(Contraction *c, const Node *n, int spatial, bool flat) {
         c->out[i] = !used ? one : c->up[i] == 1 ? kernel_dim(k, y->type.dims[at]) : c->in[i];
     }
     if (flat) c->in[2] = c->out[2] = kernel_dims(k, y->type.dims + 2, spatial);
+}
+
+static TileKind kind_of(const Value *x) {
+    return x->type.dtype == DT_U8 ? TILE_U8 : x->type.dtype == DT_I8 ? TILE_S8 : TILE_F32;
 }
 
 static void fill_input(Contraction *c, const Value *x, int spatial) {
@@ -87,6 +96,9 @@ static bool emit_conv(Kernel *k) {
     contraction_tile(&c, n);
     c.lanes = (int)y->type.dims[rank - 1]->value;
     c.cols = y->type.dims[1]->value * c.lanes;
+    c.kind = kind_of(n->in[0]);
+    c.x_element = c.sum = c.kind == TILE_F32 ? k->gen->f32 : k->gen->i32;
+    c.border = node_int(n, "border");
     c.group = (Grouping){
         .channels = node_int(n, "in_channels"), .groups = node_int(n, "group"), .block = node_int(n, "in_block")};
     c.group.cols = c.group.groups > 1 ? node_int(n, "out_channels") : c.cols;
@@ -131,11 +143,14 @@ static bool emit_channelwise(Kernel *k) {
     c.w = pool ? NULL : k->in[1];
     c.bias = pool ? NULL : k->in[2];
     c.rows = (int)node_int(n, "rows");
+    c.kind = kind_of(x);
+    c.x_element = gen_elem_type(k->gen, x->type.dtype);
+    c.sum = c.kind != TILE_F32 && !pool ? k->gen->i32 : c.x_element;
+    c.border = !pool && node_int(n, "border");
     c.lanes = (int)y->type.dims[rank - 1]->value;
     c.cols = y->type.dims[1]->value * c.lanes;
     fill_window(&c, n, spatial);
     c.count_padding = pool && node_int(n, "count_include_pad");
-    for (int i = 0; i < spatial; i++) c.pad_end[3 - spatial + i] = int_at(n, "pads", spatial + i, 0);
     fill_space(&c, n, spatial, false);
     c.x_pixel = gen_i64(k->gen, c.lanes);
     c.x_col = kernel_dims(k, x->type.dims + 2, spatial);

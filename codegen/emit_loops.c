@@ -1,4 +1,4 @@
-/* A loop nest as LLVM IR. Where every operator of an f32 nest has a vector form and the innermost axis runs along
+/* A loop nest as LLVM IR. Where every operator of a nest of f32, int32 and bytes has a vector form and the innermost axis runs along
  * memory, that axis is vectors and a rest; else loops are scalar, their bodies call elementwise functions, and LLVM
  * inlines and vectorises them. A reduction folds into LANES partial results, as the reference kernels do, so that
  * vector and scalar units add in one order. */
@@ -63,12 +63,12 @@ static unsigned elem_bytes(Dtype t) { return (unsigned)dtype_bits(t) / 8; }
 
 static LLVMValueRef load(Emit *e, const Expr *x) {
     LLVMValueRef p = address(e, e->k->in[x->access.input], &x->access, x->dtype);
+    LLVMTypeRef type = gen_elem_type(e->g, x->dtype);
     bool still = e->lanes > 1 && dim_is(x->access.stride[e->nest.n_axes - 1], 0);
     if (e->lanes > 1)
-        return still ? vec_splat(e->k, vec_load(e->k, p, 1, 4), e->lanes) : vec_load(e->k, p, e->lanes, 4);
-    LLVMValueRef v = LLVMBuildLoad2(e->k->b, gen_elem_type(e->g, x->dtype), p, "");
-    LLVMSetAlignment(v, elem_bytes(x->dtype));
-    return v;
+        return still ? vec_splat(e->k, vec_load_of(e->k, type, p, 1, elem_bytes(x->dtype)), e->lanes)
+                     : vec_load_of(e->k, type, p, e->lanes, elem_bytes(x->dtype));
+    return vec_load_of(e->k, type, p, 1, elem_bytes(x->dtype));
 }
 
 static LLVMValueRef evaluate(Emit *e, Expr *x) {
@@ -198,16 +198,18 @@ static void reduce_point(Emit *e) {
 
 /* ---- along the innermost axis ---- */
 
+static bool is_vector_dtype(Dtype t) { return t == DT_F32 || t == DT_I32 || t == DT_I8 || t == DT_U8; }
+
 /* Every operator of the body; what only moves data is in the loads' strides. */
 static bool has_vectors(const Emit *e) {
     int inner = e->nest.n_axes - 1;
     for (const Node *n = e->k->node->body->first; n; n = n->next) {
-        if (n->out[0]->type.dtype != DT_F32) return false;
+        if (!is_vector_dtype(n->out[0]->type.dtype)) return false;
         if (node_is_elementwise(n) && !vec_has_elementwise(n)) return false;
     }
     for (int i = 0; i < e->nest.n_loads; i++) {
         const Expr *x = e->nest.loads[i];
-        if (x->dtype != DT_F32) return false;
+        if (!is_vector_dtype(x->dtype)) return false;
         if (!dim_is(x->access.stride[inner], 0) && !dim_is(x->access.stride[inner], 1)) return false;
     }
     return true;

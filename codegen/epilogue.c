@@ -8,10 +8,14 @@ LLVMValueRef operand_offset(Kernel *k, const Operand *o, const Point *at) {
     return n;
 }
 
+static LLVMTypeRef type_of(Kernel *k, const Operand *o) { return gen_elem_type(k->gen, o->dtype); }
+
+static unsigned align_of(const Operand *o) { return (unsigned)dtype_bits(o->dtype) / 8; }
+
 static LLVMValueRef element_of(Kernel *k, const Operand *o, LLVMValueRef start, int row, int64_t row_step,
                                int64_t col) {
     LLVMValueRef at = i_add(k, i_scale(k, o->space[2], row * row_step), i_scale(k, o->col, col));
-    return f32_at(k, f32_at(k, o->base, start), at);
+    return element_at(k, type_of(k, o), element_at(k, type_of(k, o), o->base, start), at);
 }
 
 static bool is_vector_body(const Graph *body) {
@@ -23,6 +27,7 @@ static bool is_vector_body(const Graph *body) {
 typedef struct Known { /* values of the body at hand */
     const Value *value;
     LLVMValueRef llvm;
+    Interval interval;
 } Known;
 
 typedef struct Eval {
@@ -38,10 +43,15 @@ static void eval_begin(Eval *e, Kernel *k, const Graph *body, int lanes) {
     *e = (Eval){.k = k, .body = body, .known = ARENA_ARRAY(k->gen->ctx->arena, most, Known), .lanes = lanes};
 }
 
-static void learn(Eval *e, const Value *v, LLVMValueRef llvm) { e->known[e->n_known++] = (Known){v, llvm}; }
+static void learn(Eval *e, const Value *v, LLVMValueRef llvm, Interval interval) {
+    e->known[e->n_known++] = (Known){v, llvm, interval};
+}
 
 static LLVMValueRef constant_of(Eval *e, const Value *v) {
-    return vec_const(e->k->gen, tensor_float(v->constant, 0), e->lanes);
+    Gen *g = e->k->gen;
+    Dtype t = v->type.dtype;
+    if (t == DT_F32) return vec_const(g, tensor_float(v->constant, 0), e->lanes);
+    return vec_repeat(LLVMConstInt(gen_elem_type(g, t), (uint64_t)tensor_int(v->constant, 0), 1), e->lanes);
 }
 
 static LLVMValueRef known(Eval *e, const Value *v) {
@@ -53,15 +63,33 @@ static LLVMValueRef known(Eval *e, const Value *v) {
     return NULL;
 }
 
-/* the body's output from its inputs, which have been learnt */
-static LLVMValueRef evaluate(Eval *e) {
+static Interval interval_of(Eval *e, const Value *v) {
+    if (!v) return interval_any();
+    if (v->constant) return interval_of_constant(v->constant);
+    for (int i = 0; i < e->n_known; i++)
+        if (e->known[i].value == v) return e->known[i].interval;
+    return interval_any();
+}
+
+/* a node whose result is narrowed as it is stored */
+static bool is_narrowed(const Node *n) { return n && n->op == OP_QuantizeLinear && vec_has_elementwise(n); }
+
+/* the body's output from its inputs, which have been learnt; wide: before it is narrowed */
+static LLVMValueRef evaluate(Eval *e, bool wide) {
     for (const Node *n = e->body->first; n; n = n->next) {
         LLVMValueRef args[3], out;
+        Interval in[3];
         assert(n->n_in <= 3);
-        for (int i = 0; i < n->n_in; i++) args[i] = known(e, n->in[i]);
-        out = e->lanes > 1 || vec_has_elementwise(n) ? vec_elementwise(e->k, n, args, e->lanes)
-                                                     : gen_elementwise(e->k->gen, e->k->b, n, args);
-        learn(e, n->out[0], out);
+        for (int i = 0; i < n->n_in; i++) args[i] = known(e, n->in[i]), in[i] = interval_of(e, n->in[i]);
+        if (is_narrowed(n)) {
+            out = vec_quantize(e->k, n, args, e->lanes, in[0]);
+            if (!wide || n->out[0] != e->body->outputs[0])
+                out = vec_narrow(e->k, out, n->out[0]->type.dtype == DT_I8, e->lanes);
+        } else {
+            out = e->lanes > 1 || vec_has_elementwise(n) ? vec_elementwise(e->k, n, args, e->lanes)
+                                                         : gen_elementwise(e->k->gen, e->k->b, n, args);
+        }
+        learn(e, n->out[0], out, interval_of_node(n, in));
     }
     return known(e, e->body->outputs[0]);
 }
@@ -69,8 +97,8 @@ static LLVMValueRef evaluate(Eval *e) {
 void body_outputs(Kernel *k, const Graph *body, LLVMValueRef *in, int lanes, LLVMValueRef *out) {
     Eval e;
     eval_begin(&e, k, body, lanes);
-    for (int i = 0; i < body->n_inputs; i++) learn(&e, body->inputs[i], in[i]);
-    evaluate(&e);
+    for (int i = 0; i < body->n_inputs; i++) learn(&e, body->inputs[i], in[i], interval_any());
+    evaluate(&e, false);
     for (int i = 0; i < body->n_outputs; i++) out[i] = known(&e, body->outputs[i]);
 }
 
@@ -82,59 +110,113 @@ LLVMValueRef lanes_there(Kernel *k, LLVMValueRef cols, LLVMValueRef col, int lan
 
 /* there: lanes that exist, NULL: all */
 static LLVMValueRef load_operand(Kernel *k, const Operand *o, LLVMValueRef p, int lanes, LLVMValueRef there) {
-    if (o->splat) return vec_splat(k, vec_load(k, p, 1, 4), lanes);
-    return there ? vec_load_part(k, p, lanes, there) : vec_load(k, p, lanes, 4);
+    LLVMTypeRef t = type_of(k, o);
+    if (o->splat) return vec_splat(k, vec_load_of(k, t, p, 1, align_of(o)), lanes);
+    return there ? vec_load_part(k, p, lanes, there) : vec_load_of(k, t, p, lanes, align_of(o));
 }
 
-static void store_vectors(Tile *t, const Epilogue *e, const Point *at, LLVMValueRef out, LLVMValueRef *starts,
-                          int64_t row_step) {
+static Interval interval_of_operand(const Operand *o) {
+    return o->small ? (Interval){-SMALL, SMALL, true} : interval_of_dtype(o->dtype);
+}
+
+typedef struct Store { /* a tile on its way to memory */
+    Tile *t;
+    const Epilogue *e;
+    const Point *at;
+    LLVMValueRef out, *starts;
+    int64_t row_step;
+} Store;
+
+static LLVMValueRef lanes_of(const Store *s, int vec) {
+    Tile *t = s->t;
+    return s->e->cols ? lanes_there(t->k, s->e->cols, i_plus(t->k, s->at->col, vec * t->lanes), t->lanes) : NULL;
+}
+
+/* what becomes of one vector of the tile */
+static LLVMValueRef result_at(Store *s, int row, int vec, bool wide) {
+    Tile *t = s->t;
     Kernel *k = t->k;
+    const Graph *body = s->e->body;
+    LLVMValueRef there = lanes_of(s, vec);
     Eval v;
+    if (!body) return tile_get(t, row, vec);
+    eval_begin(&v, k, body, t->lanes);
+    learn(&v, body->inputs[0], tile_get(t, row, vec), interval_of_dtype(body->inputs[0]->type.dtype));
+    for (int o = 0; o + 1 < body->n_inputs; o++) {
+        const Operand *from = &s->e->operands[o];
+        LLVMValueRef p = element_of(k, from, s->starts[o], row, s->row_step, vec * t->lanes);
+        learn(&v, body->inputs[o + 1], load_operand(k, from, p, t->lanes, there), interval_of_operand(from));
+    }
+    return evaluate(&v, wide);
+}
+
+static void store_vectors(Store *s) {
+    Tile *t = s->t;
+    Kernel *k = t->k;
     for (int r = 0; r < t->rows; r++)
         for (int i = 0; i < t->vecs; i++) {
-            LLVMValueRef x = tile_get(t, r, i), there = NULL;
-            if (e->cols) there = lanes_there(k, e->cols, i_plus(k, at->col, i * t->lanes), t->lanes);
-            if (e->body) {
-                eval_begin(&v, k, e->body, t->lanes);
-                learn(&v, e->body->inputs[0], x);
-                for (int o = 0; o + 1 < e->body->n_inputs; o++) {
-                    const Operand *from = &e->operands[o];
-                    LLVMValueRef p = element_of(k, from, starts[o], r, row_step, i * t->lanes);
-                    learn(&v, e->body->inputs[o + 1], load_operand(k, from, p, t->lanes, there));
-                }
-                x = evaluate(&v);
-            }
-            LLVMValueRef p = element_of(k, &e->out, out, r, row_step, i * t->lanes);
+            LLVMValueRef x = result_at(s, r, i, false), there = lanes_of(s, i);
+            LLVMValueRef p = element_of(k, &s->e->out, s->out, r, s->row_step, i * t->lanes);
             if (there) vec_store_part(k, x, p, t->lanes, there);
-            else vec_store(k, x, p, 4);
+            else vec_store(k, x, p, align_of(&s->e->out));
+        }
+}
+
+/* Vectors that become bytes, neighbours in memory four at a time: along a row of the tile, or from row to row. */
+static void store_bytes(Store *s) {
+    enum { MOST = 4 };
+    Tile *t = s->t;
+    Kernel *k = t->k;
+    const Operand *out = &s->e->out;
+    int64_t step, col;
+    bool down = i_is_const(out->space[2], &step) && step * s->row_step == t->lanes,
+         along = i_is_const(out->col, &col) && col == 1;
+    int inner = down ? t->rows : t->vecs, outer = down ? t->vecs : t->rows;
+    for (int i = 0; i < outer; i++)
+        for (int j = 0, n; j < inner; j += n) {
+            LLVMValueRef wide[MOST];
+            n = !down && !along ? 1 : inner - j < MOST ? inner - j : MOST;
+            if (n == 3) n = 2;
+            for (int q = 0; q < n; q++) wide[q] = result_at(s, down ? j + q : i, down ? i : j + q, true);
+            LLVMValueRef p = element_of(k, out, s->out, down ? j : i, s->row_step, (down ? i : j) * t->lanes);
+            vec_store(k, vec_narrow_many(k, wide, n, out->dtype == DT_I8, t->lanes), p, 1);
         }
 }
 
 /* the tile in memory, then lane by lane */
-static void store_elements(Tile *t, const Epilogue *e, const Point *at, LLVMValueRef out, LLVMValueRef *starts,
-                           int64_t row_step) {
+static void store_elements(Store *s) {
+    Tile *t = s->t;
+    const Epilogue *e = s->e;
     Kernel *k = t->k;
     Gen *g = k->gen;
-    LLVMValueRef buffer = gen_alloca(g, k->b, LLVMArrayType2(g->f32, (uint64_t)(t->rows * t->vecs * t->lanes)), 64);
+    LLVMTypeRef out_type = type_of(k, &e->out);
+    uint64_t count = (uint64_t)(t->rows * t->vecs * t->lanes);
+    LLVMValueRef buffer = gen_alloca(g, k->b, LLVMArrayType2(t->element, count), 64);
     for (int i = 0; i < t->rows * t->vecs; i++)
-        vec_store(k, tile_get(t, i / t->vecs, i % t->vecs), f32_at(k, buffer, gen_i64(g, i * t->lanes)), 4);
+        vec_store(k, tile_get(t, i / t->vecs, i % t->vecs), element_at(k, t->element, buffer, gen_i64(g, i * t->lanes)),
+                  4);
     For row = for_count(k, t->rows), vec = for_count(k, t->vecs);
     LLVMValueRef col = i_scale(k, vec.i, t->lanes), tile = i_add(k, i_scale(k, row.i, t->vecs * t->lanes), col);
-    LLVMValueRef rows = i_scale(k, row.i, row_step);
+    LLVMValueRef rows = i_scale(k, row.i, s->row_step);
     LLVMValueRef lanes = gen_i64(g, t->lanes);
-    if (e->cols) lanes = i_min(k, lanes, i_sub(k, e->cols, i_add(k, at->col, col)));
+    if (e->cols) lanes = i_min(k, lanes, i_sub(k, e->cols, i_add(k, s->at->col, col)));
     For lane = for_begin(k, gen_i64(g, 0), lanes, 1);
     Eval v;
     eval_begin(&v, k, e->body, 1);
-    learn(&v, e->body->inputs[0], vec_load(k, f32_at(k, buffer, i_add(k, tile, lane.i)), 1, 4));
+    learn(&v, e->body->inputs[0],
+          vec_load_of(k, t->element, element_at(k, t->element, buffer, i_add(k, tile, lane.i)), 1, 4),
+          interval_of_dtype(e->body->inputs[0]->type.dtype));
     for (int o = 0; o + 1 < e->body->n_inputs; o++) {
         const Operand *from = &e->operands[o];
+        LLVMTypeRef type = type_of(k, from);
         LLVMValueRef place = i_add(k, i_mul(k, rows, from->space[2]), i_mul(k, col, from->col));
         if (!from->splat) place = i_add(k, place, lane.i);
-        learn(&v, e->body->inputs[o + 1], vec_load(k, f32_at(k, f32_at(k, from->base, starts[o]), place), 1, 4));
+        LLVMValueRef p = element_at(k, type, element_at(k, type, from->base, s->starts[o]), place);
+        learn(&v, e->body->inputs[o + 1], vec_load_of(k, type, p, 1, align_of(from)), interval_of_operand(from));
     }
     LLVMValueRef place = i_add(k, i_add(k, i_mul(k, rows, e->out.space[2]), i_mul(k, col, e->out.col)), lane.i);
-    vec_store(k, evaluate(&v), f32_at(k, f32_at(k, e->out.base, out), place), 4);
+    LLVMValueRef p = element_at(k, out_type, element_at(k, out_type, e->out.base, s->out), place);
+    vec_store(k, evaluate(&v, false), p, align_of(&e->out));
     for_end(k, &lane);
     for_end(k, &vec);
     for_end(k, &row);
@@ -145,6 +227,9 @@ void tile_store(Tile *t, const Epilogue *e, const Point *at, int64_t row_step) {
     int n = e->body ? e->body->n_inputs - 1 : 0;
     LLVMValueRef out = operand_offset(k, &e->out, at), *starts = ARENA_ARRAY(k->gen->ctx->arena, n + 1, LLVMValueRef);
     for (int o = 0; o < n; o++) starts[o] = operand_offset(k, &e->operands[o], at);
-    if (!e->body || is_vector_body(e->body)) store_vectors(t, e, at, out, starts, row_step);
-    else store_elements(t, e, at, out, starts, row_step);
+    Store s = {t, e, at, out, starts, row_step};
+    bool vectors = !e->body || is_vector_body(e->body);
+    if (vectors && e->body && !e->cols && is_narrowed(e->body->outputs[0]->def)) store_bytes(&s);
+    else if (vectors) store_vectors(&s);
+    else store_elements(&s);
 }

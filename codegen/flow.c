@@ -52,8 +52,12 @@ LLVMValueRef i_div_up(Kernel *k, LLVMValueRef a, int64_t by) {
     return by == 1 ? a : i_div(k, i_plus(k, a, by - 1), by);
 }
 
+LLVMValueRef element_at(Kernel *k, LLVMTypeRef element, LLVMValueRef base, LLVMValueRef elements) {
+    return LLVMBuildInBoundsGEP2(k->b, element, base, &elements, 1, "");
+}
+
 LLVMValueRef f32_at(Kernel *k, LLVMValueRef base, LLVMValueRef elements) {
-    return LLVMBuildInBoundsGEP2(k->b, k->gen->f32, base, &elements, 1, "");
+    return element_at(k, k->gen->f32, base, elements);
 }
 
 LLVMValueRef kernel_dims(Kernel *k, const Dim *dims, int n) {

@@ -10,6 +10,8 @@ static Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValu
     (void)flat;
     operand_strides(k, v, out, strides);
     Operand o = {.base = base,
+                 .dtype = v->type.dtype,
+                 .small = value_is_small(v),
                  .batch = none,
                  .col = strides[rank - 1],
                  .space = {none, none, operand_joint_stride(k, v, out, 0, rank - 1)}};
@@ -27,6 +29,12 @@ static bool emit_product(Kernel *k) {
     c.lanes = (int)node_int(n, "lanes");
     c.cols = y->type.dims[y->type.rank - 1]->value;
     int64_t inner = x->type.dims[x->type.rank - 1]->value;
+    if (x->type.dtype != DT_F32) {
+        enum { BYTES = 4 };
+        inner /= BYTES;
+        c.kind = x->type.dtype == DT_U8 ? TILE_U8 : TILE_S8;
+        c.x_element = c.sum = k->gen->i32;
+    }
     c.group = (Grouping){c.cols, inner, 1, inner};
     for (int i = 0; i < 3; i++) {
         c.in[i] = c.out[i] = one;
@@ -49,7 +57,7 @@ static bool emit_product(Kernel *k) {
 
 static double product_work(const Node *n) {
     const Type *x = &n->in[0]->type;
-    double inner = (double)x->dims[x->rank - 1]->hi, lanes = (double)node_int(n, "lanes");
+    double inner = (double)x->dims[x->rank - 1]->hi * dtype_bits(x->dtype) / 32, lanes = (double)node_int(n, "lanes");
     return largest_count(n->out[0]) / lanes * inner;
 }
 

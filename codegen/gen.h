@@ -130,6 +130,8 @@ const Emitter *emitter_of(const Node *n);
 
 /* ---- reference.c: a call of ref_<op>; shape_<op> for dims that depend on data ---- */
 extern const Emitter reference_emitter;
+#define SMALL 0.5
+bool value_is_small(const Value *v); /* constant numbers of f32, all between -SMALL and SMALL; part of a kernel's key */
 bool kernel_embeds(const Node *n, int input); /* a small constant whose bytes the kernel should see */
 /* Calls shape_<op>; the dims of the outputs as loaded i64 values in dims[output * MCC_MAX_RANK + axis]; returns the status. */
 LLVMValueRef reference_shape_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *in, const Symbol *symbols, int n_symbols,

@@ -73,6 +73,7 @@ static const char *kernel_key(Ctx *ctx, const Node *n, unsigned in_place) {
     key_node(ctx, f, n);
     for (int i = 0; i < n->n_in; i++)
         if (embedded(n, i)) key_bytes(f, n->in[i]->constant->data, n->in[i]->constant->bytes), fputc('|', f);
+    for (int i = 0; i < n->n_in && n->body; i++) fputc(n->in[i] && value_is_small(n->in[i]) ? 's' : '-', f);
     if (n->body) key_body(ctx, f, n->body);
     if (fclose(f)) mem_fail(ctx, size);
     const char *key = arena_str(ctx->arena, text, size).p;

@@ -17,7 +17,12 @@ typedef struct Product {
 static Operand operand_of(const Matrix *m) {
     LLVMValueRef none = LLVMConstNull(LLVMTypeOf(m->row));
     int64_t step;
-    return (Operand){m->base, none, m->col, {none, none, m->row}, i_is_const(m->col, &step) && step == 0};
+    return (Operand){.dtype = DT_F32,
+                     .base = m->base,
+                     .batch = none,
+                     .col = m->col,
+                     .space = {none, none, m->row},
+                     .splat = i_is_const(m->col, &step) && step == 0};
 }
 
 static void fill_epilogue(Product *p, LLVMValueRef index) {

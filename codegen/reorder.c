@@ -9,7 +9,13 @@ typedef struct Reorder {
     bool to_blocked;
     int64_t channels;
     LLVMValueRef pixels;
+    LLVMTypeRef element;
+    unsigned align;
 } Reorder;
+
+static LLVMValueRef at(const Reorder *r, LLVMValueRef base, LLVMValueRef elements) {
+    return element_at(r->k, r->element, base, elements);
+}
 
 /* log2(n) stages that swap halves of pairs */
 void square_turn(Kernel *k, LLVMValueRef *v, int n) {
@@ -34,16 +40,16 @@ static void emit_square(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, in
     Kernel *k = r->k;
     LLVMValueRef v[64];
     for (int i = 0; i < r->block; i++) {
-        LLVMValueRef p = r->to_blocked ? f32_at(k, plain, i_add(k, i_scale(k, r->pixels, i), pixel))
-                                       : f32_at(k, blocked, i_scale(k, i_plus(k, pixel, i), r->block));
+        LLVMValueRef p = r->to_blocked ? at(r, plain, i_add(k, i_scale(k, r->pixels, i), pixel))
+                                       : at(r, blocked, i_scale(k, i_plus(k, pixel, i), r->block));
         bool exists = !r->to_blocked || i < there;
-        v[i] = exists ? vec_load(k, p, r->block, 4) : LLVMConstNull(vec_type(k->gen, r->block));
+        v[i] = exists ? vec_load_of(k, r->element, p, r->block, r->align) : LLVMConstNull(vec_of(r->element, r->block));
     }
     square_turn(k, v, r->block);
     for (int i = 0; i < (r->to_blocked ? r->block : there); i++) {
-        LLVMValueRef p = !r->to_blocked ? f32_at(k, plain, i_add(k, i_scale(k, r->pixels, i), pixel))
-                                        : f32_at(k, blocked, i_scale(k, i_plus(k, pixel, i), r->block));
-        vec_store(k, v[i], p, 4);
+        LLVMValueRef p = !r->to_blocked ? at(r, plain, i_add(k, i_scale(k, r->pixels, i), pixel))
+                                        : at(r, blocked, i_scale(k, i_plus(k, pixel, i), r->block));
+        vec_store(k, v[i], p, r->align);
     }
 }
 
@@ -51,12 +57,12 @@ static void emit_pixels(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, in
     Kernel *k = r->k;
     LLVMValueRef none = gen_i64(k->gen, 0);
     For pixel = for_begin(k, none, r->pixels, 1), lane = for_count(k, there);
-    LLVMValueRef p = f32_at(k, plain, i_add(k, i_mul(k, lane.i, r->pixels), pixel.i));
-    LLVMValueRef q = f32_at(k, blocked, i_add(k, i_scale(k, pixel.i, r->block), lane.i));
-    vec_store(k, vec_load(k, r->to_blocked ? p : q, 1, 4), r->to_blocked ? q : p, 4);
+    LLVMValueRef p = at(r, plain, i_add(k, i_mul(k, lane.i, r->pixels), pixel.i));
+    LLVMValueRef q = at(r, blocked, i_add(k, i_scale(k, pixel.i, r->block), lane.i));
+    vec_store(k, vec_load_of(k, r->element, r->to_blocked ? p : q, 1, r->align), r->to_blocked ? q : p, r->align);
     for_end(k, &lane);
     for (int i = there; r->to_blocked && i < r->block; i++)
-        vec_store(k, LLVMConstNull(k->gen->f32), f32_at(k, blocked, i_plus(k, i_scale(k, pixel.i, r->block), i)), 4);
+        vec_store(k, LLVMConstNull(r->element), at(r, blocked, i_plus(k, i_scale(k, pixel.i, r->block), i)), r->align);
     for_end(k, &pixel);
 }
 
@@ -77,20 +83,22 @@ static bool emit(Kernel *k) {
     const Value *plain = r.to_blocked ? n->in[0] : n->out[0], *blocked = r.to_blocked ? n->out[0] : n->in[0];
     LLVMValueRef x = r.to_blocked ? k->in[0] : k->out[0], y = r.to_blocked ? k->out[0] : k->in[0];
     r.block = (int)blocked->type.dims[blocked->type.rank - 1]->value;
+    r.element = gen_elem_type(k->gen, plain->type.dtype);
+    r.align = (unsigned)dtype_bits(plain->type.dtype) / 8;
     r.channels = plain->type.dims[1]->value;
     r.pixels = kernel_dims(k, plain->type.dims + 2, plain->type.rank - 2);
     int64_t full = r.channels / r.block, left = r.channels % r.block, blocks = full + (left > 0);
     For batch = for_begin(k, gen_i64(k->gen, 0), kernel_dim(k, plain->type.dims[0]), 1);
-    x = f32_at(k, x, i_mul(k, batch.i, i_scale(k, r.pixels, r.channels)));
-    y = f32_at(k, y, i_mul(k, batch.i, i_scale(k, r.pixels, blocks * r.block)));
+    x = at(&r, x, i_mul(k, batch.i, i_scale(k, r.pixels, r.channels)));
+    y = at(&r, y, i_mul(k, batch.i, i_scale(k, r.pixels, blocks * r.block)));
     LLVMValueRef step = i_scale(k, r.pixels, r.block);
     Range share = kernel_share(k, gen_i64(k->gen, full), 1, k->chunks);
     if (full) {
         For f = for_begin(k, share.from, share.to, 1);
-        emit_block(&r, f32_at(k, x, i_mul(k, f.i, step)), f32_at(k, y, i_mul(k, f.i, step)), r.block);
+        emit_block(&r, at(&r, x, i_mul(k, f.i, step)), at(&r, y, i_mul(k, f.i, step)), r.block);
         for_end(k, &f);
     }
-    if (left) emit_block(&r, f32_at(k, x, i_scale(k, step, full)), f32_at(k, y, i_scale(k, step, full)), (int)left);
+    if (left) emit_block(&r, at(&r, x, i_scale(k, step, full)), at(&r, y, i_scale(k, step, full)), (int)left);
     for_end(k, &batch);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
     return true;

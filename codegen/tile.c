@@ -1,14 +1,19 @@
 /* Register tiles: rows × vecs vectors of accumulators, fed by one element a row (broadcast) and vecs vectors a step.
+ * Of integers an element is four bytes, neighbours along the sum, that are multiplied and added to one int32.
  * Accumulators are stack slots here; every access is a whole load or store, so that LLVM makes registers of them
  * through any control flow. A step's elements come from memory one by one, or, where the target multiplies by a lane,
  * in vectors of consecutive elements of each row. */
 #include "codegen/contract.h"
 
-void tile_begin(Tile *t, Kernel *k, int rows, int vecs, int lanes) {
-    *t = (Tile){.k = k, .rows = rows, .vecs = vecs, .lanes = lanes};
+void tile_begin_of(Tile *t, Kernel *k, TileKind kind, LLVMTypeRef element, int rows, int vecs, int lanes) {
+    *t = (Tile){.k = k, .kind = kind, .element = element, .rows = rows, .vecs = vecs, .lanes = lanes};
     assert(rows * vecs <= TILE_MAX);
     for (int i = 0; i < rows * vecs; i++)
-        t->acc[i] = gen_alloca(k->gen, k->b, vec_type(k->gen, lanes), (unsigned)lanes * 4);
+        t->acc[i] = gen_alloca(k->gen, k->b, vec_of(element, lanes), (unsigned)lanes * 4);
+}
+
+void tile_begin(Tile *t, Kernel *k, int rows, int vecs, int lanes) {
+    tile_begin_of(t, k, TILE_F32, k->gen->f32, rows, vecs, lanes);
 }
 
 void tile_put(Tile *t, int row, int vec, LLVMValueRef v) {
@@ -16,14 +21,14 @@ void tile_put(Tile *t, int row, int vec, LLVMValueRef v) {
 }
 
 LLVMValueRef tile_get(const Tile *t, int row, int vec) {
-    return vec_load(t->k, t->acc[row * t->vecs + vec], t->lanes, (unsigned)t->lanes * 4);
+    return vec_load_of(t->k, t->element, t->acc[row * t->vecs + vec], t->lanes, (unsigned)t->lanes * 4);
 }
 
 void tile_fill(Tile *t, LLVMValueRef bias, unsigned align) {
     Kernel *k = t->k;
     for (int v = 0; v < t->vecs; v++) {
-        LLVMValueRef x = LLVMConstNull(vec_type(k->gen, t->lanes));
-        if (bias) x = vec_load(k, f32_at(k, bias, gen_i64(k->gen, v * t->lanes)), t->lanes, align);
+        LLVMValueRef x = LLVMConstNull(vec_of(t->element, t->lanes));
+        if (bias) x = vec_load_of(k, t->element, f32_at(k, bias, gen_i64(k->gen, v * t->lanes)), t->lanes, align);
         for (int r = 0; r < t->rows; r++) tile_put(t, r, v, x);
     }
 }
@@ -31,14 +36,19 @@ void tile_fill(Tile *t, LLVMValueRef bias, unsigned align) {
 static bool takes_part(const TileSteps *s, int row) { return s->mask >> row & 1; }
 
 static void multiply(Tile *t, int row, LLVMValueRef a, LLVMValueRef *b) {
-    for (int v = 0; v < t->vecs; v++) tile_put(t, row, v, vec_mul_add(t->k, a, b[v], tile_get(t, row, v), t->lanes));
+    for (int v = 0; v < t->vecs; v++) {
+        LLVMValueRef acc = tile_get(t, row, v);
+        if (t->kind == TILE_F32) acc = vec_mul_add(t->k, a, b[v], acc, t->lanes);
+        else acc = dot_add(t->k, a, b[v], acc, t->lanes, t->kind == TILE_S8);
+        tile_put(t, row, v, acc);
+    }
 }
 
 static void load_columns(Tile *t, const TileSteps *s, LLVMValueRef base, LLVMValueRef step, LLVMValueRef *b) {
     Kernel *k = t->k;
     LLVMValueRef p = f32_at(k, base, i_mul(k, step, s->next));
     for (int v = 0; v < t->vecs; v++)
-        b[v] = vec_load(k, f32_at(k, p, gen_i64(k->gen, v * t->lanes)), t->lanes, s->b_align);
+        b[v] = vec_load_of(k, t->element, f32_at(k, p, gen_i64(k->gen, v * t->lanes)), t->lanes, s->b_align);
 }
 
 /* one step at element `at` of the rows from a, and vectors from b */
@@ -49,8 +59,7 @@ static void step(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, in
     for (int r = 0; r < t->rows; r++) {
         if (!takes_part(s, r)) continue;
         LLVMValueRef p = f32_at(k, f32_at(k, a, i_scale(k, s->row, r)), gen_i64(k->gen, at * s->inner));
-        LLVMValueRef scalar = LLVMBuildLoad2(k->b, k->gen->f32, p, "");
-        LLVMSetAlignment(scalar, 4);
+        LLVMValueRef scalar = vec_load_of(k, t->element, p, 1, t->kind == TILE_F32 ? 4 : 1);
         multiply(t, r, vec_splat(k, scalar, t->lanes), vectors);
     }
 }
@@ -76,7 +85,7 @@ static void chains_begin(Chains *c, const Tile *t, const TileSteps *s) {
     if (!i_is_const(s->count, &count)) return;
     while (c->n < MAX_CHAINS && c->n < s->unroll && sums * c->n < IN_FLIGHT && count >= c->n * LONG) c->n *= 2;
     for (int i = 1; i < c->n; i++) {
-        tile_begin(&c->tile[i], t->k, t->rows, t->vecs, t->lanes);
+        tile_begin_of(&c->tile[i], t->k, t->kind, t->element, t->rows, t->vecs, t->lanes);
         tile_fill(&c->tile[i], NULL, 4);
     }
 }
@@ -88,7 +97,8 @@ static void chains_end(Chains *c) {
             Tile *to = &c->tile[i], *from = &c->tile[i + half];
             for (int v = 0; v < to->rows * to->vecs; v++) {
                 int row = v / to->vecs, vec = v % to->vecs;
-                LLVMValueRef sum = LLVMBuildFAdd(to->k->b, tile_get(to, row, vec), tile_get(from, row, vec), "");
+                LLVMValueRef a = tile_get(to, row, vec), b = tile_get(from, row, vec);
+                LLVMValueRef sum = to->kind == TILE_F32 ? LLVMBuildFAdd(to->k->b, a, b, "") : LLVMBuildAdd(to->k->b, a, b, "");
                 tile_put(to, row, vec, sum);
             }
         }
@@ -101,7 +111,7 @@ static void steps_by_lane(Chains *c, const TileSteps *s, LLVMValueRef a, LLVMVal
     LLVMValueRef rows[TILE_MAX], vectors[TILE_MAX];
     for (int r = 0; r < t->rows; r++) {
         LLVMValueRef p = f32_at(k, f32_at(k, a, i_scale(k, s->row, r)), gen_i64(k->gen, at));
-        if (takes_part(s, r)) rows[r] = vec_load(k, p, BY_LANE, 4);
+        if (takes_part(s, r)) rows[r] = vec_load_of(k, t->element, p, BY_LANE, t->kind == TILE_F32 ? 4 : 1);
     }
     for (int lane = 0; lane < BY_LANE; lane++) {
         load_columns(t, s, b, gen_i64(k->gen, at + lane), vectors);

@@ -1,4 +1,4 @@
-/* Vectors of f32: memory, arithmetic, and the elementwise operators that are a handful of vector instructions. Each
+/* Vectors: memory, arithmetic of f32, and the elementwise operators that are a handful of vector instructions. Each
  * gives the bits of its mcc_el_<op>_f32, the same operations in the same order, NaN included; but for those of
  * vector_math.c. */
 #include <string.h>
@@ -13,12 +13,20 @@ LLVMValueRef call_intrinsic(Kernel *k, const char *name, LLVMTypeRef *types, int
                           "");
 }
 
-LLVMTypeRef vec_type(Gen *g, int lanes) { return lanes == 1 ? g->f32 : LLVMVectorType(g->f32, (unsigned)lanes); }
+LLVMTypeRef vec_of(LLVMTypeRef element, int lanes) {
+    return lanes == 1 ? element : LLVMVectorType(element, (unsigned)lanes);
+}
 
-LLVMValueRef vec_load(Kernel *k, LLVMValueRef p, int lanes, unsigned align) {
-    LLVMValueRef v = LLVMBuildLoad2(k->b, vec_type(k->gen, lanes), p, "");
+LLVMTypeRef vec_type(Gen *g, int lanes) { return vec_of(g->f32, lanes); }
+
+LLVMValueRef vec_load_of(Kernel *k, LLVMTypeRef element, LLVMValueRef p, int lanes, unsigned align) {
+    LLVMValueRef v = LLVMBuildLoad2(k->b, vec_of(element, lanes), p, "");
     LLVMSetAlignment(v, align);
     return v;
+}
+
+LLVMValueRef vec_load(Kernel *k, LLVMValueRef p, int lanes, unsigned align) {
+    return vec_load_of(k, k->gen->f32, p, lanes, align);
 }
 
 void vec_store(Kernel *k, LLVMValueRef v, LLVMValueRef p, unsigned align) {
@@ -57,16 +65,20 @@ void fetch_line(Kernel *k, LLVMValueRef p) {
 
 LLVMValueRef vec_splat(Kernel *k, LLVMValueRef scalar, int lanes) {
     if (lanes == 1) return scalar;
-    LLVMTypeRef type = vec_type(k->gen, lanes);
+    LLVMTypeRef type = vec_of(LLVMTypeOf(scalar), lanes);
     LLVMValueRef mask = LLVMConstNull(LLVMVectorType(k->gen->i32, (unsigned)lanes)), none = LLVMGetPoison(type);
     LLVMValueRef v = LLVMBuildInsertElement(k->b, none, scalar, gen_i64(k->gen, 0), "");
     return LLVMBuildShuffleVector(k->b, v, none, mask, "");
 }
 
 LLVMValueRef vec_const(Gen *g, double v, int lanes) {
-    LLVMValueRef c = LLVMConstReal(g->f32, v), all[64];
-    if (lanes == 1) return c;
-    for (int i = 0; i < lanes; i++) all[i] = c;
+    return vec_repeat(LLVMConstReal(g->f32, v), lanes);
+}
+
+LLVMValueRef vec_repeat(LLVMValueRef constant, int lanes) {
+    LLVMValueRef all[64];
+    if (lanes == 1) return constant;
+    for (int i = 0; i < lanes; i++) all[i] = constant;
     return LLVMConstVector(all, (unsigned)lanes);
 }
 
@@ -158,7 +170,14 @@ static LLVMValueRef intrinsic(const Vec *v, const char *name, LLVMValueRef x) {
     return call_intrinsic(v->k, name, &type, 1, &x, 1);
 }
 
+static bool is_f32(const Node *n) {
+    bool all = n->out[0]->type.dtype == DT_F32;
+    for (int i = 0; i < n->n_in; i++) all = all && (!n->in[i] || n->in[i]->type.dtype == DT_F32);
+    return all;
+}
+
 bool vec_has_elementwise(const Node *n) {
+    if (!is_f32(n)) return vec_has_integer(n);
     switch (n->op) {
     case OP_Add:
     case OP_Sub:
@@ -192,6 +211,7 @@ bool vec_has_elementwise(const Node *n) {
 
 LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *a, int lanes) {
     Vec v = {k, k->b, n, lanes};
+    if (!is_f32(n)) return vec_integer(k, n, a, lanes);
     switch (n->op) {
     case OP_Add: return LLVMBuildFAdd(k->b, a[0], a[1], "");
     case OP_Sub: return LLVMBuildFSub(k->b, a[0], a[1], "");

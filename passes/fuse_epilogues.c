@@ -78,11 +78,17 @@ static bool is_pointwise(const Node *n) {
     return true; /* padding would move it off the flat row, and be an operand's business too */
 }
 
+/* does the contraction's kernel read and write numbers of v's dtype? */
+static bool has_dtype(const Node *root, const Value *v) {
+    bool integers = root->op == OP_BlockConv || root->op == OP_BlockDepthwise || root->op == OP_PackedMatMul;
+    return integers ? value_in_blocks(v) : value_is_f32(v);
+}
+
 /* can the contraction's kernel read v beside its result? */
 static bool is_operand(const Node *root, const Value *v) {
     const Value *out = root->out[0];
     int rank = out->type.rank, shift = rank - v->type.rank;
-    if (!value_is_f32(v)) return false;
+    if (!has_dtype(root, v)) return false;
     if (is_single(v)) return true;
     if (shift < 0) return false;
     for (int i = 0; i < v->type.rank; i++)
@@ -114,7 +120,7 @@ static bool depends(const Search *s, const Node *root, const Value *v, int *budg
 
 static bool joins(const Search *s, const Tail *t, const Node *n) {
     const Value *out = t->root->out[0];
-    if (!op_has(n->op, OP_ELEMENTWISE) || n->n_in > 3 || n->n_out != 1 || !value_is_f32(n->out[0]) ||
+    if (!node_is_elementwise(n) || n->n_in > 3 || n->n_out != 1 || !has_dtype(t->root, n->out[0]) ||
         !same_dims(n->out[0], out))
         return false;
     if (op_has(n->op, OP_VARIADIC) && n->n_in != 2) return false;

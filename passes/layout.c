@@ -33,7 +33,7 @@ Value *want_blocked(Layout *l, Value *plain, Node *before, int block) {
     int64_t channels = 0;
     if (twin && (!block || block_of(twin) == block)) return twin;
     if (!block && dim_is_const(plain->type.dims[1], &channels)) block = channel_block(l->target, channels);
-    if (plain->constant && plain->constant->dtype == DT_F32)
+    if (plain->constant && value_in_blocks(plain))
         return pack_channels(l->g, plain, plain->type.rank, 1, block);
     Value *made = make_blocked(l, want_plain(l, plain, before), before, block);
     if (!twin && plain->id < l->n_ids) l->twin[plain->id] = made;
@@ -71,8 +71,10 @@ static void lower_plain(Layout *l, Node *n) {
 
 static bool lower(Layout *l, Node *n) {
     if (n->op == OP_Conv || n->op == OP_ConvTranspose) return lower_conv(l, n);
+    if (n->op == OP_ConvInteger) return lower_conv_integer(l, n);
+    if (lower_bias_integer(l, n)) return true;
     if (op_has(n->op, OP_POOL)) return lower_pool(l, n);
-    if (op_has(n->op, OP_ELEMENTWISE)) return lower_elementwise(l, n);
+    if (node_is_elementwise(n)) return lower_elementwise(l, n);
     if (op_has(n->op, OP_REDUCTION)) return lower_reduction(l, n);
     return lower_movement(l, n);
 }
@@ -82,6 +84,7 @@ bool pass_layout(Graph *g, PassCtx *p) {
     Layout l = {.g = g, .ctx = g->ctx, .target = p->target, .pass = p, .n_ids = g->ctx->next_id};
     Arena *scratch = arena_new(g->ctx);
     bool changed = false;
+    graph_count_uses(g);
     l.twin = ARENA_ARRAY(scratch, l.n_ids, Value *);
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;

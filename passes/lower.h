@@ -10,6 +10,7 @@ typedef struct Work { /* a contraction as a tile choice sees it */
     Grouping group;
     int64_t cols, taps; /* columns of all groups, without those that fill up the last vector; kernel size */
     int64_t row, rows;  /* places in a row that a tile runs along, and rows; 0: not known */
+    DotForm dot;        /* of integers: how four channels are summed, which are a step */
 } Work;
 typedef struct TileChoice {
     int lanes, rows, vecs, unroll;
@@ -32,7 +33,27 @@ double tile_choice_cycles(const Target *t, const Work *w, const TileChoice *c); 
 double vector_cycles(const Target *t, int lanes); /* of one operation on a vector of f32 */
 
 /* ---- pack.c: constants in the order in which kernels read them ---- */
-Tensor *tensor_packed(Graph *g, int rank, const int64_t *dims); /* f32, zeroed; does not count as folded */
+Tensor *tensor_packed(Graph *g, Dtype dtype, int rank, const int64_t *dims); /* zeroed; does not count as folded */
+/* Constant weights of integers less their zero points, all of them s8: of (column, channel of its group, tap), at
+ * col·out + channel·in + tap·tap of `data`. */
+typedef struct IntegerWeights {
+    const Tensor *w, *zero;        /* zero: one, or one a column; NULL: none */
+    int64_t out, in, tap;
+    int64_t cols, channels, groups, taps; /* columns and channels of a group */
+} IntegerWeights;
+/* ---- lower_integer.c, lower_integer_products.c ---- */
+int32_t integer_weight(const IntegerWeights *w, int64_t col, int64_t channel, int64_t tap);
+bool weights_fit_s8(const IntegerWeights *w);
+void integer_column_sums(const IntegerWeights *w, int32_t *sums);
+int32_t integer_zero(const Target *t, int lanes, Dtype x, int32_t zero); /* of x as the kernel sees it */
+/* [1, or with border 1 + taps][cols]: -zero times a column's weights, and zero times those of each tap */
+Value *integer_bias(Graph *g, const IntegerWeights *w, int64_t cols, int32_t zero, bool border);
+/* Adds constants to the bias of a node made here; axis: of `like`, the node's columns. false: they are not such. */
+bool integer_bias_add(Node *made, const Value *v, const Value *like, int axis);
+bool lower_product_integer(Graph *g, PassCtx *ctx, Node *n); /* MatMulInteger; false: stays as it is */
+bool lower_product_bias(Node *n); /* Add of a constant row to such sums, into their bias */
+/* how many tiles a panel of weights of a product serves */
+int64_t product_run(const Target *t, int64_t inner, int64_t cols, int64_t rows, const TileChoice *tile);
 typedef struct Weights { /* of (column, channel of its group, tap), at col·out + channel·in + tap·tap of `data` */
     const float *data;
     int64_t out, in, tap;
@@ -40,6 +61,7 @@ typedef struct Weights { /* of (column, channel of its group, tap), at col·out 
     int64_t cols, taps;    /* of all groups */
     Grouping group;
     float scale;
+    const IntegerWeights *integers; /* in place of data: channels of `group` are four of theirs */
 } Weights;
 Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, bool overlap);
 Value *pack_channels(Graph *g, const Value *v, int rank, int axis, int block); /* axis of a constant into blocks */
@@ -53,6 +75,7 @@ bool window_fixed(const Node *n, const int64_t *kernel, FixedWindow *w); /* fals
 void window_set(Node *n, const FixedWindow *w);
 
 bool value_is_f32(const Value *v);
+bool value_in_blocks(const Value *v); /* a tensor of a dtype that kernels of blocked values know: f32, i32, i8, u8 */
 
 /* ---- layout.c: blocked twins of plain values while the layout pass walks the graph ---- */
 typedef struct Layout {
@@ -89,6 +112,8 @@ Node *lower_winograd_as(const Convolution *c, Value *x, int in_block, int out_bl
 void winograd_candidates(const Convolution *c, int in_block, int out_block, LayerNote *note);
 /* The tile of a choice, and what it leaves open. false: the choice is not possible for that work. */
 bool tile_tuned(const Target *t, const Work *w, const LayerChoice *choice, TileChoice *out);
+bool lower_conv_integer(Layout *l, Node *n); /* lower_integer.c: ConvInteger; false: stays as it is */
+bool lower_bias_integer(Layout *l, Node *n); /* Add of a constant a channel to its sums, into their bias */
 bool lower_conv(Layout *l, Node *n); /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
 bool lower_pool(Layout *l, Node *n); /* lower_pool.c */
 bool lower_reduction(Layout *l, Node *n);

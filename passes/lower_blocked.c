@@ -44,7 +44,7 @@ static int operand_kind(const Value *v, const Value *out) {
     if (same_dims(v, out) && !v->constant) return OPERAND_SAME;
     if (v->type.rank > rank) return OPERAND_NONE;
     if (dim_is_one_at(v, rank, 1)) return v->type.rank < MCC_MAX_RANK ? OPERAND_PLACES : OPERAND_NONE;
-    if (v->constant && v->type.dtype == DT_F32) return OPERAND_CHANNELS;
+    if (v->constant) return OPERAND_CHANNELS;
     return v->type.rank == rank && v->type.dims[1] == out->type.dims[1] ? OPERAND_SAME : OPERAND_NONE;
 }
 
@@ -66,10 +66,10 @@ static void copy_attrs(Node *to, const Node *from) {
 bool lower_elementwise(Layout *l, Node *n) {
     const Value *out = n->out[0];
     int block = 0, rank = out->type.rank;
-    if (n->n_out != 1 || !value_is_f32(out) || rank < 3 || rank >= MCC_MAX_RANK) return false;
+    if (n->n_out != 1 || !value_in_blocks(out) || rank < 3 || rank >= MCC_MAX_RANK) return false;
     for (int i = 0; i < n->n_in; i++) {
         if (!n->in[i]) continue;
-        if (!value_is_f32(n->in[i]) || operand_kind(n->in[i], out) == OPERAND_NONE) return false;
+        if (!value_in_blocks(n->in[i]) || operand_kind(n->in[i], out) == OPERAND_NONE) return false;
         if (!block && twin_of(l, n->in[i]) && same_dims(n->in[i], out)) block = block_of(twin_of(l, n->in[i]));
     }
     if (!block) return false;
@@ -86,7 +86,7 @@ static bool lower_concat(Layout *l, Node *n) {
     int rank = n->out[0]->type.rank, block = 0;
     int64_t axis = node_int(n, "axis"), channels;
     if (axis < 0) axis += rank;
-    if (axis < 1 || rank < 3 || rank >= MCC_MAX_RANK || !value_is_f32(n->out[0])) return false;
+    if (axis < 1 || rank < 3 || rank >= MCC_MAX_RANK || !value_in_blocks(n->out[0])) return false;
     for (int i = 0; i < n->n_in; i++) {
         Value *twin = twin_of(l, n->in[i]);
         if (!twin || (block && block_of(twin) != block)) return false;

@@ -176,7 +176,7 @@ static void lower_dense(Convolution *c, Value *x, int in_block, int out_block) {
 static Value *packed_taps(const Convolution *c, int block) {
     int64_t taps = taps_of(c), channels = c->groups, dims[3] = {(channels + block - 1) / block, taps, block};
     const float *from = c->n->in[1]->constant->data;
-    Tensor *t = tensor_packed(c->l->g, 3, dims);
+    Tensor *t = tensor_packed(c->l->g, DT_F32, 3, dims);
     float *to = (float *)t->data;
     for (int64_t i = 0; i < channels; i++)
         for (int64_t k = 0; k < taps; k++) to[(i / block * taps + k) * block + i % block] = from[i * taps + k];

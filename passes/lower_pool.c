@@ -24,7 +24,9 @@ static bool lower_global(Layout *l, Node *n, Value *x, bool mean) {
 
 bool lower_pool(Layout *l, Node *n) {
     Value *x = twin_of(l, n->in[0]);
-    if (!x || !value_is_f32(x) || (n->n_out > 1 && n->out[1])) return false;
+    if (!x || !value_in_blocks(x) || (n->n_out > 1 && n->out[1])) return false;
+    bool bytes = x->type.dtype == DT_I8 || x->type.dtype == DT_U8;
+    if (!value_is_f32(x)) return bytes && n->op == OP_MaxPool && lower_window(l, n, x);
     switch (n->op) {
     case OP_MaxPool:
     case OP_AveragePool: return lower_window(l, n, x);

@@ -46,7 +46,7 @@ static Value *bias_of(Graph *g, const Product *p, const Value *c) {
     int64_t elements = (int64_t)(t->bytes / 4);
     bool row = elements == 1 || (elements == p->cols && t->dims[t->rank - 1] == p->cols);
     if (!row) return NULL;
-    Tensor *bias = tensor_packed(g, 1, &p->cols);
+    Tensor *bias = tensor_packed(g, DT_F32, 1, &p->cols);
     float *to = (float *)bias->data;
     const float *from = t->data;
     for (int64_t i = 0; i < p->cols; i++)
@@ -55,7 +55,7 @@ static Value *bias_of(Graph *g, const Product *p, const Value *c) {
 }
 
 static Value *number(Graph *g, float v) {
-    Tensor *t = tensor_packed(g, 0, NULL);
+    Tensor *t = tensor_packed(g, DT_F32, 0, NULL);
     *(float *)t->data = v;
     return value_of_tensor(g, t);
 }
@@ -77,15 +77,19 @@ static void add_matrix(Graph *g, Node *product, Node *before, Value *c, double b
 
 /* How many tiles a panel of weights serves: where those do not stay in L2, all whose input does beside two panels, but
  * enough that weights are not read often. */
-static int64_t run_of(const Target *t, const Product *p, const TileChoice *tile) {
-    enum { LEAST = 24, FLOAT = 4 };
-    int64_t rows = constant_rows(p), tiles = (rows + tile->rows - 1) / tile->rows, l2 = (int64_t)t->l2;
-    if (!rows || p->inner > l2 || p->inner * p->cols * FLOAT * 2 < l2) return tile->run;
-    int64_t panel = p->inner * tile->vecs * tile->lanes * FLOAT,
-            fit = (l2 / 8 * 7 - 2 * panel) / (p->inner * tile->rows * FLOAT);
+int64_t product_run(const Target *t, int64_t inner, int64_t cols, int64_t rows, const TileChoice *tile) {
+    enum { LEAST = 24, BYTES = 4 };
+    int64_t tiles = (rows + tile->rows - 1) / tile->rows, l2 = (int64_t)t->l2;
+    if (!rows || inner > l2 || inner * cols * BYTES * 2 < l2) return tile->run;
+    int64_t panel = inner * tile->vecs * tile->lanes * BYTES,
+            fit = (l2 / 8 * 7 - 2 * panel) / (inner * tile->rows * BYTES);
     if (fit < LEAST) fit = LEAST;
     int64_t runs = (tiles + fit - 1) / fit;
     return (tiles + runs - 1) / runs;
+}
+
+static int64_t run_of(const Target *t, const Product *p, const TileChoice *tile) {
+    return product_run(t, p->inner, p->cols, constant_rows(p), tile);
 }
 
 /* the tile, from a tuning file or by its cost */
@@ -168,9 +172,12 @@ static void take_view(Node *product) {
 
 bool pass_lower_products(Graph *g, PassCtx *p) {
     bool changed = false;
+    graph_count_uses(g);
     for (Node *n = p->target ? g->first : NULL, *next; n; n = next) {
         next = n->next;
         Product product;
+        if (n->op == OP_MatMulInteger ? lower_product_integer(g, p, n) : lower_product_bias(n)) changed = true;
+        if (n->op == OP_MatMulInteger) continue;
         if ((n->op != OP_MatMul && n->op != OP_Gemm) || !read_product(n, &product)) continue;
         lower_product(g, p, &product);
         changed = true;

@@ -65,7 +65,7 @@ static int64_t columns(const Recurrence *r) { return r->directions * r->blocks *
 /* W's rows in the order of the columns */
 static Value *input_weights(const Recurrence *r) {
     int64_t dims[2] = {columns(r), r->inputs};
-    Tensor *t = tensor_packed(r->g, 2, dims);
+    Tensor *t = tensor_packed(r->g, DT_F32, 2, dims);
     const float *from = constant_f32(r->n->in[1]);
     float *to = (float *)t->data;
     for (int64_t d = 0; d < r->directions; d++)
@@ -83,7 +83,7 @@ static float bias_at(const Recurrence *r, int64_t d, int g, int64_t u, bool recu
 static Value *input_bias(const Recurrence *r) {
     int64_t n = columns(r);
     if (!node_in(r->n, 3)) return NULL;
-    Tensor *t = tensor_packed(r->g, 1, &n);
+    Tensor *t = tensor_packed(r->g, DT_F32, 1, &n);
     float *to = (float *)t->data;
     for (int64_t d = 0; d < r->directions; d++)
         for (int g = 0; g < r->cell->gates; g++)
@@ -100,7 +100,7 @@ static Value *unit_constants(const Recurrence *r) {
     bool apart = r->cell->apart >= 0 && node_in(r->n, 3);
     if (!p && !apart) return NULL;
     int64_t dims[3] = {r->directions, p ? 3 : 1, r->blocks * r->lanes};
-    Tensor *t = tensor_packed(r->g, 3, dims);
+    Tensor *t = tensor_packed(r->g, DT_F32, 3, dims);
     float *to = (float *)t->data;
     for (int64_t d = 0; d < r->directions; d++)
         for (int64_t i = 0; i < dims[1]; i++, to += dims[2])
@@ -124,7 +124,7 @@ static float *pack_part(const Recurrence *r, const float *w, const CellPart *par
 /* [directions][stages][panels of units[stage] blocks, then what is left][parts] */
 static Value *pack_recurrent(const Recurrence *r, const int64_t *units) {
     int64_t dims[3] = {r->directions, r->hidden, r->cell->gates * r->blocks * r->lanes};
-    Tensor *t = tensor_packed(r->g, 3, dims);
+    Tensor *t = tensor_packed(r->g, DT_F32, 3, dims);
     const float *w = constant_f32(r->n->in[2]);
     float *to = (float *)t->data;
     for (int64_t d = 0; d < r->directions; d++, w += r->cell->gates * r->hidden * r->hidden)

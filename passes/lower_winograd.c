@@ -45,7 +45,7 @@ static Value *pack_transformed(const Convolution *c, int m, const TileChoice *ti
     int side = m + 2, planes = side * side;
     int64_t vectors = (c->cols + tile->lanes - 1) / tile->lanes, wide = (int64_t)tile->vecs * tile->lanes;
     int64_t dims[3] = {planes, c->channels, vectors * tile->lanes};
-    Tensor *t = tensor_packed(c->l->g, 3, dims);
+    Tensor *t = tensor_packed(c->l->g, DT_F32, 3, dims);
     const float *w = c->n->in[1]->constant->data;
     fill_kernel_matrix(m, g);
     for (int64_t col = 0; col < c->cols; col++) {

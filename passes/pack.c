@@ -4,20 +4,39 @@
 
 bool value_is_f32(const Value *v) { return v && v->type.kind == TYPE_TENSOR && v->type.dtype == DT_F32; }
 
-Tensor *tensor_packed(Graph *g, int rank, const int64_t *dims) {
+bool value_in_blocks(const Value *v) {
+    if (!v || v->type.kind != TYPE_TENSOR) return false;
+    Dtype t = v->type.dtype;
+    return t == DT_F32 || t == DT_I32 || t == DT_I8 || t == DT_U8;
+}
+
+Tensor *tensor_packed(Graph *g, Dtype dtype, int rank, const int64_t *dims) {
     int64_t n;
     size_t bytes;
-    if (!product_i64(dims, rank, &n) || !dtype_bytes(DT_F32, n, &bytes)) mem_fail(g->ctx, SIZE_MAX);
+    if (!product_i64(dims, rank, &n) || !dtype_bytes(dtype, n, &bytes)) mem_fail(g->ctx, SIZE_MAX);
     Tensor *t = ARENA_NEW(g->arena, Tensor);
-    *t = (Tensor){.dtype = DT_F32, .rank = rank, .bytes = bytes, .data = arena_alloc(g->arena, bytes + 1)};
+    *t = (Tensor){.dtype = dtype, .rank = rank, .bytes = bytes, .data = arena_alloc(g->arena, bytes + 1)};
     memcpy(t->dims, dims, sizeof *dims * (size_t)rank);
     return t;
+}
+
+/* four channels at one tap for n columns from `col` on: those that are of the column's group */
+static void pack_bytes(const IntegerWeights *w, int64_t col, int64_t n, int64_t channel, int64_t tap, int8_t *to) {
+    for (int64_t i = 0; i < n && col + i < w->cols * w->groups; i++)
+        for (int64_t j = 0; j < 4; j++) {
+            int64_t at = channel * 4 + j, group = (col + i) / w->cols;
+            if (at / w->channels == group) to[i * 4 + j] = (int8_t)integer_weight(w, col + i, at % w->channels, tap);
+        }
 }
 
 /* one channel at one tap for n columns from `col` on; zeros for columns of other groups and behind the last */
 static void pack_columns(const Weights *w, const float *from, int64_t col, int64_t n, int64_t channel, int64_t tap,
                          float *to) {
     int64_t group = channel / w->group.channels, low = 0, high = n;
+    if (w->integers) {
+        pack_bytes(w->integers, col, n, channel, tap, (int8_t *)to);
+        return;
+    }
     if (w->group.groups > 1) {
         low = group * w->group.cols - col;
         high = low + w->group.cols;
@@ -65,13 +84,17 @@ static int64_t packed_elements(const Weights *w, const TileChoice *t) {
 
 Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, bool overlap) {
     int64_t dims[2] = {w->phases, packed_elements(w, t)};
-    Tensor *packed = tensor_packed(g, 2, dims);
+    Tensor *packed = tensor_packed(g, DT_F32, 2, dims);
     float *to = (float *)packed->data;
     for (int64_t phase = 0; phase < w->phases; phase++)
         for (PanelWalk p = walk_begin(w, t); walk_next(&p);) {
             int64_t col = overlap && p.col + p.n > w->cols ? w->cols - p.n : p.col;
-            to = pack_panel(w, w->data + phase * w->phase, col, p.n, to);
+            to = pack_panel(w, w->data ? w->data + phase * w->phase : NULL, col, p.n, to);
         }
+    if (w->integers) {
+        packed->dtype = DT_I8;
+        packed->dims[1] *= 4;
+    }
     return value_of_tensor(g, packed);
 }
 
@@ -88,14 +111,17 @@ Value *pack_channels(Graph *g, const Value *v, int rank, int axis, int block) {
     place = axis - shift;
     int64_t channels = place >= 0 ? t->dims[place] : 1;
     dims[rank] = channels > 1 ? block : 1;
-    Tensor *packed = tensor_packed(g, rank + 1, dims);
-    const float *from = t->data;
-    float *to = (float *)packed->data;
+    Tensor *packed = tensor_packed(g, t->dtype, rank + 1, dims);
+    const char *from = t->data;
+    char *to = (char *)packed->data;
+    size_t element = (size_t)dtype_bits(t->dtype) / 8;
     int64_t blocks = dims[axis], wide = dims[rank];
     for (int64_t b = 0; b < before; b++)
         for (int64_t c = 0; c < channels; c++)
-            for (int64_t a = 0; a < after; a++)
-                to[((b * blocks + c / wide) * after + a) * wide + c % wide] = from[(b * channels + c) * after + a];
+            for (int64_t a = 0; a < after; a++) {
+                int64_t at = ((b * blocks + c / wide) * after + a) * wide + c % wide;
+                memcpy(to + (size_t)at * element, from + (size_t)((b * channels + c) * after + a) * element, element);
+            }
     return value_of_tensor(g, packed);
 }
 

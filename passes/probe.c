@@ -8,7 +8,7 @@
 static Value *random_weights(Graph *g, int rank, const int64_t *dims) {
     uint32_t state = 1;
     int64_t n = 1;
-    Tensor *t = tensor_packed(g, rank, dims);
+    Tensor *t = tensor_packed(g, DT_F32, rank, dims);
     float *to = (float *)t->data, scale = sqrtf((float)dims[0] / ((float)t->bytes / 4 + 1));
     product_i64(dims, rank, &n);
     for (int64_t i = 0; i < n; i++) {

@@ -30,10 +30,11 @@ int channel_block(const Target *t, int64_t channels) {
 }
 
 /* registers that a tile needs beside its accumulators */
-static int fits(const Target *t, int rows, int vecs) {
+static int fits(const Target *t, DotForm dot, int rows, int vecs) {
     int registers = t->vector_registers ? t->vector_registers : 8, used = rows * vecs + vecs + 1;
     if (!t->has_fma) used += 3; /* products of their own, and LLVM loads ahead */
     if (t->lane_multiply) used += rows - 1;
+    if (dot == DOT_PAIRS) used += vecs + 3; /* bytes in words of 16 bits, of either side */
     return used <= registers && rows * vecs <= MAX_ROWS;
 }
 
@@ -124,7 +125,7 @@ static int64_t vectors_of(const Work *w, int lanes) {
 bool tile_possible(const Target *t, const Work *w, int64_t rows, int64_t vecs, int64_t unroll) {
     if (rows < 1 || rows > MAX_ROWS || vecs < 1 || vecs > MAX_VECS || unroll < 0 || unroll > MAX_UNROLL) return false;
     if (vecs > vectors_of(w, lanes_of(t, w)) || (w->row && rows > w->row)) return false;
-    return fits(t, (int)rows, (int)vecs) && (!unroll || can_unroll(w, unroll));
+    return fits(t, w->dot, (int)rows, (int)vecs) && (!unroll || can_unroll(w, unroll));
 }
 
 TileChoice tile_of(const Target *t, const Work *w, int rows, int vecs) {
@@ -170,7 +171,7 @@ TileChoice tile_choose_units(const Target *t, int lanes, int gates, int64_t bloc
     double least = 1e300;
     if (rows < 1) rows = 1;
     for (int b = 1; b <= blocks && b * gates <= MAX_VECS; b++)
-        for (int r = 1; r <= rows && fits(t, r, b * gates); r++) {
+        for (int r = 1; r <= rows && fits(t, DOT_WIDEN, r, b * gates); r++) {
             double tiles = (double)((blocks + b - 1) / b) * (double)((rows + r - 1) / r);
             double cycles = tiles * step_cycles(t, lanes, r, b * gates);
             if (cycles < least) least = cycles, best.rows = r, best.vecs = b * gates;
@@ -201,7 +202,7 @@ TileChoice tile_for_any(const Target *t) {
     TileChoice best = {.lanes = vector_lanes(t), .rows = 1, .vecs = 1, .unroll = 1};
     double most = 0;
     for (int rows = LEAST_ROWS; rows <= MOST_ROWS; rows++)
-        for (int vecs = 1; vecs <= MOST_VECS && fits(t, rows, vecs); vecs++) {
+        for (int vecs = 1; vecs <= MOST_VECS && fits(t, DOT_WIDEN, rows, vecs); vecs++) {
             double use = rows * vecs / step_cycles(t, best.lanes, rows, vecs);
             if (use >= most) most = use, best.rows = rows, best.vecs = vecs;
         }

@@ -11,11 +11,13 @@ typedef struct Row {
     int vector_bits, vector_registers;
     bool fma;
     int multiply_bits;
+    DotForm dot;
     size_t l1, l2;
 } Row;
 
 static const Row rows[] = {
-#define CPU(arch, cpu, bits, registers, fma, multiply, l1, l2) {arch, cpu, bits, registers, fma, multiply, l1, l2},
+#define CPU(arch, cpu, bits, registers, fma, multiply, dot, l1, l2)                                                    \
+    {arch, cpu, bits, registers, fma, multiply, dot, l1, l2},
 #include "targets/targets.def"
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
@@ -61,6 +63,30 @@ static const Row *row_of(const char *arch, const char *cpu, const char *features
     if (strstr(features, "+avx2")) return row_of(arch, "x86-64-v3", "");
     return generic;
 }
+
+/* the last mention of a feature counts */
+static bool feature_is(const char *features, const char *name, bool otherwise) {
+    size_t n = strlen(name);
+    for (const char *p = features; (p = strstr(p, name)); p += n)
+        if (p > features && (p[n] == ',' || !p[n])) otherwise = p[-1] == '+' ? true : p[-1] == '-' ? false : otherwise;
+    return otherwise;
+}
+
+static DotForm dot_of(const Row *row, const char *features) {
+    if (starts(row->arch, "x86_64")) {
+        const char *name = row->vector_bits >= 512 ? "avx512vnni" : "avxvnni";
+        return feature_is(features, name, row->dot == DOT_VNNI) ? DOT_VNNI : DOT_PAIRS;
+    }
+    if (feature_is(features, "i8mm", row->dot == DOT_MIXED)) return DOT_MIXED;
+    return feature_is(features, "dotprod", row->dot != DOT_WIDEN) ? DOT_SIGNED : DOT_WIDEN;
+}
+
+DotForm dot_form(const Target *t, int lanes) {
+    bool whole = lanes == 4 || ((lanes == 8 || lanes == 16) && lanes * 32 <= t->vector_bits);
+    return whole ? t->dot : DOT_WIDEN;
+}
+
+bool dot_flips(DotForm form, bool is_signed) { return is_signed ? form == DOT_VNNI : form == DOT_SIGNED; }
 
 static int distance(const char *a, const char *b) { /* Levenshtein's, for short names */
     size_t n = strlen(b);
@@ -157,6 +183,7 @@ const Target *target_find(const char *triple, const char *cpu, const char *featu
                   .vector_registers = row->vector_registers,
                   .has_fma = row->fma,
                   .multiply_bits = row->multiply_bits,
+                  .dot = dot_of(row, all),
                   .lane_multiply = starts(arch, "aarch64"),
                   .l1 = row->l1,
                   .l2 = row->l2};

@@ -6,6 +6,14 @@
 #include <stddef.h>
 #include <stdio.h>
 
+typedef enum DotForm { /* how it adds the products of four neighbouring bytes to an int32, exactly */
+    DOT_WIDEN,         /* multiplications of 32 bits */
+    DOT_PAIRS,         /* sums of two products of 16 bits (x86 pmaddwd) */
+    DOT_VNNI,          /* u8 times s8 (x86 vpdpbusd) */
+    DOT_SIGNED,        /* s8 times s8 (aarch64 sdot) */
+    DOT_MIXED          /* either times s8 (aarch64 sdot, usdot) */
+} DotForm;
+
 typedef struct Target {
     const char *triple;   /* normalised LLVM triple */
     const char *cpu;      /* LLVM's name; "" generic */
@@ -16,12 +24,16 @@ typedef struct Target {
     bool has_fma;           /* fused multiply-add in vector registers */
     int multiply_bits;      /* bits of vectors that it multiplies and adds a cycle */
     bool lane_multiply;     /* multiplies a vector by one lane of another in one instruction */
+    DotForm dot;
     size_t l1, l2;          /* data cache bytes a core */
 } Target;
 
 /* "" or NULL triple: the host's. cpu "native": the host's with all its features; NULL or "": the triple's generic one. NULL:
  * not known; *why says so, with the nearest names where there are some. The result and *why live until the process ends. */
 const Target *target_find(const char *triple, const char *cpu, const char *features, const char **why);
+DotForm dot_form(const Target *t, int lanes); /* that of vectors of so many int32 */
+/* The form takes bytes of the other signedness only: they are multiplied with their highest bit turned. */
+bool dot_flips(DotForm form, bool is_signed);
 bool target_is_host(const Target *t); /* its code can run in this process */
 void target_print_all(FILE *out);     /* --print-targets */
 

@@ -1,0 +1,128 @@
+/* MatMulInteger with a constant matrix as mcc.PackedMatMul on bytes; see lower_integer.c. A zero point of the input
+ * that is known at run time only is multiplied by the columns' sums and subtracted, which becomes part of what follows.
+ */
+#include <string.h>
+#include "passes/internal.h"
+#include "passes/lower.h"
+
+typedef struct IntegerProduct {
+    Node *n;
+    Value *x;
+    IntegerWeights w;
+    const Value *zero; /* of x; NULL: 0 */
+    int64_t inner;
+} IntegerProduct;
+
+static bool is_byte(Dtype t) { return t == DT_U8 || t == DT_I8; }
+
+static bool is_single(const Value *v) {
+    for (int i = 0; i < v->type.rank; i++)
+        if (!dim_is(v->type.dims[i], 1)) return false;
+    return true;
+}
+
+static bool read_product(Node *n, IntegerProduct *p) {
+    const Value *x = n->in[0], *w = n->in[1], *zeros = node_in(n, 3);
+    *p = (IntegerProduct){.n = n, .x = n->in[0], .zero = node_in(n, 2)};
+    if (!is_byte(x->type.dtype) || x->constant || x->type.rank < 2 || !w->constant || !is_byte(w->constant->dtype))
+        return false;
+    const Tensor *t = w->constant;
+    for (int i = 0; i + 2 < t->rank; i++)
+        if (t->dims[i] != 1) return false;
+    if (t->rank < 2 || t->rank > x->type.rank || (p->zero && !is_single(p->zero)) || (zeros && !zeros->constant))
+        return false;
+    p->inner = t->dims[t->rank - 2];
+    int64_t cols = t->dims[t->rank - 1];
+    p->w = (IntegerWeights){.w = t,
+                            .zero = zeros ? zeros->constant : NULL,
+                            .out = 1,
+                            .in = cols,
+                            .cols = cols,
+                            .channels = p->inner,
+                            .groups = 1,
+                            .taps = 1};
+    return p->inner > 0 && cols > 0 && dim_is(x->type.dims[x->type.rank - 1], p->inner) && weights_fit_s8(&p->w);
+}
+
+static int64_t constant_rows(const Value *x) {
+    int64_t rows = 1, n;
+    for (int i = 0; i + 1 < x->type.rank; i++)
+        if (!dim_is_const(x->type.dims[i], &n) || !mul_i64(rows, n, &rows)) return 0;
+    return rows;
+}
+
+/* x with its last axis filled up to whole steps */
+static Value *filled_up(Graph *g, Value *x, Node *before, int64_t inner) {
+    int64_t count = 2 * x->type.rank, *pads = ARENA_ARRAY(g->arena, count, int64_t);
+    Dim dims[MCC_MAX_RANK];
+    int rank = x->type.rank;
+    memcpy(dims, x->type.dims, sizeof *dims * (size_t)rank);
+    pads[count - 1] = (4 - inner % 4) % 4;
+    dims[rank - 1] = dim_const(g->ctx, inner + pads[count - 1]);
+    Value *in[2] = {x, const_ints_value(g, pads, count)};
+    Node *n = node_new(g, OP_Pad, before, in, 2, 1);
+    value_set_dims(n->out[0], x->type.dtype, rank, dims);
+    return n->out[0];
+}
+
+static Node *make(Graph *g, Op op, Node *before, Value **in, int n_in, const Type *type) {
+    Node *n = node_new(g, op, before, in, n_in, 1);
+    n->name = before->name;
+    n->index = before->index;
+    n->out[0]->type = *type;
+    return n;
+}
+
+/* sums - zero · (what each column sums to), as nodes before `before` */
+static Node *subtract_zero(Graph *g, Node *product, const IntegerProduct *p, Node *before) {
+    Tensor *sums = tensor_packed(g, DT_I32, 1, &p->w.cols);
+    integer_column_sums(&p->w, (int32_t *)sums->data);
+    Type scalar = p->zero->type, row = {.kind = TYPE_TENSOR};
+    scalar.dtype = DT_I32;
+    Value *columns = value_of_tensor(g, sums), *zero = (Value *)p->zero;
+    Node *wide = make(g, OP_Cast, before, &zero, 1, &scalar);
+    node_set_int(wide, "to", DT_I32);
+    row = columns->type;
+    Node *all = make(g, OP_Mul, before, (Value *[]){columns, wide->out[0]}, 2, &row);
+    return make(g, OP_Sub, before, (Value *[]){product->out[0], all->out[0]}, 2, &p->n->out[0]->type);
+}
+
+bool lower_product_integer(Graph *g, PassCtx *ctx, Node *n) {
+    IntegerProduct p;
+    if (!read_product(n, &p)) return false;
+    int64_t steps = (p.inner + 3) / 4;
+    Grouping group = {p.w.cols, steps, 1, steps};
+    Work work = {.group = group, .cols = p.w.cols, .taps = 1, .row = constant_rows(p.x), .rows = 1};
+    work.dot = ctx->target->dot;
+    TileChoice tile = tile_choose(ctx->target, &work);
+    tile.run = product_run(ctx->target, steps, p.w.cols, work.row, &tile);
+    Weights w = {.phases = 1, .cols = p.w.cols, .taps = 1, .group = group, .integers = &p.w};
+    bool constant = !p.zero || p.zero->constant;
+    int32_t zero = p.zero && constant ? (int32_t)tensor_int(p.zero->constant, 0) : 0;
+    zero = integer_zero(ctx->target, tile.lanes, p.x->type.dtype, zero);
+    Value *x = p.inner % 4 ? filled_up(g, p.x, n, p.inner) : p.x;
+    Value *in[3] = {x, pack_weights(g, &w, &tile, true), integer_bias(g, &p.w, p.w.cols, zero, false)};
+    Node *made = make(g, OP_PackedMatMul, n, in, 3, &n->out[0]->type), *last = made;
+    node_set_int(made, "lanes", tile.lanes);
+    set_tile(made, &tile);
+    if (!constant) last = subtract_zero(g, made, &p, n);
+    last->out[0] = n->out[0];
+    last->out[0]->def = last;
+    last->out[0]->def_index = 0;
+    node_remove(n);
+    return true;
+}
+
+bool lower_product_bias(Node *n) {
+    for (int i = 0; i < 2 && n->op == OP_Add; i++) {
+        Value *x = n->in[i];
+        Node *made = x->def;
+        if (!made || x->n_uses != 1 || !value_same_dims(x, n->out[0])) continue;
+        if (!integer_bias_add(made, n->in[!i], x, x->type.rank - 1)) continue;
+        made->out[0] = n->out[0];
+        made->out[0]->def = made;
+        node_remove(n);
+        return true;
+    }
+    return false;
+}
