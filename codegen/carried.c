@@ -25,6 +25,15 @@ static void inline_always(Gen *g, LLVMValueRef f) {
     gen_attr(g, f, LLVMAttributeFunctionIndex, "alwaysinline", 0);
 }
 
+/* Without optimisation nodes share a kernel, which reads its descriptors as it runs: it is compiled once, not once a node. On
+ * 32-bit processors constant dims keep divisions from becoming library calls. */
+bool kernels_shared(const CodeOptions *o) { return o->opt_level == 0 && !o->optimize_size && o->target->pointer_bits == 64; }
+
+static bool is_kernel(LLVMValueRef f) {
+    const char *name = LLVMGetValueName(f);
+    return !strncmp(name, "ref_", 4) || !strncmp(name, "shape_", 6);
+}
+
 /* forget what the bitcode was made for; let the linker take only what is called */
 static void neutralise(Gen *g, LLVMModuleRef m) {
     static const char *const drop[] = {"target-cpu", "target-features", "tune-cpu", "frame-pointer", "stack-protector-buffer-size"};
@@ -65,7 +74,8 @@ bool link_kernels(Gen *g) {
     for (LLVMValueRef f = LLVMGetFirstFunction(g->module); f; f = LLVMGetNextFunction(f)) {
         if (LLVMIsDeclaration(f) || LLVMGetLinkage(f) != LLVMLinkOnceODRLinkage) continue;
         LLVMSetLinkage(f, LLVMInternalLinkage);
-        inline_always(g, f);
+        if (!kernels_shared(g->opt) || !is_kernel(f)) inline_always(g, f);
+        else gen_function_attrs(g, f), gen_attr(g, f, LLVMAttributeFunctionIndex, "noinline", 0);
     }
     for (LLVMValueRef v = LLVMGetFirstGlobal(g->module); v; v = LLVMGetNextGlobal(v))
         if (!LLVMIsDeclaration(v) && LLVMGetLinkage(v) == LLVMLinkOnceODRLinkage) LLVMSetLinkage(v, LLVMInternalLinkage);

@@ -133,7 +133,7 @@ bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
     Gen g;
     *out = (Code){.name = o->name, .pointer_bits = o->target->pointer_bits};
     double start = seconds();
-    int64_t most_cost = !object_can_merge(o->target) ? INT64_MAX : o->part_cost ? o->part_cost : PART_COST;
+    int64_t most_cost = !object_can_merge(o->target) || kernels_shared(o) ? INT64_MAX : o->part_cost ? o->part_cost : PART_COST;
     bool ok = part_open(&g, ctx, graph, o, most_cost) && build_module(&g);
     if (ok) stamp(&g, out->build_id = build_id(&g));
     tell_time(&g, "module: build", start);

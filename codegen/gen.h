@@ -151,6 +151,7 @@ bool typed_entry_exists(const Graph *g);
 /* ---- carried.c: the reference kernels' bitcode ---- */
 bool link_kernels(Gen *g); /* links what the module calls, makes it internal; after false see g->error */
 Str carried_kernels(const Target *t); /* the bitcode */
+bool kernels_shared(const CodeOptions *o); /* reference kernels are functions that are called: one part holds them all */
 bool is_carried(const char *name);    /* must a function of this name come from there? */
 
 /* ---- header.c ---- */

@@ -22,6 +22,7 @@ typedef struct Planner {
     int *base;     /* by value id: whose place it shares */
     size_t *shift; /* by value id: where in it, bytes */
     bool *shared;  /* by base value id: others have parts of it */
+    const Node **joined_by; /* by base value id: the last Concat that asked for it */
     Value **value; /* by id: those that nodes compute */
     int *block_of; /* by base value id: its block, or -1 */
     int *last_use; /* by base value id */
@@ -29,13 +30,34 @@ typedef struct Planner {
     int n_blocks, end;
 } Planner;
 
-static int base_of(const Planner *s, const Value *v) { return s->base[v->id]; }
+/* The value whose place this one has a part of, `shift` bytes from its start. A base moves into another at most once and takes
+ * along what has parts of it: those find the way here, and shorten it. */
+static int base_of_id(const Planner *s, int id) {
+    int base = id;
+    size_t shift = 0;
+    for (; s->base[base] != base; base = s->base[base]) shift += s->shift[base];
+    while (id != base) {
+        int next = s->base[id];
+        size_t rest = shift - s->shift[id];
+        s->base[id] = base, s->shift[id] = shift;
+        id = next, shift = rest;
+    }
+    return base;
+}
+
+static int base_of(const Planner *s, const Value *v) { return base_of_id(s, v->id); }
+
+static size_t shift_of(const Planner *s, const Value *v) {
+    base_of(s, v);
+    return s->shift[v->id];
+}
+
 static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 static void fill_bases(Planner *s) {
     for (int i = 0; i < s->ctx->next_id; i++) s->base[i] = i, s->block_of[i] = -1, s->last_use[i] = -1;
     for (const Node *n = s->g->first; n; n = n->next)
-        if (op_has(n->op, OP_VIEW) && n->out[0] && !n->in[0]->constant) s->base[n->out[0]->id] = s->base[n->in[0]->id];
+        if (op_has(n->op, OP_VIEW) && n->out[0] && !n->in[0]->constant) s->base[n->out[0]->id] = base_of(s, n->in[0]);
 }
 
 /* ---- concatenation in place ---- */
@@ -61,19 +83,19 @@ static bool can_move(Planner *s, const Value *v, size_t bytes) {
     int base = base_of(s, v);
     size_t whole;
     return s->value[base] && !s->shared[base] && s->p->loc[base].kind == LOC_NONE && constant_bytes(s, s->value[base], &whole) &&
-           whole == bytes && s->shift[v->id] == 0;
+           whole == bytes && shift_of(s, v) == 0;
 }
 
 static void move(Planner *s, int from, int to, size_t by) {
-    for (int id = 0; id < s->ctx->next_id; id++)
-        if (s->base[id] == from) s->base[id] = to, s->shift[id] += by;
+    s->base[from] = to;
+    s->shift[from] += by;
     s->shared[to] = true;
 }
 
 /* Inputs that nobody placed yet go into the output's place; where all of them lie behind one another already, in that of a later
  * Concat, the output is there. false: it has to be copied together. */
 static bool join(Planner *s, const Node *n) {
-    size_t bytes, at = 0, start = s->shift[n->in[0]->id];
+    size_t bytes, at = 0, start = shift_of(s, n->in[0]);
     bool movable = true, joined = true;
     int base = base_of(s, n->in[0]), out = base_of(s, n->out[0]);
     if (!constant_bytes(s, n->out[0], &bytes)) return false;
@@ -81,15 +103,16 @@ static bool join(Planner *s, const Node *n) {
         const Value *v = n->in[i];
         if (v->constant || !constant_bytes(s, v, &bytes)) return false;
         movable = movable && can_move(s, v, bytes) && base_of(s, v) != out;
-        for (int k = 0; k < i && movable; k++) movable = base_of(s, n->in[k]) != base_of(s, v);
-        joined = joined && base_of(s, v) == base && s->shift[v->id] == start + at;
+        movable = movable && s->joined_by[base_of(s, v)] != n; /* no part twice */
+        s->joined_by[base_of(s, v)] = n;
+        joined = joined && base_of(s, v) == base && shift_of(s, v) == start + at;
     }
     if (!movable && !(joined && s->shared[base] && can_move(s, n->out[0], at))) return false;
     if (!movable) {
         move(s, out, base, start);
         return true;
     }
-    at = s->shift[n->out[0]->id];
+    at = shift_of(s, n->out[0]);
     for (int i = 0; i < n->n_in; i++, at += bytes) {
         if (!constant_bytes(s, n->in[i], &bytes)) return false;
         move(s, base_of(s, n->in[i]), out, at);
@@ -129,7 +152,7 @@ static void keep_outputs(Planner *s) {
     for (int i = 0; i < s->g->n_outputs; i++) {
         const Value *v = s->g->outputs[i];
         Loc l = s->p->loc[base_of(s, v)];
-        if (!v->constant && (l.kind != LOC_OUTPUT || l.index != i || s->shift[v->id])) s->last_use[base_of(s, v)] = s->end;
+        if (!v->constant && (l.kind != LOC_OUTPUT || l.index != i || shift_of(s, v))) s->last_use[base_of(s, v)] = s->end;
     }
 }
 
@@ -265,7 +288,7 @@ static void fill_locations(Planner *s) {
     for (int id = 0; id < s->ctx->next_id; id++)
         if (s->base[id] == id && s->block_of[id] >= 0) s->p->loc[id] = (Loc){LOC_WORKSPACE, 0, s->blocks[s->block_of[id]].offset};
     for (int id = 0; id < s->ctx->next_id; id++)
-        if (s->base[id] != id) {
+        if (base_of_id(s, id) != id) {
             s->p->loc[id] = s->p->loc[s->base[id]];
             s->p->loc[id].offset += s->shift[id];
         }
@@ -281,6 +304,7 @@ bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     s.base = ARENA_ARRAY(g->arena, ids, int);
     s.shift = ARENA_ARRAY(g->arena, ids, size_t);
     s.shared = ARENA_ARRAY(g->arena, ids, bool);
+    s.joined_by = ARENA_ARRAY(g->arena, ids, const Node *);
     s.value = ARENA_ARRAY(g->arena, ids, Value *);
     s.block_of = ARENA_ARRAY(g->arena, ids, int);
     s.last_use = ARENA_ARRAY(g->arena, ids, int);
