@@ -32,7 +32,7 @@ static LLVMValueRef place(Body *s, const Value *v) {
     Gen *g = s->g;
     Loc l = g->plan.loc[v->id];
     switch (l.kind) {
-    case LOC_INPUT: return s->in[l.index];
+    case LOC_INPUT: return gen_offset(g, s->b, s->in[l.index], gen_i64(g, (int64_t)l.offset));
     case LOC_OUTPUT: return gen_offset(g, s->b, s->out[l.index], gen_i64(g, (int64_t)l.offset));
     case LOC_WORKSPACE: return gen_offset(g, s->b, s->workspace, gen_i64(g, (int64_t)l.offset));
     case LOC_WEIGHTS: return gen_offset(g, s->b, g->weights, gen_i64(g, (int64_t)l.offset));

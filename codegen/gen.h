@@ -12,12 +12,12 @@ typedef enum LocKind { LOC_NONE, LOC_INPUT, LOC_OUTPUT, LOC_WORKSPACE, LOC_WEIGH
 typedef struct Loc {
     LocKind kind;
     int index;     /* of the graph's input or output */
-    size_t offset; /* in the workspace or the weights */
+    size_t offset; /* in the parameter, the workspace or the weights */
 } Loc;
 #define NO_SCRATCH SIZE_MAX
 typedef struct Plan {
     Loc *loc;        /* by value id */
-    bool *joined;    /* by node id: a Concat whose output lies there already */
+    bool *joined;    /* by node id: a Concat or Slice whose output lies there already */
     size_t *scratch; /* by node id: the offset of its scratch memory, or NO_SCRATCH */
     size_t workspace, lower_bound;
     Segment *weights;

@@ -1,7 +1,8 @@
 /* The static memory plan: each value gets a place in a parameter, the weights, or the workspace. Views share their base's
- * place, and what Concat joins is computed where it will lie; a result goes straight into the app's buffer where it can; an elementwise result overwrites an input that dies
- * there. Workspace blocks that are alive at the same time do not overlap; offsets are found largest block first. The lower
- * bound is the largest sum of blocks alive at one node. */
+ * place, and so do slices that are one piece of it; what Concat joins is computed where it will lie; a result goes straight
+ * into the app's buffer where it can; an elementwise result overwrites an input that dies there. Workspace blocks that are
+ * alive at the same time do not overlap; offsets are found largest block first. The lower bound is the largest sum of blocks
+ * alive at one node. */
 #include <stdlib.h>
 #include <string.h>
 #include "codegen/gen.h"
@@ -128,6 +129,68 @@ static void place_concats(Planner *s) {
         if (n->op == OP_Concat && joins_whole_parts(n)) s->p->joined[n->id] = join(s, n);
 }
 
+/* ---- slices as views ---- */
+
+/* a slice at constant places, alone in its node */
+static const Node *slice_of(const Node *n) {
+    if (n->op == OP_Fused && n->n_in == 1 && n->body->first == n->body->last) n = n->body->first;
+    if (!n || n->op != OP_Slice) return NULL;
+    for (int i = 1; i < n->n_in; i++)
+        if (n->in[i] && !n->in[i]->constant) return NULL;
+    return n;
+}
+
+static bool has_steps(const Node *slice) {
+    const Value *steps = node_in(slice, 4);
+    for (int64_t i = 0; steps && i < steps->constant->dims[0]; i++)
+        if (tensor_int(steps->constant, i) != 1) return true;
+    return false;
+}
+
+/* One piece of its input: cut along the first axis longer than 1 alone. start: the first place along it. */
+static bool is_piece(const Node *slice, int *axis, int64_t *start) {
+    const Type *x = &slice->in[0]->type, *y = &slice->out[0]->type;
+    const Tensor *starts = slice->in[1]->constant, *axes = node_in(slice, 3) ? slice->in[3]->constant : NULL;
+    int cut = 0;
+    while (cut < x->rank && dim_is(x->dims[cut], 1)) cut++;
+    if (cut == x->rank || has_steps(slice)) return false;
+    for (int d = cut + 1; d < x->rank; d++)
+        if (x->dims[d] != y->dims[d]) return false;
+    *axis = cut;
+    *start = 0;
+    for (int64_t i = 0; i < starts->dims[0]; i++) {
+        int64_t at = axes ? tensor_int(axes, i) : i, from = tensor_int(starts, i), size = x->dims[cut]->value;
+        if ((at < 0 ? at + x->rank : at) != cut) continue;
+        if (from < 0) from += size;
+        *start = from < 0 ? 0 : from > size ? size : from;
+    }
+    return true;
+}
+
+/* A small part of a large value is copied: it would keep all of it alive. */
+static bool is_worth_keeping(Planner *s, int base, size_t bytes) {
+    enum { LEAST_PART = 8 };
+    size_t whole;
+    return !s->value[base] || s->p->loc[base].kind != LOC_NONE ||
+           (constant_bytes(s, s->value[base], &whole) && whole / LEAST_PART <= bytes);
+}
+
+static void place_slices(Planner *s) {
+    for (const Node *n = s->g->first; n; n = n->next) {
+        const Node *slice = slice_of(n);
+        if (!slice || n->in[0]->constant || !n->out[0]) continue;
+        const Value *x = n->in[0], *y = n->out[0];
+        size_t all, bytes;
+        int axis;
+        int64_t start;
+        if (!constant_bytes(s, x, &all) || !constant_bytes(s, y, &bytes) || !bytes || !is_piece(slice, &axis, &start)) continue;
+        if (base_of(s, x) == base_of(s, y) || !can_move(s, y, bytes) || !is_worth_keeping(s, base_of(s, x), bytes)) continue;
+        size_t step = all / (size_t)x->type.dims[axis]->value;
+        move(s, base_of(s, y), base_of(s, x), shift_of(s, x) + (size_t)start * step);
+        s->p->joined[n->id] = true;
+    }
+}
+
 static void fill_last_uses(Planner *s) {
     int at = 0;
     for (const Node *n = s->g->first; n; n = n->next, at++)
@@ -184,7 +247,7 @@ static bool place_outputs(Planner *s, const Node *n, int at) {
         const Value *v = n->out[i];
         size_t bytes;
         if (!v) continue;
-        if (base_of(s, v) != v->id && s->shared[base_of(s, v)]) v = s->value[base_of(s, v)];
+        if (base_of(s, v) != v->id && s->shared[base_of(s, v)] && s->value[base_of(s, v)]) v = s->value[base_of(s, v)];
         if (base_of(s, v) != v->id || s->p->loc[v->id].kind != LOC_NONE || s->block_of[v->id] >= 0) continue;
         if (op_has(n->op, OP_VIEW)) { /* a view of a constant */
             s->p->loc[v->id] = s->p->loc[n->in[0]->id];
@@ -312,6 +375,7 @@ bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     fill_bases(&s);
     bind_parameters(&s);
     place_concats(&s);
+    place_slices(&s);
     fill_last_uses(&s);
     keep_outputs(&s);
     place_weights(&s);
