@@ -47,43 +47,55 @@ static LLVMValueRef with_mask(Rows *r, int row, LLVMValueRef col, LLVMValueRef t
     return LLVMBuildSelect(b, seen, LLVMBuildFMul(b, x, by, ""), mask, "");
 }
 
+/* what becomes of one vector of a tile: x of query i, at column `at`; there: elements that exist, NULL: all */
+typedef void Finish(Rows *r, int i, LLVMValueRef at, LLVMValueRef there, LLVMValueRef x);
+
+/* the tile of queries × a panel, from rows of `from`; `cols` columns exist */
+static void each_of_tile(Rows *r, LLVMValueRef from, LLVMValueRef step, LLVMValueRef panel, LLVMValueRef depth, int vecs,
+                         LLVMValueRef col, LLVMValueRef cols, Finish *finish) {
+    Kernel *k = r->a->k;
+    int lanes = r->a->lanes;
+    Tile t;
+    tile_begin(&t, k, r->rows, vecs, lanes);
+    panel_multiply(&t, from, step, 1, panel, depth);
+    for (int i = 0; i < r->rows; i++)
+        for (int v = 0; v < vecs; v++) {
+            LLVMValueRef at = i_plus(k, col, v * lanes);
+            finish(r, i, at, lanes_there(k, cols, at, lanes), tile_get(&t, i, v));
+        }
+}
+
+static void finish_score(Rows *r, int i, LLVMValueRef at, LLVMValueRef there, LLVMValueRef x) {
+    Attention *a = r->a;
+    Kernel *k = a->k;
+    x = with_mask(r, i, at, there, x, vec_const(k->gen, (double)(float)a->scale, a->lanes));
+    LLVMValueRef none = vec_const(k->gen, -__builtin_inf(), a->lanes);
+    if (there) x = LLVMBuildSelect(k->b, lane_mask(k, there, a->lanes), x, none, "");
+    vec_store(k, x, f32_at(k, f32_at(k, a->scores, i_scale(k, a->row, i)), at), (unsigned)a->lanes * 4);
+}
+
 static void score_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col) {
     Rows *r = arg;
     Attention *a = r->a;
+    LLVMValueRef q = f32_at(a->k, a->q.base, i_mul(a->k, r->first, a->q.row));
+    each_of_tile(r, q, a->q.row, panel, a->depth, vecs, col, a->n_keys, finish_score);
+}
+
+static void finish_value(Rows *r, int i, LLVMValueRef at, LLVMValueRef there, LLVMValueRef x) {
+    Attention *a = r->a;
     Kernel *k = a->k;
-    Tile t;
-    tile_begin(&t, k, r->rows, vecs, a->lanes);
-    panel_multiply(&t, f32_at(k, a->q.base, i_mul(k, r->first, a->q.row)), a->q.row, 1, panel, a->depth);
-    for (int i = 0; i < r->rows; i++)
-        for (int v = 0; v < vecs; v++) {
-            LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(k, a->n_keys, at, a->lanes);
-            LLVMValueRef x = tile_get(&t, i, v), by = vec_const(k->gen, (double)(float)a->scale, a->lanes);
-            x = with_mask(r, i, at, there, x, by);
-            LLVMValueRef none = vec_const(k->gen, -__builtin_inf(), a->lanes);
-            if (there) x = LLVMBuildSelect(k->b, lane_mask(k, there, a->lanes), x, none, "");
-            vec_store(k, x, f32_at(k, f32_at(k, a->scores, i_scale(k, a->row, i)), at), (unsigned)a->lanes * 4);
-        }
+    LLVMValueRef by = tile_get(r->sums, i, 0), zero = vec_const(k->gen, 0, a->lanes);
+    x = LLVMBuildFMul(k->b, x, by, "");
+    if (a->nan_to_zero) x = LLVMBuildSelect(k->b, LLVMBuildFCmp(k->b, LLVMRealOEQ, by, zero, ""), zero, x, "");
+    LLVMValueRef p = f32_at(k, a->y.base, i_mul(k, i_plus(k, r->first, i), a->y.row));
+    if (there) vec_store_part(k, x, f32_at(k, p, at), a->lanes, there);
+    else vec_store(k, x, f32_at(k, p, at), 4);
 }
 
 static void value_panel(void *arg, LLVMValueRef panel, int vecs, LLVMValueRef col) {
     Rows *r = arg;
     Attention *a = r->a;
-    Kernel *k = a->k;
-    Tile t;
-    tile_begin(&t, k, r->rows, vecs, a->lanes);
-    panel_multiply(&t, a->scores, a->row, 1, panel, a->n_keys);
-    for (int i = 0; i < r->rows; i++)
-        for (int v = 0; v < vecs; v++) {
-            LLVMValueRef at = i_plus(k, col, v * a->lanes), there = lanes_there(k, a->cols, at, a->lanes);
-            LLVMValueRef by = tile_get(r->sums, i, 0), x = LLVMBuildFMul(k->b, tile_get(&t, i, v), by, "");
-            if (a->nan_to_zero) {
-                LLVMValueRef zero = vec_const(k->gen, 0, a->lanes);
-                x = LLVMBuildSelect(k->b, LLVMBuildFCmp(k->b, LLVMRealOEQ, by, zero, ""), zero, x, "");
-            }
-            LLVMValueRef p = f32_at(k, a->y.base, i_mul(k, i_plus(k, r->first, i), a->y.row));
-            if (there) vec_store_part(k, x, f32_at(k, p, at), a->lanes, there);
-            else vec_store(k, x, f32_at(k, p, at), 4);
-        }
+    each_of_tile(r, a->scores, a->row, panel, a->n_keys, vecs, col, a->cols, finish_value);
 }
 
 /* ---- queries and heads ---- */

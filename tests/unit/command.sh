@@ -2,21 +2,7 @@
 # The command line: what is taken, what is refused and in which words, and the exit code of each.
 set -euo pipefail
 model=$SOURCE/examples/digits/digits.onnx
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir"
-failures=0
-
-# expect CODE TEXT ARGUMENT…: mcc ARGUMENT… ends with CODE and says TEXT
-expect() {
-    local code=0 want=$1 text=$2
-    shift 2
-    "$MCC" "$@" >log 2>&1 </dev/null || code=$?
-    if [ $code = "$want" ] && { [ -z "$text" ] || grep -qF -- "$text" log; }; then return; fi
-    echo "mcc $*: exit $code, want $want with '$text'"
-    cat log
-    failures=1
-}
+. "$SOURCE/tests/lib/expect.sh"
 
 expect 0 'Usage: mcc [options]' --help
 expect 0 'Usage: mcc run' run --help
