@@ -48,8 +48,8 @@ static int choose_paths(Compile *k, const Command *c) {
     }
     if (c->depfile && !(k->depfile = c->depfile_path ? strdup(c->depfile_path) : path_with_extension(k->path, ".d")))
         goto memory;
-    const char *const paths[] = {k->model, c->tune, k->path, k->header, k->depfile};
-    for (int i = 0; i < 5; i++)
+    const char *const paths[] = {k->model, c->tune, c->plan, k->path, k->header, k->depfile, c->save_plan};
+    for (int i = 0; i < (int)(sizeof paths / sizeof *paths); i++)
         for (int j = 0; j < i; j++)
             if (paths[i] && paths[j] && same_file(paths[i], paths[j]) && !is_device(paths[i])) {
                 say_error("%s would be written over: choose another -o", paths[j]);
@@ -79,8 +79,9 @@ static bool write_depfile(Compile *k) {
     const char *path;
     for (int i = 0; (path = onnx_file(k->p.ctx, i)); i++)
         if (!strchr(path, '\n')) fputc(' ', out), write_dependency(out, path); /* make cannot say a newline */
-    const char *tune = k->p.command->tune;
-    if (tune && !strchr(tune, '\n')) fputc(' ', out), write_dependency(out, tune);
+    const char *const more[] = {k->p.command->tune, k->p.command->plan};
+    for (int i = 0; i < 2; i++)
+        if (more[i] && !strchr(more[i], '\n')) fputc(' ', out), write_dependency(out, more[i]);
     fputc('\n', out);
     return true;
 }

@@ -5,6 +5,7 @@
 
 #include "passes/passes.h"
 #include "codegen/codegen.h"
+#include "compress/quantize.h"
 #include "frontend/frontend.h"
 #include "ir/ir.h"
 #include "targets/target.h"
@@ -53,6 +54,10 @@ typedef struct Command {
     bool random, json, open;
     const char *output_dir, *tune;
     int64_t jobs, timeout, runs, seconds;
+    QuantOptions quant;
+    const char **calibrate; /* folders and files of samples */
+    int n_calibrate;
+    const char *plan, *save_plan;
 } Command;
 int command_parse(Command *c, int argc, char **argv); /* DONE, or BAD_USAGE after a message */
 void command_free(Command *c);
@@ -103,6 +108,7 @@ char *file_name_from(Str name, const char *fallback,
 
 /* ---- progress.c: what takes so long ---- */
 void progress_stage(const char *stage); /* NULL: done. Shown on a terminal once the work has taken a second */
+void progress_part(int done, int all);  /* of the stage: a bar, on a terminal */
 double seconds_now(void);
 
 /* ---- pipeline.c: a model's way from its file to code ---- */
@@ -114,6 +120,7 @@ typedef struct Pipeline {
     Graph *graph;
     Code code;
     LoadedModel *loaded;
+    bool is_float; /* --quantize is not for this one */
 } Pipeline;
 /* work(arg) under the Ctx's handler for exhausted memory. Its result, or BAD_MODEL after "out of memory". */
 int with_memory(Ctx *ctx, int (*work)(void *), void *arg);
@@ -122,6 +129,7 @@ const Target *pipeline_target(const Command *c);       /* NULL after a message *
 Winograd pipeline_winograd(const Command *c);
 /* Each needs the one before it and returns DONE or an exit code after a message. */
 int pipeline_read(Pipeline *p);
+int pipeline_canonicalise(Pipeline *p); /* the graph stays one of standard operators and views; optional */
 int pipeline_optimise(Pipeline *p);
 int pipeline_generate(Pipeline *p, const char *name);
 int pipeline_print(Pipeline *p, const char *name, EmitText what, FILE *out);

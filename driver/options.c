@@ -164,6 +164,47 @@ static const char *set_winograd(Command *c, const Row *row, const char *value) {
     return "auto, off, f2 or f4";
 }
 
+static const char *set_quantize(Command *c, const Row *row, const char *value) {
+    (void)row;
+    c->quant.mode = QUANT_INT8;
+    return !strcmp(value, "int8") ? fine : "int8";
+}
+
+static const char *set_method(Command *c, const Row *row, const char *value) {
+    static const char *const names[] = {"minmax", "average", "percentile", "entropy", "mse"};
+    static const char hint[] = "minmax, average, percentile, percentile:99.99, entropy or mse";
+    (void)row;
+    size_t n = strcspn(value, ":");
+    for (int i = 0; i < 5; i++) {
+        if (strlen(names[i]) != n || memcmp(value, names[i], n) != 0) continue;
+        c->quant.method = (RangeMethod)i;
+        if (!value[n]) return fine;
+        char *end;
+        double v = strtod(value + n + 1, &end);
+        c->quant.percentile = v;
+        return i == RANGE_PERCENTILE && !*end && v > 50 && v <= 100 ? fine : hint;
+    }
+    return hint;
+}
+
+static const char *set_activations(Command *c, const Row *row, const char *value) {
+    (void)row;
+    c->quant.symmetric = !strcmp(value, "s8");
+    return c->quant.symmetric || !strcmp(value, "u8") ? fine : "u8 or s8";
+}
+
+static const char *set_skip(Command *c, const Row *row, const char *value) {
+    if (row->fixed) c->quant.only[c->quant.n_only++] = value;
+    else c->quant.skip[c->quant.n_skip++] = value;
+    return *value ? fine : NULL;
+}
+
+static const char *set_calibrate(Command *c, const Row *row, const char *value) {
+    (void)row;
+    c->calibrate[c->n_calibrate++] = value;
+    return *value ? fine : NULL;
+}
+
 static const char *set_warning(Command *c, const Row *row, const char *value) {
     (void)row;
     c->warnings[c->n_warnings++] = value;
@@ -181,6 +222,7 @@ static const char *set_depfile(Command *c, const Row *row, const char *value) {
     return value ? set_text(c, row, value) : fine;
 }
 
+enum { QUANTIZES = VERB_COMPILE | VERB_RUN | VERB_BENCH };
 #define AT(member) offsetof(Command, member)
 #define HEADING(text, verbs) {(verbs), FLAG, NULL, NULL, (text), NULL, 0, 0, 0, 0}
 static const Row rows[] = {
@@ -232,6 +274,21 @@ static const Row rows[] = {
      "of 3x3 convolutions: auto (default), off, f2 or f4; faster, with more weights", set_winograd, 0, 0, 0, 0},
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--tune", "FILE", "what mcc tune has measured for this processor", set_text,
      AT(tune), 0, 0, 0},
+    HEADING("Quantization", QUANTIZES),
+    {QUANTIZES, VALUE, "--quantize", "int8", "activations and weights become integers of 8 bits", set_quantize, 0, 0, 0,
+     0},
+    {QUANTIZES, VALUE, "--calibrate", "PATH", "samples of the inputs: a folder, a file or a .txt list; may be repeated",
+     set_calibrate, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--calibrate-method", "METHOD",
+     "of ranges: minmax (default), average, percentile[:99.99], entropy or mse", set_method, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--activations", "TYPE", "u8 (default) with a zero point, or s8 around 0", set_activations, 0, 0,
+     0, 0},
+    {QUANTIZES, VALUE, "--quantize-skip", "NODE|OP", "stays in float; may be repeated", set_skip, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--quantize-only", "NODE|OP", "of the products, only these; may be repeated", set_skip, 0, 0, 0,
+     1},
+    {QUANTIZES, VALUE, "--save-plan", "FILE", "write what is quantized, and how, as text", set_text, AT(save_plan), 0,
+     0, 0},
+    {QUANTIZES, VALUE, "--plan", "FILE", "take it from such a text, edited perhaps", set_text, AT(plan), 0, 0, 0},
     HEADING("Limits", VERB_READS),
     {VERB_READS, VALUE, "--max-fold", "BYTES", "of constants made while compiling (default 1G)", set_size,
      AT(opt.max_fold), 0, 0, 0},
@@ -334,7 +391,18 @@ static bool allocate(Command *c, size_t n) {
     c->shapes = calloc(n, sizeof *c->shapes);
     c->warnings = calloc(n, sizeof *c->warnings);
     c->inputs = calloc(n, sizeof *c->inputs);
-    return c->files && c->dims && c->max_dims && c->shapes && c->warnings && c->inputs;
+    c->calibrate = calloc(n, sizeof *c->calibrate);
+    c->quant.skip = calloc(n, sizeof *c->quant.skip);
+    c->quant.only = calloc(n, sizeof *c->quant.only);
+    return c->calibrate && c->quant.skip && c->quant.only && c->files && c->dims && c->max_dims && c->shapes &&
+           c->warnings && c->inputs;
+}
+
+static bool check_quantize(const Command *c) {
+    bool asked = c->n_calibrate || c->plan || c->save_plan || c->quant.n_skip || c->quant.n_only;
+    if (!asked || c->quant.mode != QUANT_NONE) return true;
+    say_error("--calibrate, --plan and their like say how to quantize: add --quantize=int8");
+    return false;
 }
 
 int command_parse(Command *c, int argc, char **argv) {
@@ -344,6 +412,7 @@ int command_parse(Command *c, int argc, char **argv) {
                    .stop_after = -1,
                    .seed = 1,
                    .timeout = 60,
+                   .quant = {.percentile = 99.999, .block = 32},
                    .opt = {.max_fold = (size_t)1 << 30, .max_memory = MEM_UNLIMITED}};
     if (!allocate(c, (size_t)argc + 1)) {
         say_error("out of memory");
@@ -362,7 +431,7 @@ int command_parse(Command *c, int argc, char **argv) {
     c->opt.dims = c->dims;
     c->opt.max_dims = c->max_dims;
     c->opt.shapes = c->shapes;
-    return DONE;
+    return check_quantize(c) ? DONE : BAD_USAGE;
 }
 
 bool one_model(const Command *c) {
@@ -378,6 +447,9 @@ void command_free(Command *c) {
     free(c->shapes);
     free(c->warnings);
     free(c->inputs);
+    free(c->calibrate);
+    free(c->quant.skip);
+    free(c->quant.only);
 }
 
 void command_options_help(Verb verb, FILE *out) {

@@ -1,5 +1,6 @@
 /* A model's way from its file to code, a step at a time, under one handler for exhausted memory. */
 #include "driver/driver.h"
+#include "driver/quantize.h"
 #include "passes/passes.h"
 
 typedef struct Guarded {
@@ -53,25 +54,45 @@ Winograd pipeline_winograd(const Command *c) {
     return c->winograd == WINOGRAD_AUTO && c->optimize_size ? WINOGRAD_OFF : c->winograd;
 }
 
-int pipeline_optimise(Pipeline *p) {
+static PassCtx pass_options(const Pipeline *p) {
     const Command *c = p->command;
-    const struct Tuning *tuning = NULL;
-    progress_stage("optimising the graph");
-    if (c->tune && tuning_load(p->ctx, c->tune, p->target, &tuning) != DONE) return BAD_MODEL;
     PassCtx pass = {.ctx = p->ctx,
                     .target = p->target,
                     .opt_level = c->opt_level,
                     .winograd = pipeline_winograd(c),
-                    .tuning = tuning,
                     .notes = p->notes,
-                    .dump_after = c->dump_after,
                     .dump = stderr,
-                    .time = c->time_passes,
                     .verify = c->verb == VERB_VERIFY,
-                    .stop_after = (int)c->stop_after};
+                    .stop_after = -1};
 #ifndef NDEBUG
     pass.verify = true;
 #endif
+    return pass;
+}
+
+int pipeline_canonicalise(Pipeline *p) {
+    PassCtx pass = pass_options(p);
+    pass.canonical_only = true;
+    if (pass.opt_level < 1) pass.opt_level = 1;
+    return outcome(p, passes_run(p->graph, &pass));
+}
+
+int pipeline_optimise(Pipeline *p) {
+    const Command *c = p->command;
+    const struct Tuning *tuning = NULL;
+    if (c->quant.mode != QUANT_NONE && !p->is_float) {
+        int result = pipeline_quantize(p);
+        if (result != DONE) return result;
+    }
+    progress_stage("optimising the graph");
+    if (c->tune && !p->is_float && tuning_load(p->ctx, c->tune, p->target, &tuning) != DONE) return BAD_MODEL;
+    PassCtx pass = pass_options(p);
+    pass.tuning = tuning;
+    if (!p->is_float) {
+        pass.dump_after = c->dump_after;
+        pass.time = c->time_passes;
+        pass.stop_after = (int)c->stop_after;
+    }
     return outcome(p, passes_run(p->graph, &pass));
 }
 

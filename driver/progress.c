@@ -44,3 +44,16 @@ void progress_stage(const char *stage) {
     }
     if (starts || !stage) setitimer(ITIMER_REAL, &(struct itimerval){.it_value = {.tv_sec = stage ? 1 : 0}}, NULL);
 }
+
+/* One bar that grows in place; behind the last part, a line of its own. */
+void progress_part(int done, int all) {
+    enum { WIDTH = 30 };
+    static int shown = -1;
+    int cells = all > 0 ? (int)((int64_t)done * WIDTH / all) : 0;
+    if (!late || !current || !isatty(STDERR_FILENO) || (cells == shown && done != all)) return;
+    shown = cells;
+    char bar[WIDTH + 1] = "";
+    memset(bar, '#', (size_t)cells);
+    fprintf(stderr, "\rmcc: %s [%-*s] %d of %d%s", current, WIDTH, bar, done, all, done == all ? "\n" : "");
+    fflush(stderr);
+}

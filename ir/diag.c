@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const flags[] = {"shape", "opset", "unused", "value", "quant-fallback", "tune"};
+static const char *const flags[] = {"shape", "opset", "unused", "value", "quant-fallback", "tune", "calibration"};
 enum { N_FLAGS = sizeof flags / sizeof *flags, MAX_MESSAGES = 200, TEXT = 1024, NAME = 200 };
 
 struct Diag {

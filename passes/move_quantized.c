@@ -39,6 +39,7 @@ static void compute_on_codes(Rewrite *r, Node *n, Op op, Value **in, int n_in, c
     Value *scale = like->in[1], *zero = node_in(like, 2);
     Node *made = rewrite_insert(r, n, op, in, n_in);
     if (op == n->op) node_copy_attrs(made, n);
+    if (op == OP_View) value_set_dims(made->out[0], in[0]->type.dtype, n->out[0]->type.rank, n->out[0]->type.dims);
     rewrite_infer(r, made);
     Value *codes = made->out[0];
     rewrite_fold(r, made);

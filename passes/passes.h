@@ -19,6 +19,7 @@ typedef struct PassCtx {
     FILE *dump;
     bool time;
     bool verify;
+    bool canonical_only;         /* end with the last REPEAT: nothing is lowered */
     int stop_after;              /* stop after this many passes have run; -1: never */
     const struct Tuning *tuning; /* choices that stand above the cost model's; NULL: none */
     struct LayerNotes *notes;    /* where layers that could be tuned are listed; NULL: nowhere */

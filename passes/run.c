@@ -72,10 +72,17 @@ static bool run_row(Runner *r, int i, bool *changed) {
 static bool is_stopped(const Runner *r) { return r->p->stop_after >= 0 && r->runs >= r->p->stop_after; }
 static bool is_wanted(const Runner *r, const Row *row) { return row->kind == ROW_REQUIRED || r->p->opt_level > 0; }
 
+static int last_end(void) {
+    int i = N_ROWS - 1;
+    while (i > 0 && rows[i].kind != ROW_END) i--;
+    return i;
+}
+
 static bool run_all(Runner *r) {
     int group = -1, rounds = 0;
     bool changed = false;
-    for (int i = 0; i < N_ROWS && !is_stopped(r); i++) {
+    int n = r->p->canonical_only ? last_end() + 1 : N_ROWS;
+    for (int i = 0; i < n && !is_stopped(r); i++) {
         switch (rows[i].kind) {
         case ROW_REPEAT:
             group = i;

@@ -1,0 +1,268 @@
+/* Which nodes work on integers, and which tensors are therefore held as integers. The seeds are contractions with
+ * constant weights; integers flow on through what only moves or selects elements, and through elementwise work, pooling
+ * and Concat where all they read is held as integers and something quantized reads what they make. Between elementwise
+ * nodes that are computed in one loop nothing is rounded. */
+#include "compress/quantize.h"
+#include <string.h>
+
+typedef enum Role {
+    STAYS,       /* in float */
+    CONTRACTS,   /* Conv, Gemm, MatMul */
+    CARRIES,     /* elements pass through unchanged: the result has its input's scale */
+    JOINS,       /* Concat */
+    COMPUTES,    /* pooling and its like: reads integers, writes integers */
+    ELEMENTWISE, /* the same, and fuses with its like */
+} Role;
+
+typedef struct Choice {
+    QuantPlan *plan;
+    Graph *g;
+    Arena *scratch;
+    Role *role;       /* by node id */
+    bool *can, *need; /* by value id: could be, must be integers */
+} Choice;
+
+/* ---- roles ---- */
+
+static bool is_f32(const Value *v) { return v && v->type.kind == TYPE_TENSOR && v->type.dtype == DT_F32; }
+
+static bool pads_with_zero(const Node *n) {
+    const Value *v = node_in(n, 2);
+    if (node_enum(n, "mode") != 0) return true; /* elements that are there */
+    return !v || (v->constant && v->constant->bytes && tensor_float(v->constant, 0) == 0);
+}
+
+static bool carries(const Node *n) {
+    if (n->n_out != 1 || !is_f32(node_in(n, 0)) || n->in[0]->constant) return false;
+    if (n->op == OP_MaxPool || n->op == OP_GlobalMaxPool) return true;
+    if (n->op == OP_Resize) return node_enum(n, "mode") == 0;
+    if (n->op == OP_Pad) return pads_with_zero(n);
+    return n->op != OP_Concat && n->op != OP_Trilu && (op_has(n->op, OP_MOVEMENT) || op_has(n->op, OP_VIEW));
+}
+
+/* All that vary are float32 */
+static bool computes_floats(const Node *n) {
+    int varying = 0;
+    for (int i = 0; i < n->n_in; i++) {
+        if (!n->in[i] || n->in[i]->constant) continue;
+        if (!is_f32(n->in[i])) return false;
+        varying++;
+    }
+    return varying > 0 && n->n_out == 1 && is_f32(n->out[0]);
+}
+
+static Role role_of(const Node *n) {
+    Contraction c;
+    if (contraction_read(n, &c)) return CONTRACTS;
+    if (carries(n)) return CARRIES;
+    if (!computes_floats(n) || n->body) return STAYS;
+    if (n->op == OP_Concat) return JOINS;
+    if (op_has(n->op, OP_POOL) || n->op == OP_Resize || n->op == OP_ReduceMean) return COMPUTES;
+    return op_has(n->op, OP_ELEMENTWISE) ? ELEMENTWISE : STAYS;
+}
+
+/* ---- names ---- */
+
+static bool is_plain(Str s) {
+    if (s.n == 0 || s.n > 200 || s.p[0] == '#') return false;
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] > '~' || s.p[i] == '"' || s.p[i] == '\\') return false;
+    return true;
+}
+
+/* Names given so far. */
+typedef struct NameSet {
+    const char **slots;
+    size_t size; /* a power of two, more than twice as many as names come */
+} NameSet;
+
+static NameSet names_new(Arena *a, int n) {
+    NameSet set = {.size = 4};
+    while (set.size < 2 * (size_t)n + 2) set.size *= 2;
+    set.slots = ARENA_ARRAY(a, set.size, const char *);
+    return set;
+}
+
+/* `name` if it is plain and new, else `other` */
+static const char *take_name(NameSet *set, Arena *a, Str name, const char *other) {
+    size_t at = is_plain(name) ? hash_bytes(HASH_SEED, name.p, name.n) & (set->size - 1) : 0;
+    if (!is_plain(name)) return other;
+    for (; set->slots[at]; at = (at + 1) & (set->size - 1))
+        if (str_is(name, set->slots[at])) return other;
+    return set->slots[at] = arena_printf(a, "%.*s", (int)name.n, name.p);
+}
+
+/* ---- what the user asked for ---- */
+
+static bool listed(const char *const *list, int n, const QuantNode *q) {
+    for (int i = 0; i < n; i++)
+        if (!strcmp(list[i], q->name) || str_is(q->node->name, list[i]) || !strcmp(list[i], op_info(q->node->op)->name))
+            return true;
+    return false;
+}
+
+static bool is_wanted(const QuantPlan *p, const QuantNode *q, Role role, const char *const *f32, int n_f32) {
+    const QuantOptions *o = &p->options;
+    if (listed(o->skip, o->n_skip, q)) return false;
+    for (int i = 0; i < n_f32; i++)
+        if (!strcmp(f32[i], q->name)) return false;
+    return role != CONTRACTS || !o->n_only || listed(o->only, o->n_only, q);
+}
+
+static bool check_names(const QuantPlan *p, const char *const *list, int n, const char *option) {
+    for (int i = 0; i < n; i++) {
+        bool found = op_find(str_of(""), str_of(list[i])) != OP_NONE;
+        for (int k = 0; k < p->n_nodes && !found; k++) found = listed(&list[i], 1, &p->nodes[k]);
+        if (found) continue;
+        diag_error(p->graph->ctx, NULL, "%s: '%s' is neither an operator nor a node that could be quantized", option,
+                   diag_name(p->graph->ctx, str_of(list[i])));
+        diag_note(p->graph->ctx, "--save-plan=FILE lists the nodes");
+        return false;
+    }
+    return true;
+}
+
+static bool list_nodes(Choice *c, const char *const *f32, int n_f32) {
+    QuantPlan *p = c->plan;
+    Arena *a = c->g->arena;
+    int n = 0;
+    for (const Node *node = c->g->first; node; node = node->next) n++;
+    NameSet names = names_new(c->scratch, n);
+    p->nodes = ARENA_ARRAY(a, n + 1, QuantNode);
+    for (Node *node = c->g->first; node; node = node->next) {
+        Role role = role_of(node);
+        if (role == STAYS) continue;
+        QuantNode *q = &p->nodes[p->n_nodes];
+        *q = (QuantNode){.node = node};
+        q->name = take_name(&names, a, node->name, arena_printf(a, "%s#%d", op_info(node->op)->name, p->n_nodes));
+        p->n_nodes++;
+        q->chosen = is_wanted(p, q, role, f32, n_f32);
+        c->role[node->id] = q->chosen ? role : STAYS;
+        p->of_node[node->id] = q;
+    }
+    return check_names(p, p->options.skip, p->options.n_skip, "--quantize-skip") &&
+           check_names(p, p->options.only, p->options.n_only, "--quantize-only");
+}
+
+/* ---- the flow of integers ---- */
+
+static bool is_bounded_by(const Node *n) { return n->op == OP_Relu || n->op == OP_Clip; }
+
+static bool adds_constant(const Node *n) {
+    return n->op == OP_Add && ((n->in[0] && n->in[0]->constant) || (n->in[1] && n->in[1]->constant));
+}
+
+/* v, which the elementwise n reads, is never stored: it is computed in one loop with n. */
+static bool is_inside(const Choice *c, const Value *v, const Node *n) {
+    const Node *by = v->def;
+    if (!by || v->n_uses != 1 || graph_is_output(c->g, v)) return false;
+    if (c->role[by->id] == ELEMENTWISE) return true;
+    return c->role[by->id] == CONTRACTS && (is_bounded_by(n) || (by->op == OP_MatMul && adds_constant(n)));
+}
+
+static bool all_can(const Choice *c, const Node *n) {
+    for (int i = 0; i < n->n_in; i++)
+        if (is_f32(n->in[i]) && !n->in[i]->constant && !c->can[n->in[i]->id]) return false;
+    return true;
+}
+
+static void find_possible(Choice *c) {
+    for (int i = 0; i < c->g->n_inputs; i++) c->can[c->g->inputs[i]->id] = is_f32(c->g->inputs[i]);
+    for (const Node *n = c->g->first; n; n = n->next) {
+        Role role = c->role[n->id];
+        if (role == CONTRACTS || (role != STAYS && all_can(c, n))) c->can[n->out[0]->id] = true;
+    }
+}
+
+/* n makes integers, or floats on the way to integers: what it reads is integers, or on the way as well. */
+static void need_inputs(Choice *c, const Node *n, bool *inside) {
+    for (int i = 0; i < n->n_in; i++) {
+        Value *v = n->in[i];
+        if (!is_f32(v) || v->constant) continue;
+        if (c->role[n->id] == ELEMENTWISE && is_inside(c, v, n)) inside[v->id] = true;
+        else c->need[v->id] = true;
+    }
+}
+
+static void find_needed(Choice *c) {
+    bool *inside = ARENA_ARRAY(c->scratch, c->plan->n_ids, bool);
+    for (const Node *n = c->g->last; n; n = n->prev) {
+        if (c->role[n->id] == STAYS) continue;
+        const Value *out = n->out[0];
+        bool contracts = c->role[n->id] == CONTRACTS;
+        bool active = contracts || ((c->need[out->id] || inside[out->id]) && c->can[out->id]);
+        c->plan->of_node[n->id]->active = active;
+        if (contracts) c->need[n->in[0]->id] = true;
+        else if (active) need_inputs(c, n, inside);
+    }
+}
+
+/* ---- tensors ---- */
+
+/* place: of its node in the graph, for those without a name of their own */
+static void add_tensor(Choice *c, NameSet *names, Value *v, int place) {
+    QuantPlan *p = c->plan;
+    Arena *a = c->g->arena;
+    if (!is_f32(v) || p->value_names[v->id]) return;
+    const char *other = v->def_index ? arena_printf(a, "#%d.%d", place, v->def_index) : arena_printf(a, "#%d", place);
+    p->value_names[v->id] = take_name(names, a, v->name, other);
+    if (!c->need[v->id]) return;
+    QuantTensor *t = &p->tensors[p->n_tensors];
+    *t = (QuantTensor){.value = v, .name = p->value_names[v->id]};
+    p->n_tensors++;
+    t->by_integers = v->def && c->role[v->def->id] != STAYS && c->can[v->id];
+    p->of_value[v->id] = t;
+}
+
+static void list_tensors(Choice *c) {
+    QuantPlan *p = c->plan;
+    int n = c->g->n_inputs, place = 0;
+    for (const Node *node = c->g->first; node; node = node->next) n += node->n_out;
+    p->value_names = ARENA_ARRAY(c->g->arena, p->n_ids, const char *);
+    NameSet names = names_new(c->scratch, n);
+    p->tensors = ARENA_ARRAY(c->g->arena, n + 1, QuantTensor);
+    for (int i = 0; i < c->g->n_inputs; i++) add_tensor(c, &names, c->g->inputs[i], -1 - i);
+    for (const Node *node = c->g->first; node; node = node->next, place++)
+        for (int i = 0; i < node->n_out; i++) add_tensor(c, &names, node->out[i], place);
+}
+
+/* What only moves keeps its scale; what is only joined is rounded once, as it will lie. */
+static void share_scales(Choice *c) {
+    QuantPlan *p = c->plan;
+    for (const Node *n = c->g->first; n; n = n->next) {
+        QuantTensor *out = n->n_out && n->out[0] ? p->of_value[n->out[0]->id] : NULL;
+        if (!out || !out->by_integers) continue;
+        if (c->role[n->id] == CARRIES) out->shares = p->of_value[n->in[0]->id];
+        for (int i = 0; i < n->n_in && c->role[n->id] == JOINS; i++) {
+            QuantTensor *in = n->in[i]->constant ? NULL : p->of_value[n->in[i]->id];
+            bool own = in && in->by_integers && n->in[i]->n_uses == 1 && !in->shares;
+            if (own && in != out) in->shares = out;
+        }
+    }
+}
+
+QuantTensor *quant_root(QuantTensor *t) {
+    while (t->shares) t = t->shares;
+    return t;
+}
+
+QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const char *const *f32, int n_f32) {
+    QuantPlan *p = ARENA_NEW(g->arena, QuantPlan);
+    *p = (QuantPlan){.graph = g, .options = *o, .n_ids = g->ctx->next_id, .f32 = f32, .n_f32 = n_f32};
+    p->of_value = ARENA_ARRAY(g->arena, p->n_ids, QuantTensor *);
+    p->of_node = ARENA_ARRAY(g->arena, p->n_ids, QuantNode *);
+    Choice c = {.plan = p, .g = g, .scratch = arena_new(g->ctx)};
+    c.role = ARENA_ARRAY(c.scratch, p->n_ids, Role);
+    c.can = ARENA_ARRAY(c.scratch, p->n_ids, bool);
+    c.need = ARENA_ARRAY(c.scratch, p->n_ids, bool);
+    graph_count_uses(g);
+    bool good = list_nodes(&c, f32, n_f32);
+    if (good) {
+        find_possible(&c);
+        find_needed(&c);
+        list_tensors(&c);
+        share_scales(&c);
+    }
+    arena_free(c.scratch);
+    return good ? p : NULL;
+}

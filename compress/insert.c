@@ -1,0 +1,141 @@
+/* The plan as nodes of the graph: QuantizeLinear and DequantizeLinear behind each tensor that is held as integers,
+ * DequantizeLinear of integers before contractions for weights and biases. */
+#include "compress/quantize.h"
+#include <assert.h>
+#include <string.h>
+
+typedef struct Insert {
+    QuantPlan *plan;
+    Graph *g;
+    Ctx *ctx;
+    Value **dequantized; /* by value id */
+} Insert;
+
+static Value *new_constant(Graph *g, Dtype t, int rank, const int64_t *dims, void **data) {
+    Tensor *made = tensor_new(g, t, rank, dims);
+    if (!made) return NULL;
+    *data = (void *)(uintptr_t)made->data;
+    return value_of_tensor(g, made);
+}
+
+static Value *scale_constant(Graph *g, float scale) {
+    void *data;
+    Value *v = new_constant(g, DT_F32, 0, NULL, &data);
+    if (v) memcpy(data, &scale, sizeof scale);
+    return v;
+}
+
+static Value *zero_constant(Graph *g, Dtype t, int zero) {
+    void *data;
+    Value *v = new_constant(g, t, 0, NULL, &data);
+    if (v) *(unsigned char *)data = (unsigned char)zero;
+    return v;
+}
+
+static Node *infer_new(Insert *s, Node *n, const Node *like) {
+    if (like) n->name = like->name, n->index = like->index;
+    return node_infer(s->ctx, n) ? n : NULL;
+}
+
+/* The value behind Q and DQ, right where v is made. NULL after diag_error */
+static Value *dequantized(Insert *s, const QuantTensor *t) {
+    Value *v = t->value, *known = s->dequantized[v->id];
+    const QuantTensor *root = quant_root((QuantTensor *)(uintptr_t)t);
+    if (known) return known;
+    Node *before = v->def ? v->def->next : s->g->first;
+    Dtype type = s->plan->options.symmetric ? DT_I8 : DT_U8;
+    Value *scale = scale_constant(s->g, root->scale), *zero = zero_constant(s->g, type, root->zero);
+    if (!scale || !zero) return NULL;
+    assert(root->known);
+    Node *q = infer_new(s, node_new(s->g, OP_QuantizeLinear, before, (Value *[]){v, scale, zero}, 3, 1), v->def);
+    if (!q) return NULL;
+    Value *in[] = {q->out[0], scale, zero};
+    Node *dq = infer_new(s, node_new(s->g, OP_DequantizeLinear, before, in, 3, 1), v->def);
+    return dq ? s->dequantized[v->id] = dq->out[0] : NULL;
+}
+
+/* q · scales along the axis, before n */
+static Value *dequantize_constant(Insert *s, Node *n, Value *q, const float *scales, int64_t channels, int axis) {
+    void *data;
+    Value *scale = new_constant(s->g, DT_F32, 1, &channels, &data);
+    if (!scale) return NULL;
+    memcpy(data, scales, sizeof *scales * (size_t)channels);
+    Node *dq = node_new(s->g, OP_DequantizeLinear, n, (Value *[]){q, scale}, 2, 1);
+    node_set_int(dq, "axis", axis);
+    return infer_new(s, dq, n) ? dq->out[0] : NULL;
+}
+
+/* Weights and bias of one contraction. Where they cannot be integers, they stay as they are, with a warning. */
+static bool insert_weights(Insert *s, Node *n, float sums) {
+    Contraction c;
+    Value *w = NULL, *b = NULL;
+    void *data, *bias = NULL;
+    bool is_one = contraction_read(n, &c);
+    assert(is_one);
+    (void)is_one;
+    Arena *a = arena_new(s->ctx);
+    const float *from = c.weights->data, *from_bias = c.bias ? c.bias->data : NULL;
+    float *scales = ARENA_ARRAY(a, c.shape.channels, float), *bias_scales = ARENA_ARRAY(a, c.shape.channels, float);
+    bool room = (w = new_constant(s->g, DT_I8, c.weights->rank, c.weights->dims, &data)) &&
+                (!c.bias || (b = new_constant(s->g, DT_I32, c.bias->rank, c.bias->dims, &bias)));
+    if (room && (!quant_weights(from, c.shape, from_bias, sums, data, scales) ||
+                 (b && !quant_bias(from_bias, c.shape.channels, sums, scales, bias, bias_scales)))) {
+        diag_warn(s->ctx, "calibration", n, "its weights are not finite, or too large or small: they stay in float");
+        arena_free(a);
+        return true;
+    }
+    Value *real = room ? dequantize_constant(s, n, w, scales, c.shape.channels, c.channel_axis) : NULL;
+    Value *real_bias = real && b ? dequantize_constant(s, n, b, bias_scales, c.shape.channels, c.bias->rank - 1) : NULL;
+    arena_free(a);
+    if (!real || (b && !real_bias)) return false;
+    n->in[1] = real;
+    if (b) n->in[2] = real_bias;
+    return true;
+}
+
+/* NULL: v is float, or was made here */
+static const QuantTensor *tensor_of(const Insert *s, const Value *v) {
+    return v && v->id < s->plan->n_ids ? s->plan->of_value[v->id] : NULL;
+}
+
+/* The node's inputs that are held as integers, as the plan says who reads which. */
+static bool insert_before(Insert *s, Node *n) {
+    const QuantNode *q = s->plan->of_node[n->id];
+    bool active = q && q->active;
+    for (int i = 0; i < n->n_in; i++) {
+        const QuantTensor *t = tensor_of(s, n->in[i]);
+        if (!t || (!t->by_integers && !active)) continue;
+        if (!(n->in[i] = dequantized(s, t))) return false;
+    }
+    return true;
+}
+
+static bool insert_outputs(Insert *s) {
+    for (int i = 0; i < s->g->n_outputs; i++) {
+        Value *v = s->g->outputs[i];
+        const QuantTensor *t = tensor_of(s, v);
+        if (!t || !t->by_integers) continue;
+        Value *to = dequantized(s, t);
+        if (!to) return false;
+        if (!to->name.n) to->name = v->name, v->name = (Str){0};
+        s->g->outputs[i] = to;
+    }
+    return true;
+}
+
+bool quant_insert(QuantPlan *p) {
+    Insert s = {.plan = p, .g = p->graph, .ctx = p->graph->ctx};
+    s.dequantized = ARENA_ARRAY(p->graph->arena, p->n_ids, Value *);
+    for (int i = 0; i < p->n_nodes; i++) { /* before nodes are added: each once */
+        Node *n = p->nodes[i].node;
+        Contraction c;
+        if (!p->nodes[i].active || !contraction_read(n, &c)) continue;
+        const QuantTensor *x = p->of_value[n->in[0]->id];
+        if (!insert_weights(&s, n, quant_root((QuantTensor *)(uintptr_t)x)->scale)) return false;
+    }
+    for (Node *n = p->graph->first; n; n = n->next)
+        if (n->id < p->n_ids && !insert_before(&s, n)) return false;
+    if (!insert_outputs(&s)) return false;
+    graph_count_uses(p->graph);
+    return true;
+}

@@ -1,0 +1,177 @@
+/* A plan as text that a person can read and edit: a line a tensor and a line a node.
+ *
+ *   # mcc plan 1
+ *   tensor NAME u8|i8 SCALE ZERO        or   tensor NAME like OTHER
+ *   node   NAME int8|f32 OPERATOR
+ *
+ * Names hold no spaces. The file is as little trusted as a model: scales must be positive and finite, zero points
+ * within their type, names those of the model. */
+#include "compress/quantize.h"
+#include "compress/sample_files.h"
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LONGEST_PLAN = 64 << 20, MOST_WORDS = 6 };
+
+typedef struct PlanLine {
+    int number;
+    int n;
+    char *words[MOST_WORDS];
+} PlanLine;
+struct PlanFile {
+    const char *path;
+    PlanLine *lines;
+    int n_lines;
+    const char **f32;
+    int n_f32;
+};
+
+void plan_write(const QuantPlan *p, FILE *out) {
+    fputs("# mcc plan 1\n# tensor NAME TYPE SCALE ZERO | tensor NAME like OTHER\n", out);
+    for (int i = 0; i < p->n_tensors; i++) {
+        const QuantTensor *t = &p->tensors[i];
+        if (t->shares) fprintf(out, "tensor %s like %s\n", t->name, t->shares->name);
+        else
+            fprintf(out, "tensor %s %s %.9g %d\n", t->name, p->options.symmetric ? "i8" : "u8", (double)t->scale,
+                    t->zero);
+    }
+    fputs("# node NAME int8|f32 OPERATOR\n", out);
+    for (int i = 0; i < p->n_nodes; i++)
+        fprintf(out, "node %s %s %s\n", p->nodes[i].name, p->nodes[i].active ? "int8" : "f32",
+                op_info(p->nodes[i].node->op)->name);
+}
+
+static bool bad_line(Ctx *ctx, const PlanFile *f, const PlanLine *l, const char *why) {
+    diag_error(ctx, NULL, "%s:%d: %s", f->path, l->number, why);
+    return false;
+}
+
+static bool split_line(char *text, PlanLine *l) {
+    char *save = NULL;
+    for (char *word = strtok_r(text, " \t\r", &save); word; word = strtok_r(NULL, " \t\r", &save)) {
+        if (l->n == MOST_WORDS) return false;
+        l->words[l->n++] = word;
+    }
+    return true;
+}
+
+static bool check_line(Ctx *ctx, PlanFile *f, PlanLine *l) {
+    bool tensor = !strcmp(l->words[0], "tensor"), node = !strcmp(l->words[0], "node");
+    if (!tensor && !node) return bad_line(ctx, f, l, "a line begins with tensor, node or #");
+    if (tensor && l->n != 5 && !(l->n == 4 && !strcmp(l->words[2], "like")))
+        return bad_line(ctx, f, l, "wanted: tensor NAME u8|i8 SCALE ZERO, or tensor NAME like OTHER");
+    if (node && l->n != 3 && l->n != 4) return bad_line(ctx, f, l, "wanted: node NAME int8|f32");
+    if (node && !strcmp(l->words[2], "f32")) f->f32[f->n_f32++] = l->words[1];
+    else if (node && strcmp(l->words[2], "int8") != 0) return bad_line(ctx, f, l, "a node is int8 or f32");
+    return true;
+}
+
+static char *read_text(Ctx *ctx, const char *path, size_t *size) {
+    const char *why;
+    FILE *file = sample_fopen(path, size, &why);
+    if (file && *size > LONGEST_PLAN) why = "it is too long for a plan";
+    char *text = !why ? arena_alloc(ctx->arena, *size + 1) : NULL;
+    if (text && fread(text, 1, *size, file) != *size) why = "it cannot be read";
+    if (text && !why && strlen(text) != *size) why = "it is not text";
+    if (file) fclose(file);
+    if (why) diag_error(ctx, NULL, "%s: %s", path, why);
+    return why ? NULL : text;
+}
+
+PlanFile *plan_read(Ctx *ctx, const char *path) {
+    size_t size, rows = 1;
+    PlanFile *f = ARENA_NEW(ctx->arena, PlanFile);
+    char *text = read_text(ctx, path, &size);
+    if (!text) return NULL;
+    f->path = path;
+    for (size_t i = 0; i < size; i++) rows += text[i] == '\n';
+    f->lines = ARENA_ARRAY(ctx->arena, rows, PlanLine);
+    f->f32 = ARENA_ARRAY(ctx->arena, rows, const char *);
+    int number = 0;
+    for (char *line = text, *end; line < text + size; line = end + 1) {
+        if (!(end = strchr(line, '\n'))) end = text + size;
+        *end = 0;
+        PlanLine *l = &f->lines[f->n_lines];
+        *l = (PlanLine){.number = ++number};
+        if (*line == '#') continue;
+        if (!split_line(line, l)) return bad_line(ctx, f, l, "it has too many words"), NULL;
+        if (l->n == 0) continue;
+        if (!check_line(ctx, f, l)) return NULL;
+        f->n_lines++;
+    }
+    return f;
+}
+
+const char *const *plan_f32(const PlanFile *f, int *n) {
+    *n = f->n_f32;
+    return f->f32;
+}
+
+static QuantTensor *find_tensor(const QuantPlan *p, const char *name) {
+    for (int i = 0; i < p->n_tensors; i++)
+        if (!strcmp(p->tensors[i].name, name)) return &p->tensors[i];
+    return NULL;
+}
+
+static bool value_exists(const QuantPlan *p, const char *name) {
+    for (int i = 0; i < p->n_ids; i++)
+        if (p->value_names[i] && !strcmp(p->value_names[i], name)) return true;
+    return false;
+}
+
+static const PlanLine *line_of(const PlanFile *f, const char *name) {
+    for (int i = 0; i < f->n_lines; i++)
+        if (!strcmp(f->lines[i].words[0], "tensor") && !strcmp(f->lines[i].words[1], name)) return &f->lines[i];
+    return NULL;
+}
+
+static bool set_scale(Ctx *ctx, const PlanFile *f, const PlanLine *l, const QuantPlan *p, QuantTensor *t) {
+    char *end, *last;
+    float scale = strtof(l->words[3], &end);
+    long zero = strtol(l->words[4], &last, 10), low = p->options.symmetric ? -128 : 0;
+    bool same_type = !strcmp(l->words[2], p->options.symmetric ? "i8" : "u8");
+    if (!same_type) return bad_line(ctx, f, l, "its type is not that of --activations");
+    if (*end || !isnormal(scale) || scale < 0) return bad_line(ctx, f, l, "a scale is a positive number");
+    if (*last || zero < low || zero > low + 255) return bad_line(ctx, f, l, "the zero point is not within its type");
+    t->shares = NULL;
+    t->scale = scale;
+    t->zero = (int)zero;
+    t->known = true;
+    return true;
+}
+
+/* tensor NAME like OTHER: where OTHER is not quantized any more, by the scale that its line gives */
+static bool set_alike(Ctx *ctx, const PlanFile *f, const PlanLine *l, const QuantPlan *p, QuantTensor *t) {
+    QuantTensor *other = find_tensor(p, l->words[3]);
+    const PlanLine *at = line_of(f, l->words[3]);
+    if (other && quant_root(other) != t) {
+        t->shares = other;
+        return true;
+    }
+    for (int depth = 0; !other && at && at->n == 4 && depth < f->n_lines; depth++) at = line_of(f, at->words[3]);
+    if (other || !at || at->n == 4) return bad_line(ctx, f, l, "'like' leads to no other tensor's scale");
+    return set_scale(ctx, f, at, p, t);
+}
+
+static bool apply_tensor(Ctx *ctx, const PlanFile *f, const PlanLine *l, QuantPlan *p) {
+    QuantTensor *t = find_tensor(p, l->words[1]);
+    /* where a node was set to f32, its tensors may not be integers any more */
+    if (!t) return value_exists(p, l->words[1]) || bad_line(ctx, f, l, "the model has no such tensor");
+    return l->n == 4 ? set_alike(ctx, f, l, p, t) : set_scale(ctx, f, l, p, t);
+}
+
+bool plan_apply(const PlanFile *f, QuantPlan *p) {
+    Ctx *ctx = p->graph->ctx;
+    for (int i = 0; i < f->n_lines; i++) {
+        const PlanLine *l = &f->lines[i];
+        bool found = false;
+        if (!strcmp(l->words[0], "tensor")) {
+            if (!apply_tensor(ctx, f, l, p)) return false;
+            continue;
+        }
+        for (int k = 0; k < p->n_nodes && !found; k++) found = !strcmp(p->nodes[k].name, l->words[1]);
+        if (!found) return bad_line(ctx, f, l, "the model has no such node to quantize");
+    }
+    return true;
+}

@@ -1,0 +1,86 @@
+/* Post-training quantization of a float graph: which nodes become integer (choose.c), with which scales (params.c), and
+ * the QuantizeLinear and DequantizeLinear nodes that say so (insert.c). What they mean to code generation is the
+ * passes' business. A table of contents; each group stands under the file that defines it. */
+#ifndef MCC_QUANTIZE_H
+#define MCC_QUANTIZE_H
+
+#include "compress/observe.h"
+#include "ir/ir.h"
+
+typedef enum QuantMode { QUANT_NONE, QUANT_INT8, QUANT_DYNAMIC, QUANT_W8, QUANT_W4, QUANT_F16, QUANT_BF16 } QuantMode;
+typedef struct QuantOptions {
+    QuantMode mode;
+    RangeMethod method;
+    double percentile;
+    bool symmetric;            /* activations are int8 around 0; else uint8 with a zero point */
+    const char **skip, **only; /* names of nodes, or operators */
+    int n_skip, n_only;
+    int block; /* weights of 4 bits that share a scale */
+} QuantOptions;
+
+typedef struct QuantTensor { /* an activation that is held as integers */
+    Value *value;
+    const char *name;           /* in plan files: the value's, or, where that is no good, "#N" by its place */
+    struct QuantTensor *shares; /* another tensor's scale and zero point; NULL: it has its own */
+    bool by_integers;           /* made by a quantized node: all its users read it dequantized */
+    bool known;                 /* scale and zero are set */
+    float scale;
+    int zero;
+} QuantTensor;
+typedef struct QuantNode { /* a node that could work on integers */
+    Node *node;
+    const char *name; /* the node's, or "Conv#N" */
+    bool chosen;      /* the user does not keep it in float */
+    bool active;      /* integers flow through it */
+} QuantNode;
+typedef struct QuantPlan {
+    Graph *graph;
+    QuantOptions options;
+    QuantTensor *tensors; /* in the graph's order */
+    QuantNode *nodes;
+    int n_tensors, n_nodes;
+    QuantTensor **of_value;   /* by value id; NULL: it stays float */
+    QuantNode **of_node;      /* by node id */
+    const char **value_names; /* of all float32 values but constants, by value id */
+    int n_ids;
+    const char *const *f32; /* nodes that a plan file leaves in float */
+    int n_f32;
+} QuantPlan;
+
+/* ---- choose.c ---- */
+/* For the same graph and options, the same plan. f32: names of nodes that a plan file leaves in float. NULL after
+ * diag_error: an unknown name in skip or only. */
+QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const char *const *f32, int n_f32);
+QuantTensor *quant_root(QuantTensor *t); /* whose scale and zero point it takes */
+
+/* ---- params.c ---- */
+/* Sets scale and zero point from a range; warns where there is nothing to go by, and takes a scale of 1. */
+void quant_set_range(Ctx *ctx, QuantTensor *t, Range r, bool symmetric);
+/* Weights as int8 around 0, a scale a channel: w[outer][channels][inner]. bias: by channel, or NULL; sums: the scale of
+ * the activations, so that the bias in units of sums · scale fits int32. false: they are not finite, or too small. */
+typedef struct WeightShape {
+    int64_t outer, channels, inner;
+} WeightShape;
+bool quant_weights(const float *w, WeightShape s, const float *bias, float sums, int8_t *out, float *scales);
+bool quant_bias(const float *bias, int64_t n, float sums, const float *scales, int32_t *out, float *bias_scales);
+
+/* ---- insert.c ---- */
+bool quant_insert(QuantPlan *p); /* all tensors are known. false after diag_error */
+
+/* ---- contraction.c: what of a contraction is constant, and how it lies ---- */
+typedef struct Contraction {
+    const Tensor *weights, *bias; /* bias: one a channel; NULL: there is none */
+    int channel_axis;             /* of the weights */
+    WeightShape shape;
+    int64_t depth; /* products in a sum */
+} Contraction;
+bool contraction_read(const Node *n, Contraction *c); /* false: not one that can be quantized */
+
+/* ---- plan_file.c ---- */
+void plan_write(const QuantPlan *p, FILE *out);
+typedef struct PlanFile PlanFile;
+PlanFile *plan_read(Ctx *ctx, const char *path);        /* NULL after diag_error */
+const char *const *plan_f32(const PlanFile *f, int *n); /* nodes that stay in float */
+bool plan_apply(const PlanFile *f, QuantPlan *p);       /* sets what the file knows; false after diag_error */
+
+#endif

@@ -1,0 +1,177 @@
+/* Runs the float model over the samples, in a compilation of its own whose outputs are the tensors to observe, and
+ * leaves their ranges in the plan. What is held is one sample, one call's buffers and an observer a tensor. */
+#include "driver/quantize.h"
+#include "compress/samples.h"
+#include <string.h>
+
+typedef struct Watch { /* a tensor of the plan */
+    QuantTensor *tensor;
+    Observer observer;
+    int input, output; /* of the compiled model, where it is seen; -1 */
+} Watch;
+
+typedef struct Calibration {
+    Pipeline p;      /* the float model */
+    QuantPlan *plan; /* of the graph that will be quantized */
+    Watch *watches;
+    int n_watches;
+    mcc_tensor *in, *out;
+    void *workspace;
+    Samples *samples;
+    int n_samples;
+} Calibration;
+
+static void watch_all(Calibration *c, Arena *a) {
+    QuantPlan *p = c->plan;
+    c->watches = ARENA_ARRAY(a, p->n_tensors + 1, Watch);
+    for (int i = 0; i < p->n_tensors; i++) {
+        if (p->tensors[i].known || p->tensors[i].shares) continue;
+        Watch *w = &c->watches[c->n_watches++];
+        *w = (Watch){.tensor = &p->tensors[i], .input = -1, .output = -1};
+        observer_init(&w->observer, a, range_needs_histogram(p->options.method));
+    }
+}
+
+/* The watched values become outputs of the float graph. Both graphs were made alike: the same plan names the same. */
+static bool expose(Calibration *c, const QuantPlan *own) {
+    Graph *g = c->p.graph;
+    const QuantPlan *p = c->plan;
+    Value **outputs = ARENA_ARRAY(g->arena, g->n_outputs + c->n_watches, Value *);
+    memcpy(outputs, g->outputs, sizeof *outputs * (size_t)g->n_outputs);
+    for (int i = 0; i < c->n_watches; i++) {
+        Watch *w = &c->watches[i];
+        int at = (int)(w->tensor - p->tensors);
+        if (own->n_tensors != p->n_tensors || strcmp(own->tensors[at].name, w->tensor->name) != 0) {
+            diag_error(p->graph->ctx, NULL, "internal error: the model was read differently the second time");
+            return false;
+        }
+        Value *v = own->tensors[at].value;
+        for (int k = 0; k < g->n_inputs; k++)
+            if (g->inputs[k] == v) w->input = k;
+        for (int k = 0; k < g->n_outputs; k++)
+            if (outputs[k] == v) w->output = k;
+        if (w->input >= 0 || w->output >= 0) continue;
+        w->output = g->n_outputs;
+        outputs[g->n_outputs++] = v;
+    }
+    g->outputs = outputs;
+    graph_count_uses(g);
+    return true;
+}
+
+static bool prepare_call(Calibration *c, Arena *a) {
+    const mcc_model *m = loaded_model(c->p.loaded);
+    c->in = ARENA_ARRAY(a, m->n_inputs + 1, mcc_tensor);
+    c->out = ARENA_ARRAY(a, m->n_outputs + 1, mcc_tensor);
+    c->workspace = arena_alloc(a, m->workspace_bytes + m->workspace_align);
+    c->workspace = (char *)c->workspace + (-(uintptr_t)c->workspace & (m->workspace_align - 1));
+    for (int i = 0; i < m->n_outputs; i++) {
+        const mcc_tensor_info *info = &m->outputs[i];
+        mcc_tensor *t = &c->out[i];
+        int64_t n;
+        *t = (mcc_tensor){.dtype = info->dtype, .rank = info->rank};
+        if (!product_i64(info->max_dims, info->rank, &n) || !dtype_bytes((Dtype)info->dtype, n, &t->bytes))
+            return false;
+        t->data = arena_alloc(a, t->bytes + 64);
+    }
+    return true;
+}
+
+static int64_t elements(const mcc_tensor *t) {
+    int64_t n;
+    return product_i64(t->dims, t->rank, &n) ? n : 0;
+}
+
+static bool observe(Calibration *c) {
+    for (int i = 0; i < c->n_watches; i++) {
+        Watch *w = &c->watches[i];
+        const mcc_tensor *t = w->input >= 0 ? &c->in[w->input] : &c->out[w->output];
+        observer_add(&w->observer, t->data, elements(t));
+        if (!w->observer.odd) continue;
+        diag_error(c->plan->graph->ctx, NULL,
+                   "%s: tensor '%s' has %s values that are NaN or infinite: the float model itself gives them",
+                   samples_name(c->samples), w->tensor->name, w->observer.values ? "some" : "only");
+        return false;
+    }
+    return true;
+}
+
+/* One sample after the other. DONE, or an exit code after a message */
+static int run_samples(Calibration *c, Arena *a) {
+    const mcc_model *m = loaded_model(c->p.loaded);
+    const Tensor **in = ARENA_ARRAY(a, m->n_inputs + 1, const Tensor *);
+    SampleStatus status;
+    while ((status = samples_next(c->samples, in)) == SAMPLE_GIVEN) {
+        for (int i = 0; i < m->n_inputs; i++) {
+            c->in[i] = (mcc_tensor){.data = (void *)(uintptr_t)in[i]->data,
+                                    .bytes = in[i]->bytes,
+                                    .dtype = (int32_t)in[i]->dtype,
+                                    .rank = in[i]->rank};
+            memcpy(c->in[i].dims, in[i]->dims, sizeof in[i]->dims);
+        }
+        int returned = m->run(c->in, c->out, c->workspace);
+        if (returned != MCC_OK) {
+            diag_error(c->plan->graph->ctx, NULL, "%s: the float model returned code %d", samples_name(c->samples),
+                       returned);
+            return BAD_MODEL;
+        }
+        if (!observe(c)) return BAD_MODEL;
+        c->n_samples++;
+        progress_part(samples_groups_begun(c->samples), samples_groups(c->samples));
+    }
+    return status == SAMPLE_END ? DONE : BAD_MODEL;
+}
+
+static void set_ranges(Calibration *c, Arena *a) {
+    const QuantOptions *o = &c->plan->options;
+    for (int i = 0; i < c->n_watches; i++) {
+        Watch *w = &c->watches[i];
+        Range r = observer_range(&w->observer, o->method, o->percentile, o->symmetric, a);
+        quant_set_range(c->plan->graph->ctx, w->tensor, r, o->symmetric);
+    }
+}
+
+static int calibrate(void *arg) {
+    Calibration *c = arg;
+    Ctx *ctx = c->p.ctx;
+    const Command *k = c->p.command;
+    int result = pipeline_read(&c->p);
+    if (result == DONE) result = pipeline_canonicalise(&c->p);
+    if (result != DONE) return result;
+    Arena *a = arena_new(ctx);
+    QuantOptions o = c->plan->options;
+    const QuantPlan *own = quant_choose(c->p.graph, &o, c->plan->f32, c->plan->n_f32);
+    watch_all(c, a);
+    if (!own || !expose(c, own)) return BAD_MODEL;
+    if ((result = pipeline_optimise(&c->p)) != DONE || (result = pipeline_generate(&c->p, "model")) != DONE ||
+        (result = pipeline_load(&c->p)) != DONE)
+        return result;
+    const mcc_model *m = loaded_model(c->p.loaded);
+    SampleOptions options = {.norm = NULL};
+    c->samples = samples_open(ctx, k->calibrate, k->n_calibrate, m->inputs, m->n_inputs, &options);
+    if (!c->samples || !prepare_call(c, a)) return BAD_MODEL;
+    progress_stage("calibrating");
+    double start = seconds_now();
+    result = run_samples(c, a);
+    if (result == DONE) set_ranges(c, a);
+    if (result == DONE && k->verbose)
+        fprintf(stderr, "mcc: calibrated %d tensors with %d samples in %.2f s\n", c->n_watches, c->n_samples,
+                seconds_now() - start);
+    return result;
+}
+
+int calibrate_plan(const Pipeline *p, QuantPlan *plan) {
+    const char *why;
+    Calibration c = {.plan = plan, .p = {.command = p->command, .is_float = true}};
+    if (!(c.p.target = target_find(NULL, "native", NULL, &why))) {
+        say_error("calibration runs the model on this machine: %s", why);
+        return BAD_MODEL;
+    }
+    if (!(c.p.ctx = pipeline_ctx(p->command, p->ctx->file))) return BAD_MODEL;
+    c.p.ctx->opt = p->ctx->opt;
+    int result = with_memory(c.p.ctx, calibrate, &c);
+    samples_close(c.samples);
+    pipeline_free(&c.p);
+    ctx_free(c.p.ctx);
+    return result;
+}

@@ -1,0 +1,14 @@
+/* --quantize: what the driver adds to compress/. */
+#ifndef MCC_DRIVER_QUANTIZE_H
+#define MCC_DRIVER_QUANTIZE_H
+
+#include "compress/quantize.h"
+#include "driver/driver.h"
+
+/* ---- quantize.c: the graph that was read becomes a quantized one, before it is optimised ---- */
+int pipeline_quantize(Pipeline *p);
+
+/* ---- calibrate.c ---- */
+int calibrate_plan(const Pipeline *p, QuantPlan *plan); /* scales and zero points of the tensors that have none yet */
+
+#endif
