@@ -96,6 +96,10 @@ LLVMValueRef vec_tanh(Kernel *k, LLVMValueRef x, int lanes);
 LLVMValueRef vec_erf(Kernel *k, LLVMValueRef x, int lanes);
 LLVMValueRef vec_gelu(Kernel *k, LLVMValueRef x, int lanes);
 
+/* ---- vector_trig.c: within 4 ULP; the node is the function, for lanes that are too large ---- */
+LLVMValueRef vec_sin(Kernel *k, const Node *n, LLVMValueRef x, int lanes);
+LLVMValueRef vec_cos(Kernel *k, const Node *n, LLVMValueRef x, int lanes);
+
 /* ---- tile.c: rows × vecs accumulators in registers ---- */
 enum { TILE_MAX = 32 };
 typedef enum TileKind { TILE_F32, TILE_U8, TILE_S8 } TileKind; /* of a step's elements: f32, or four bytes whose sums are int32 */

@@ -193,6 +193,8 @@ bool vec_has_elementwise(const Node *n) {
     case OP_HardSwish:
     case OP_HardSigmoid:
     case OP_Exp:
+    case OP_Sin:
+    case OP_Cos:
     case OP_Log:
     case OP_Softplus:
     case OP_Mish:
@@ -227,6 +229,8 @@ LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *a, int lane
     case OP_HardSwish: return hard_swish(&v, a[0]);
     case OP_HardSigmoid: return hard_sigmoid(&v, a[0]);
     case OP_Reciprocal: return LLVMBuildFDiv(k->b, number(&v, 1), a[0], "");
+    case OP_Sin: return vec_sin(k, n, a[0], lanes);
+    case OP_Cos: return vec_cos(k, n, a[0], lanes);
     case OP_Log: return vec_log(k, a[0], lanes);
     case OP_Softplus: return vec_softplus(k, a[0], lanes);
     case OP_Mish: return vec_mish(k, a[0], lanes);

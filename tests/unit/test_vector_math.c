@@ -23,8 +23,9 @@ typedef struct Function {
     double bound; /* ULP */
 } Function;
 static const Function functions[] = {
-    {OP_Exp, exp, 2}, {OP_Sigmoid, sigmoid, 3}, {OP_Tanh, tanh, 3}, {OP_Swish, swish, 4},       {OP_Sqrt, sqrt, 0.5},
-    {OP_Erf, erf, 4}, {OP_Gelu, gelu, 4},       {OP_Log, log, 2},   {OP_Softplus, softplus, 3}, {OP_Mish, mish, 4},
+    {OP_Exp, exp, 2},     {OP_Sigmoid, sigmoid, 3}, {OP_Tanh, tanh, 3},         {OP_Swish, swish, 4},
+    {OP_Sqrt, sqrt, 0.5}, {OP_Erf, erf, 4},         {OP_Gelu, gelu, 4},         {OP_Sin, sin, 3},
+    {OP_Cos, cos, 3},     {OP_Log, log, 2},         {OP_Softplus, softplus, 3}, {OP_Mish, mish, 4},
 };
 
 /* |got - want| in units of the last place of an f32 near want */
