@@ -221,12 +221,16 @@ void channelwise_finish(const Contraction *c, Tile *t, const LLVMValueRef outer[
 /* an operand of the shape of `out`, [N, C/b, spatial…, b], or broadcast to it; flat: spatial dims are one */
 Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat);
 
+/* ---- gemm.c: operands of products whose rows step alike ---- */
+/* an operand of the shape of `out`, [rows…, N], or broadcast to it so that all rows step alike; flat does not matter */
+Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat);
+
 /* ---- reorder.c ---- */
 void square_turn(Kernel *k, LLVMValueRef *v, int n); /* n vectors of n lanes: rows become columns */
 
 /* ---- conv.c, gemm.c, global_pool.c, reorder.c, recurrent.c: kernels of the operators that lowering passes make ----
  */
-extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, global_pool_emitter,
+extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, narrow_emitter, global_pool_emitter,
     reorder_emitter, recurrent_emitter;
 
 #endif

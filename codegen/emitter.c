@@ -15,6 +15,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_Winograd: return &winograd_emitter;
     case OP_Recurrent: return &recurrent_emitter;
     case OP_PackedMatMul: return &product_emitter;
+    case OP_NarrowMatMul: return &narrow_emitter;
     case OP_PanelMatMul: return &panel_product_emitter;
     case OP_MatMul:
     case OP_Gemm: return vector_product_fits(n) ? &vector_product_emitter : &reference_emitter;

@@ -3,8 +3,7 @@
  */
 #include "codegen/contract.h"
 
-/* an operand of the shape of `out`, [rows…, N], or broadcast to it so that all rows step alike */
-static Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat) {
+Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef base, bool flat) {
     int rank = out->type.rank;
     LLVMValueRef strides[MCC_MAX_RANK], none = gen_i64(k->gen, 0);
     (void)flat;
