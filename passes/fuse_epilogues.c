@@ -118,6 +118,13 @@ static bool depends(const Search *s, const Node *root, const Value *v, int *budg
     return false;
 }
 
+/* v is made from what the root's kernel could read instead, and for this one node alone */
+static bool is_own_conversion(const Search *s, const Tail *t, const Value *v) {
+    const Node *n = v->def;
+    return n && n->op == OP_DequantizeLinear && node_is_elementwise(n) && s->users[v->id].n == 1 &&
+           !s->is_output[v->id] && same_dims(v, t->root->out[0]) && is_operand(t->root, n->in[0]);
+}
+
 static bool joins(const Search *s, const Tail *t, const Node *n) {
     const Value *out = t->root->out[0];
     if (!node_is_elementwise(n) || n->n_in > 3 || n->n_out != 1 || !has_dtype(t->root, n->out[0]) ||
@@ -141,6 +148,13 @@ static void insert(const Search *s, Tail *t, Node *n) {
     t->nodes[i] = n;
 }
 
+/* with n, what makes its operands of narrower ones */
+static void insert_conversions(const Search *s, Tail *t, const Node *n) {
+    for (int i = 0; i < n->n_in && t->n < MAX_NODES; i++)
+        if (n->in[i] && n->in[i]->def && !in_tail(t, n->in[i]->def) && is_own_conversion(s, t, n->in[i]))
+            insert(s, t, n->in[i]->def);
+}
+
 static void gather(const Search *s, Tail *t) {
     bool changed = true;
     while (changed) {
@@ -150,6 +164,7 @@ static void gather(const Search *s, Tail *t) {
             for (int k = 0; k < u->n && t->n < MAX_NODES; k++)
                 if (!in_tail(t, u->node[k]) && joins(s, t, u->node[k])) {
                     insert(s, t, u->node[k]);
+                    insert_conversions(s, t, u->node[k]);
                     changed = true;
                     break;
                 }
@@ -174,7 +189,13 @@ static int left_for_others(const Search *s, Tail *t, int count, Value **out) {
 
 static void cut(const Search *s, Tail *t, Value **out) {
     for (; t->n > 0; t->n--)
-        if (left_for_others(s, t, t->n, out) == 1) return;
+        if (left_for_others(s, t, t->n, out) == 1) break;
+    for (Value *less; t->n > 1; t->n--) { /* what others read stays integers */
+        const Node *last = t->nodes[t->n - 1];
+        if (last->op != OP_DequantizeLinear || *out != last->out[0] || s->is_output[(*out)->id]) return;
+        if (left_for_others(s, t, t->n - 1, &less) != 1) return;
+        *out = less;
+    }
 }
 
 static bool is_number(const Value *v) { return v->constant && is_single(v); }

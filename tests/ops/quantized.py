@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import numpy as np
+import onnx_wire as w
 import peer
 from model import Model
 from qdqnet import F, Net, quantize
@@ -250,10 +251,48 @@ def ort_library():
         return None
 
 
+def residual_model(rng):
+    """Three convolutions around a sum, each value quantized, read twice as integers and once as floats"""
+    number = lambda name, v: w.tensor(name, w.FLOAT, (), np.float32(v).tobytes())
+    constants, nodes = [number("s", 0.05), w.tensor("z", w.UINT8, (), b"\x03"), number("ws", 0.01)], []
+
+    def quantized(x):
+        nodes.append(w.node("QuantizeLinear", [x, "s", "z"], [x + "_q"]))
+        nodes.append(w.node("DequantizeLinear", [x + "_q", "s", "z"], [x + "_d"]))
+        return x + "_d"
+
+    def convolved(x, y):
+        constants.append(w.tensor(y + "_w", w.INT8, (32, 32, 1, 1), rng.integers(-127, 128, 1024).astype(np.int8).tobytes()))
+        nodes.append(w.node("DequantizeLinear", [y + "_w", "ws"], [y + "_f"]))
+        nodes.append(w.node("Conv", [x, y + "_f"], [y]))
+        return quantized(y)
+
+    first = convolved(quantized("x"), "a")
+    second = convolved(first, "b")
+    nodes.append(w.node("Add", [first, second], ["sum"]))
+    nodes.append(w.node("Relu", ["sum"], ["r"]))
+    convolved(quantized("r"), "y")
+    nodes[-1:] = [w.node("DequantizeLinear", ["y_q", "s", "z"], ["out"])]
+    dims = (1, 32, 9, 9)
+    return w.model(w.graph(nodes, [w.value("x", w.FLOAT, dims)], [w.value("out", w.FLOAT, dims)], constants), version=13)
+
+
+def check_traffic(folder):
+    """What convolutions leave for others are integers, and a sum is part of the one before it."""
+    path = os.path.join(folder, "residual.onnx")
+    with open(path, "wb") as f:
+        f.write(residual_model(np.random.default_rng(1)))
+    graph = subprocess.run([MCC, path, "--emit=graph", "-mcpu=znver4"], check=True, capture_output=True, text=True).stdout
+    made = [line for line in graph.splitlines() if line.startswith("  %") and "mcc.BlockConv(" in line]
+    reads = [line.split("(")[1].split(")")[0] for line in made]
+    assert len(made) == 3 and all(": uint8[" in line for line in made) and reads[1].count("%") == 2, graph
+
+
 def main():
     seed, count = int(os.environ.get("MCC_TEST_SEED", "1")), int(os.environ.get("MCC_TEST_COUNT", "40"))
     library, compared = ort_library(), 0
     with tempfile.TemporaryDirectory() as folder:
+        check_traffic(folder)
         for i in range(count):
             rng = np.random.default_rng([seed, i])
             form = FORMS[i % len(FORMS)]
