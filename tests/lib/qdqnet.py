@@ -39,6 +39,7 @@ class Net:
     def __init__(self, rng, version=21):
         self.rng, self.version = rng, version
         self.nodes, self.inputs, self.constants, self.outputs, self.feed = [], [], [], [], []
+        self.steps = 0  # the part of the results that may be one step off
 
     def name(self):
         return "t%d" % (len(self.nodes) + len(self.inputs) + len(self.constants))

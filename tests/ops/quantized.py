@@ -214,7 +214,126 @@ def matmul(rng):
     return net, 0
 
 
-FORMS = [conv, matmul, elementwise, conv, matmul, wide]
+# ---- what is between DQ and Q in float32, or moves ----
+
+
+def two_inputs(net, rng, shape):
+    return [input_codes(net, rng, shape, pick(rng, [np.uint8, np.int8])) for _ in range(2)]
+
+
+def requantize(net, rng, x):
+    dtype = pick(rng, [np.uint8, np.int8])
+    room = float(np.abs(x.data).max()) + 1e-3
+    net.output(net.quantize(x, F(room / pick(rng, [100, 127, 255])), random_zero(rng, dtype)))
+
+
+def arithmetic(rng):
+    net = Net(rng)
+    shape = tuple(int(n) for n in rng.integers(4, 20, 3))
+    a, b = two_inputs(net, rng, shape)
+    op = pick(rng, ["Add", "Mul"])
+    y = net.node(op, [a, b], a.data + b.data if op == "Add" else a.data * b.data)
+    if rng.random() < 0.3:
+        y = net.node("Relu", [y], np.maximum(y.data, 0))
+    requantize(net, rng, y)
+    return net, 0.001
+
+
+def activation(rng):
+    """Not to the last bit: exponentials differ."""
+    net = Net(rng)
+    x = input_codes(net, rng, (3, 50, 10), pick(rng, [np.uint8, np.int8]))
+    v = x.data.astype(np.float64)
+    with np.errstate(over="ignore"):
+        made = {"Sigmoid": 1 / (1 + np.exp(-v)), "Tanh": np.tanh(v), "LeakyRelu": np.where(v < 0, F(0.01) * x.data, v),
+                "HardSwish": v * np.clip(v / 6 + 0.5, 0, 1), "HardSigmoid": np.clip(F(0.2) * v + 0.5, 0, 1)}
+    op = pick(rng, list(made))
+    requantize(net, rng, net.node(op, [x], F(made[op])))
+    net.steps = 0.001
+    return net, 0.001
+
+
+def mean(rng):
+    """Not to the last bit: the order of sums is not fixed."""
+    net = Net(rng)
+    x = input_codes(net, rng, (2, 300, 7, 7), pick(rng, [np.uint8, np.int8]))
+    if rng.random() < 0.5:
+        y = net.node("GlobalAveragePool", [x], F(x.data.astype(np.float64).mean((2, 3), keepdims=True)))
+    else:
+        v = x.data.astype(np.float64)
+        y = F((v[:, :, :6:2, :6:2] + v[:, :, 1::2, :6:2] + v[:, :, :6:2, 1::2] + v[:, :, 1::2, 1::2]) / 4)
+        y = net.node("AveragePool", [x], y, kernel_shape=[2, 2], strides=[2, 2])
+    requantize(net, rng, y)
+    net.steps = 0.004
+    return net, 0.004
+
+
+def movement(rng):
+    """Concat of other scales, and a few operators that move or select, with their own Q and DQ or none."""
+    net = Net(rng)
+    x, other = two_inputs(net, rng, (2, 4, 6, 8))
+    for _ in range(int(rng.integers(1, 5))):
+        op, d = pick(rng, ["Transpose", "Slice", "MaxPool", "Pad", "Concat", "Relu", "Clip", "Resize", "Gather"]), x.data
+        if op == "Transpose":
+            x = net.node(op, [x], d.transpose(0, 1, 3, 2), perm=[0, 1, 3, 2])
+        elif op == "Slice":
+            ends = [net.constant(np.array(v, np.int64)) for v in ([1], [1000], [3])]
+            x = net.node(op, [x, *ends], d[:, :, :, 1:])
+        elif op == "MaxPool":
+            wide = np.pad(d, [(0, 0), (0, 0), (0, 1), (0, 0)], constant_values=-np.inf)
+            x = net.node(op, [x], np.maximum(wide[:, :, :-1], wide[:, :, 1:]), kernel_shape=[2, 1], pads=[0, 0, 1, 0])
+        elif op == "Pad":
+            x = net.node(op, [x, net.constant(np.array([0, 0, 1, 0, 0, 0, 0, 2], np.int64))], np.pad(d, [(0, 0), (0, 0), (1, 0), (0, 2)]))
+        elif op == "Concat" and other.data.shape == d.shape:
+            x = net.node(op, [x, other], np.concatenate([d, other.data], 1), axis=1)
+        elif op == "Relu":
+            x = net.node(op, [x], np.maximum(d, 0))
+        elif op == "Clip":
+            lo, hi = F(0), F(rng.uniform(0, 20))
+            x = net.node(op, [x, net.constant(lo), net.constant(hi)], np.clip(d, lo, hi))
+        elif op == "Resize":
+            scales = net.constant(F([1, 1, 2, 1]))
+            x = net.node(op, [x, None, scales], d.repeat(2, 2), mode="nearest", nearest_mode="floor",
+                         coordinate_transformation_mode="asymmetric")
+        elif op == "Gather":
+            at = rng.integers(0, d.shape[1], 3)
+            x = net.node(op, [x, net.constant(at.astype(np.int64))], d[:, at], axis=1)
+    requantize(net, rng, x)
+    return net, 0.001
+
+
+def network(rng):
+    """A small residual network: convolutions, one of them of each channel by itself, a sum, a mean, a classifier."""
+    net = Net(rng)
+
+    def convolved(x, channels, group, relu):
+        scales = random_scale(rng, (channels,)) / 32
+        w = net.weights((channels, x.codes.shape[1] // group, 3, 3), 0, scales)
+        step = F(x.scale * w.scale)
+        bias, (whole_bias, _) = product_bias(net, rng, channels, step, "whole")
+        acc = conv_sums(whole(x), w.codes.astype(np.int64), [1, 1], [1, 1, 1, 1], [1, 1], group) + whole_bias.reshape(1, -1, 1, 1)
+        y = net.node("Conv", [x, w, bias], F(acc) * step.reshape(-1, 1, 1), pads=[1, 1, 1, 1], group=group)
+        y = net.node("Relu", [y], np.maximum(y.data, 0)) if relu else y
+        scale, zero = F(np.abs(y.data).max() / (255 if relu else 127)), np.uint8(0 if relu else 128)
+        q = net.quantize(y, scale, zero)
+        v = np.rint(F(acc) * F(step / scale).reshape(-1, 1, 1)).astype(np.int64) + int(zero)
+        q.data = np.clip(v, 0, 255).astype(np.uint8)
+        net.output(q)
+        made = net.dequantize(q)
+        made.codes, made.scale, made.zero = q.data, scale, zero
+        return made
+
+    x = input_codes(net, rng, (1, 3, 10, 12), np.uint8)
+    a = convolved(x, 8, 1, True)
+    b = convolved(convolved(a, 8, 8, True), 8, 1, False)
+    y = net.node("Add", [a, b], a.data + b.data)
+    y = net.node("Relu", [y], np.maximum(y.data, 0))
+    y = net.quantize(y, F(y.data.max() / 255), np.uint8(0))
+    net.output(y)
+    return net, 0.01
+
+
+FORMS = [conv, matmul, elementwise, conv, matmul, wide, arithmetic, activation, mean, movement, movement, network]
 
 
 def bits(a):
@@ -233,7 +352,7 @@ def compare(net, got, who, off_by_one=0.0, peer=False):
         if g.dtype == F and peer:
             assert apart.max() <= 2e-6 * np.abs(t.data).max(), said
         else:
-            assert g.dtype != F and apart.max() <= 1 and len(bad[0]) <= off_by_one * g.size, said
+            assert g.dtype != F and apart.max() <= 1 and len(bad[0]) <= max(1, off_by_one * g.size) * (off_by_one > 0), said
 
 
 def emitted(net, folder, name, options):
@@ -288,6 +407,16 @@ def check_traffic(folder):
     assert len(made) == 3 and all(": uint8[" in line for line in made) and reads[1].count("%") == 2, graph
 
 
+def peer_session(library, path):
+    """None where it trips over a QuantizeLinear that it has added itself, which mixes int8 with uint8."""
+    try:
+        return peer.ort.Session(library, path)
+    except RuntimeError as e:
+        if "_q) Op (QuantizeLinear)" not in str(e):
+            raise
+    return None
+
+
 def main():
     seed, count = int(os.environ.get("MCC_TEST_SEED", "1")), int(os.environ.get("MCC_TEST_COUNT", "40"))
     library, compared = ort_library(), 0
@@ -299,9 +428,9 @@ def main():
             net, in_ort = form(rng)
             options = pick(rng, [[], ["-mcpu=native"], ["-mcpu=native"], ["-O0"]])
             what = "%s, seed %d, model %d, %s" % (form.__name__, seed, i, options)
-            compare(net, emitted(net, folder, "m%d" % i, options), what)
-            if library and in_ort is not None:
-                session = peer.ort.Session(library, os.path.join(folder, "m%d.onnx" % i))
+            compare(net, emitted(net, folder, "m%d" % i, options), what, net.steps)
+            session = library and in_ort is not None and peer_session(library, os.path.join(folder, "m%d.onnx" % i))
+            if session:
                 compare(net, session.run(net.feed), what + ", ONNX Runtime", in_ort, True)
                 compared += 1
     print("seed %d: %d models agree with the definition, %d of them in ONNX Runtime too" % (seed, count, compared))
