@@ -136,6 +136,18 @@ static bool read_matmul(Rewrite *r, Product *p, const char **why) {
     return fill(r, p, b->rank - 1, a->dims[a->rank - 1], why);
 }
 
+/* Known weights of 2 or 4 bits, one a byte */
+static bool unpack(Rewrite *r, Quant *q) {
+    const Tensor *t = q->codes->constant;
+    int64_t n;
+    if (dtype_class(q->codes->type.dtype) != DTC_PACKED) return true;
+    if (!t || !product_i64(t->dims, t->rank, &n) || !fold_fits(r->ctx, DT_I8, n)) return false;
+    Tensor *bytes = tensor_new(r->g, DT_I8, t->rank, t->dims);
+    for (int64_t i = 0; i < n; i++) ((int8_t *)bytes->data)[i] = (int8_t)tensor_int(t, i);
+    q->codes = value_of_tensor(r->g, bytes);
+    return true;
+}
+
 static bool is_product(const Node *n) {
     return n->op == OP_Conv || n->op == OP_ConvTranspose || n->op == OP_MatMul || n->op == OP_Gemm;
 }
@@ -145,8 +157,7 @@ static bool read_product(Rewrite *r, Node *n, Product *p, const char **why) {
     if (!quant_of(n->in[0], OP_DequantizeLinear, &p->a, why) || !quant_of(n->in[1], OP_DequantizeLinear, &p->b, why))
         return false;
     if (!is_byte(&p->a) || !is_byte(&p->b)) return refuse(why, "an operand has more than 8 bits");
-    if (dtype_class(p->a.codes->type.dtype) == DTC_PACKED || dtype_class(p->b.codes->type.dtype) == DTC_PACKED)
-        return refuse(why, "an operand has less than 8 bits");
+    if (!unpack(r, &p->a) || !unpack(r, &p->b)) return refuse(why, "an operand has less than 8 bits");
     if (p->a.n > 1) return refuse(why, "its input has a scale for each index of an axis");
     return n->op == OP_Conv || n->op == OP_ConvTranspose ? read_conv(r, p, why) : read_matmul(r, p, why);
 }

@@ -184,15 +184,21 @@ static bool comes_from_product(const Value *v, Dtype t) {
            value_def(n->in[1], OP_DequantizeLinear);
 }
 
+/* Another Q, as n is, of x */
+static Node *quantized(Rewrite *r, Node *n, Value *x) {
+    Node *made = rewrite_insert(r, n, OP_QuantizeLinear, n->in, n->n_in);
+    node_copy_attrs(made, n);
+    rewrite_input(r, made, 0, x);
+    rewrite_infer(r, made);
+    return made;
+}
+
 /* Q(f(x)) -> f(Q(x)); returns the Q, NULL: there is nothing to move */
 static Node *quantize_earlier(Rewrite *r, Node *n) {
     Node *f = n->in[0]->def;
     Dtype t = n->out[0]->type.dtype;
     if (!is_raised(f, t) || !comes_from_product(f->in[0], t)) return NULL;
-    Node *first = rewrite_insert(r, n, OP_QuantizeLinear, n->in, n->n_in);
-    node_copy_attrs(first, n);
-    rewrite_input(r, first, 0, f->in[0]);
-    rewrite_infer(r, first);
+    Node *first = quantized(r, n, f->in[0]);
     Value **in = ARENA_ARRAY(r->scratch, f->n_in, Value *);
     Node attrs = *f;
     int n_in = f->n_in;
@@ -203,6 +209,30 @@ static Node *quantize_earlier(Rewrite *r, Node *n) {
     return first;
 }
 
+/* Q(Concat(x, y)) -> Concat(Q(x), Q(y)), where all are quantized numbers or will be: their scales differ, or some have
+ * none yet */
+static bool quantize_parts(Rewrite *r, Node *n, const Quant *q) {
+    Node *f = value_only_def(n->in[0], OP_Concat);
+    Quant from;
+    if (!f || writes_dims(f)) return false;
+    for (int i = 0; i < f->n_in; i++)
+        if (!is_dequantized(f->in[i], &from) && !comes_from_product(f->in[i], n->out[0]->type.dtype)) return false;
+    Value **in = ARENA_ARRAY(r->scratch, f->n_in, Value *);
+    Node attrs = *f;
+    for (int i = 0; i < attrs.n_in; i++) {
+        if (is_dequantized(f->in[i], &from) && quant_same(q, &from)) {
+            in[i] = from.codes;
+            continue;
+        }
+        Node *part = quantized(r, n, f->in[i]);
+        in[i] = part->out[0];
+        while (part) part = quantize_earlier(r, part);
+    }
+    rewrite_become(r, n, OP_Concat, in, attrs.n_in);
+    node_copy_attrs(n, &attrs);
+    return true;
+}
+
 static void raise(Rewrite *r, Node *n) {
     Quant q, from;
     const char *why;
@@ -211,7 +241,7 @@ static void raise(Rewrite *r, Node *n) {
         rewrite_replace(r, n, from.codes);
         return;
     }
-    if (q.n > 1) return;
+    if (q.n > 1 || quantize_parts(r, n, &q)) return;
     while (n) n = quantize_earlier(r, n);
 }
 
