@@ -2,6 +2,7 @@
  * bins; the step is a power of two, so that a doubling merges pairs of bins exactly and the place of a value does not
  * depend on what came before. */
 #include "compress/observe.h"
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -50,36 +51,79 @@ static void make_room(Observer *o, double low, double high) {
     while (!holds(o, low, high)) double_step(o, place(low, o->step_exponent) < o->first);
 }
 
+/* Four tables in turn: values are alike where they are near, and a counter cannot be added to twice at once. */
 static void count(Observer *o, const float *x, int64_t n) {
-    float per_step = ldexpf(1, -o->step_exponent); /* exact: a power of two */
+    enum { TABLES = 4 };
+    static _Thread_local uint32_t tables[TABLES][OBSERVER_BINS];
+    float per_step = ldexpf(1, -o->step_exponent); /* a power of two: exact */
+    float low = (float)o->first, high = (float)(o->first + OBSERVER_BINS);
+    int first = (int)o->first; /* bins reach 0, or beyond it: no further than their number */
+    memset(tables, 0, sizeof tables);
     for (int64_t i = 0; i < n; i++) {
-        if (!isfinite(x[i])) continue;
-        int64_t at = (int64_t)floorf(x[i] * per_step) - o->first;
-        o->bins[at]++;
+        float v = x[i] * per_step;
+        if (!(v >= low && v < high)) continue; /* a NaN or an infinity */
+        int at = (int)v;
+        at -= v < (float)at; /* rounds down */
+        tables[i % TABLES][at - first]++;
     }
+    for (int i = 0; i < OBSERVER_BINS; i++)
+        for (int t = 0; t < TABLES; t++) o->bins[i] += tables[t][i];
+}
+
+typedef struct Extremes {
+    float low, high;
+    int64_t odd;
+} Extremes;
+
+/* In lanes, so that the compiler makes vectors of them */
+static Extremes find_extremes(const float *x, int64_t n) {
+    enum { LANES = 16 };
+    float low[LANES], high[LANES];
+    int32_t odd[LANES] = {0};
+    Extremes e = {INFINITY, -INFINITY, 0};
+    for (int k = 0; k < LANES; k++) low[k] = INFINITY, high[k] = -INFINITY;
+    int64_t whole = n / LANES * LANES;
+    for (int64_t i = 0; i < whole; i += LANES)
+        for (int k = 0; k < LANES; k++) {
+            float v = x[i + k];
+            int32_t finite = fabsf(v) <= FLT_MAX;
+            low[k] = (v < low[k]) & finite ? v : low[k];
+            high[k] = (v > high[k]) & finite ? v : high[k];
+            odd[k] += 1 - finite;
+        }
+    for (int64_t i = whole; i < n; i++) {
+        bool finite = fabsf(x[i]) <= FLT_MAX;
+        low[0] = finite && x[i] < low[0] ? x[i] : low[0];
+        high[0] = finite && x[i] > high[0] ? x[i] : high[0];
+        e.odd += !finite;
+    }
+    for (int k = 0; k < LANES; k++) {
+        e.low = low[k] < e.low ? low[k] : e.low;
+        e.high = high[k] > e.high ? high[k] : e.high;
+        e.odd += odd[k];
+    }
+    return e;
+}
+
+/* No more at once than the tables count */
+static void count_all(Observer *o, const float *x, int64_t n) {
+    const int64_t most = UINT32_MAX;
+    for (int64_t i = 0; i < n; i += most) count(o, x + i, n - i < most ? n - i : most);
 }
 
 void observer_add(Observer *o, const float *x, int64_t n) {
-    float low = INFINITY, high = -INFINITY;
-    int64_t odd = 0;
-    for (int64_t i = 0; i < n; i++) {
-        float v = x[i];
-        bool finite = fabsf(v) <= 3.402823466e38f;
-        odd += !finite;
-        low = finite && v < low ? v : low;
-        high = finite && v > high ? v : high;
-    }
-    o->odd += odd;
-    if (low > high) return;
+    Extremes e = find_extremes(x, n);
+    o->odd += e.odd;
+    if (e.low > e.high) return;
     o->samples++;
-    o->values += n - odd;
-    o->sum_low += (double)low;
-    o->sum_high += (double)high;
-    o->low = low < o->low ? low : o->low;
-    o->high = high > o->high ? high : o->high;
+    o->values += n - e.odd;
+    o->sum_low += (double)e.low;
+    o->sum_high += (double)e.high;
+    o->low = e.low < o->low ? e.low : o->low;
+    o->high = e.high > o->high ? e.high : o->high;
     if (!o->bins) return;
-    make_room(o, (double)low, (double)high);
-    count(o, x, n);
+    make_room(o, (double)e.low, (double)e.high);
+    count_all(o, x, n);
 }
 
 bool range_needs_histogram(RangeMethod m) { return m != RANGE_MINMAX && m != RANGE_AVERAGE; }
