@@ -146,18 +146,19 @@ static bool list_nodes(Choice *c, const char *const *f32, int n_f32) {
 
 /* ---- the flow of integers ---- */
 
-static bool is_bounded_by(const Node *n) { return n->op == OP_Relu || n->op == OP_Clip; }
-
-static bool adds_constant(const Node *n) {
-    return n->op == OP_Add && ((n->in[0] && n->in[0]->constant) || (n->in[1] && n->in[1]->constant));
+/* v's product has no other use, so that what follows is computed on its sums before they are stored. */
+static bool is_epilogue(const Choice *c, const Value *v) {
+    return v && v->def && v->n_uses == 1 && c->role[v->def->id] == CONTRACTS;
 }
 
-/* v, which the elementwise n reads, is never stored: it is computed in one loop with n. */
+/* v, which the elementwise n reads, is never stored: it is computed in one loop with n. Of several products that meet
+ * in n, one can be. */
 static bool is_inside(const Choice *c, const Value *v, const Node *n) {
-    const Node *by = v->def;
-    if (!by || v->n_uses != 1 || graph_is_output(c->g, v)) return false;
-    if (c->role[by->id] == ELEMENTWISE) return true;
-    return c->role[by->id] == CONTRACTS && (is_bounded_by(n) || (by->op == OP_MatMul && adds_constant(n)));
+    if (!v->def || v->n_uses != 1 || graph_is_output(c->g, v)) return false;
+    if (c->role[v->def->id] == ELEMENTWISE) return true;
+    for (int i = 0; i < n->n_in && is_epilogue(c, v); i++)
+        if (is_epilogue(c, n->in[i])) return n->in[i] == v;
+    return false;
 }
 
 static bool all_can(const Choice *c, const Node *n) {

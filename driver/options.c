@@ -280,7 +280,7 @@ static const Row rows[] = {
     {QUANTIZES, VALUE, "--calibrate", "PATH", "samples of the inputs: a folder, a file or a .txt list; may be repeated",
      set_calibrate, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--calibrate-method", "METHOD",
-     "of ranges: minmax (default), average, percentile[:99.99], entropy or mse", set_method, 0, 0, 0, 0},
+     "of ranges: mse (default), minmax, average, percentile[:99.99] or entropy", set_method, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--activations", "TYPE", "u8 (default) with a zero point, or s8 around 0", set_activations, 0, 0,
      0, 0},
     {QUANTIZES, VALUE, "--quantize-skip", "NODE|OP", "stays in float; may be repeated", set_skip, 0, 0, 0, 0},
@@ -412,7 +412,7 @@ int command_parse(Command *c, int argc, char **argv) {
                    .stop_after = -1,
                    .seed = 1,
                    .timeout = 60,
-                   .quant = {.percentile = 99.999, .block = 32},
+                   .quant = {.method = RANGE_MSE, .percentile = 99.999, .block = 32},
                    .opt = {.max_fold = (size_t)1 << 30, .max_memory = MEM_UNLIMITED}};
     if (!allocate(c, (size_t)argc + 1)) {
         say_error("out of memory");
