@@ -1,6 +1,7 @@
 /* One input's file, by its extension: .npy and a .npz's member are read a few rows at a time, a TensorProto at once,
  * raw bytes as elements of the input's dtype and dims. */
 #include "compress/sample_files.h"
+#include "compress/image.h"
 #include "frontend/frontend.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -110,10 +111,22 @@ static bool open_raw(const Request *r, SampleFile *f, const char **why) {
     return true;
 }
 
+static bool open_image(const Request *r, SampleFile *f, const char **why) {
+    size_t size;
+    if (!(f->file = sample_fopen(r->path, &size, why))) return false;
+    Tensor *t = image_to_tensor(r->arena, f->file, r->input, r->options, why);
+    if (!t) return false;
+    f->whole = t;
+    f->shape = *t;
+    return true;
+}
+
 static const struct {
     const char *extension;
     Opener open;
-} formats[] = {{".npy", open_npy}, {".npz", open_npz}, {".pb", open_pb}, {".raw", open_raw}, {".bin", open_raw}};
+} formats[] = {{".npy", open_npy},   {".npz", open_npz},   {".pb", open_pb},     {".raw", open_raw},
+               {".bin", open_raw},   {".png", open_image}, {".jpg", open_image}, {".jpeg", open_image},
+               {".ppm", open_image}, {".pgm", open_image}};
 enum { N_FORMATS = sizeof formats / sizeof *formats };
 
 bool has_extension(const char *path, const char *extension) {
@@ -135,7 +148,7 @@ bool sample_file_open(Ctx *ctx, Arena *a, const char *path, const mcc_tensor_inf
     Request r = {ctx, a, path, input, only_input, o};
     Opener open_file = opener_of(path);
     *f = (SampleFile){0};
-    *why = "its extension is none of .npy, .npz, .pb, .raw, .bin";
+    *why = "its extension is none of .npy, .npz, .pb, .raw, .bin, .png, .jpg, .ppm";
     return open_file && open_file(&r, f, why);
 }
 

@@ -187,7 +187,7 @@ static bool add_path(Samples *s, const char *path, int depth) {
     if (has_extension(path, ".txt") && depth == 0) return add_list(s, path, depth);
     if (!exists(path)) problem = "there is no such file";
     else if (!sample_format_known(path))
-        problem = "mcc does not know samples of this kind (.npy, .npz, .pb, .raw, .bin)";
+        problem = "mcc does not know samples of this kind (.npy, .npz, .pb, .raw, .bin, .png, .jpg, .ppm)";
     else if (s->n_inputs > 1 && !has_extension(path, ".npz"))
         problem = "the model has several inputs: use .npz files, or a folder for each input";
     if (problem) {

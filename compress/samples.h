@@ -12,9 +12,9 @@
 
 #include "ir/ir.h"
 
-typedef struct SampleOptions { /* for images alone */
-    const char *norm;          /* --input-norm; NULL: not given */
-    const char *layout;        /* --input-layout */
+typedef struct SampleOptions { /* for pictures alone: image.h */
+    const char *norm;          /* --input-norm, "MEAN:DEVIATION" of values / 255; NULL: 0 and 1 */
+    const char *layout;        /* --input-layout, "nchw" or "nhwc"; NULL: where the input has 1 or 3 channels */
 } SampleOptions;
 
 typedef struct Samples Samples;
