@@ -20,7 +20,14 @@ typedef struct CodeOptions {
 typedef struct Segment { /* a constant in the weights section; segments are in order of offset, 64-byte aligned */
     const void *data;
     size_t bytes, offset;
+    const Node *reader; /* the first node that reads it; NULL: it is an output of the graph */
 } Segment;
+
+typedef struct PlanBlock { /* of workspace, for one or more values that take turns in it */
+    size_t bytes, offset;
+    int first, last; /* places of nodes in the graph's order: alive in [first, last] */
+    int owner;       /* value id, or -1 - node id for scratch */
+} PlanBlock;
 
 typedef struct Code {
     LLVMMemoryBufferRef object; /* relocatable; weights are appended when it is written or loaded */
@@ -31,6 +38,9 @@ typedef struct Code {
     size_t workspace_bytes, workspace_lower_bound;
     const char *name, *build_id;
     int pointer_bits;
+    const Segment *segments; /* how weights and workspace are laid out, whatever the object's format */
+    const PlanBlock *blocks;
+    int n_segments, n_blocks;
     int n_parts; /* that were compiled in parallel */
 } Code;
 
@@ -39,6 +49,7 @@ typedef enum EmitText { EMIT_ASM, EMIT_LLVM, EMIT_LOOPS } EmitText;
 /* false: diag_error was called. What `out` points to lives as long as the Ctx and the graph; object: until code_free. */
 bool codegen_compile(Ctx *ctx, Graph *g, const CodeOptions *o, Code *out);
 bool codegen_print(Ctx *ctx, Graph *g, const CodeOptions *o, EmitText what, FILE *out);
+const char *codegen_form(const Node *n); /* what kind of code the node's kernel is: "blocked convolution", "loops", … */
 void code_free(Code *c);
 bool code_write_object(Ctx *ctx, const Code *c, FILE *out);
 

@@ -142,6 +142,8 @@ bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
     if (ok) {
         out->header = header_text(&g, out->build_id);
         if (object_is_elf(o->target)) out->weights = g.plan.weights, out->n_weights = g.plan.n_weights, out->weights_bytes = g.plan.weights_bytes;
+        out->segments = g.plan.weights, out->n_segments = g.plan.n_weights;
+        out->blocks = g.plan.blocks, out->n_blocks = g.plan.n_blocks;
         out->n_parts = g.n_parts;
         out->workspace_bytes = g.plan.workspace;
         out->workspace_lower_bound = g.plan.lower_bound;

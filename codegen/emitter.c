@@ -30,3 +30,5 @@ const Emitter *emitter_of(const Node *n) {
     default: return &reference_emitter;
     }
 }
+
+const char *codegen_form(const Node *n) { return emitter_of(n)->form; }

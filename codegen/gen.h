@@ -23,6 +23,8 @@ typedef struct Plan {
     Segment *weights;
     int n_weights;
     size_t weights_bytes;
+    const PlanBlock *blocks;
+    int n_blocks;
 } Plan;
 bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p);
 

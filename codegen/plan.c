@@ -9,12 +9,6 @@
 
 enum { ALIGN = 64 };
 
-typedef struct Block { /* of workspace, for one or more values that take turns in it */
-    size_t bytes, offset;
-    int first, last; /* positions of nodes: alive in [first, last] */
-    int owner;       /* value id, or -1 - node id for scratch */
-} Block;
-
 typedef struct Planner {
     Ctx *ctx;
     Graph *g;
@@ -27,7 +21,7 @@ typedef struct Planner {
     Value **value; /* by id: those that nodes compute */
     int *block_of; /* by base value id: its block, or -1 */
     int *last_use; /* by base value id */
-    Block *blocks;
+    PlanBlock *blocks;
     int n_blocks, end;
 } Planner;
 
@@ -225,7 +219,7 @@ static int block_new(Planner *s, size_t bytes, int first, int last, int owner) {
     enum { LARGE = 16384, SKEW = 17 * ALIGN };
     bytes = round_up(bytes);
     if (bytes >= LARGE) bytes += SKEW;
-    s->blocks[s->n_blocks] = (Block){bytes, 0, first, last, owner};
+    s->blocks[s->n_blocks] = (PlanBlock){bytes, 0, first, last, owner};
     return s->n_blocks++;
 }
 
@@ -278,7 +272,7 @@ static bool place_scratch(Planner *s, const Node *n, int at) {
     return true;
 }
 
-static void place_weight(Planner *s, const Value *v) {
+static void place_weight(Planner *s, const Value *v, const Node *reader) {
     Plan *p = s->p;
     if (p->loc[v->id].kind != LOC_NONE) return;
     for (int i = 0; i < p->n_weights; i++)
@@ -287,7 +281,7 @@ static void place_weight(Planner *s, const Value *v) {
             return;
         }
     p->loc[v->id] = (Loc){LOC_WEIGHTS, p->n_weights, p->weights_bytes};
-    p->weights[p->n_weights++] = (Segment){v->constant->data, v->constant->bytes, p->weights_bytes};
+    p->weights[p->n_weights++] = (Segment){v->constant->data, v->constant->bytes, p->weights_bytes, reader};
     p->weights_bytes = round_up(p->weights_bytes + v->constant->bytes);
 }
 
@@ -299,26 +293,26 @@ static void place_weights(Planner *s) {
         for (int i = 0; i < n->n_in; i++)
             if (n->in[i] && n->in[i]->constant) {
                 if (kernel_embeds(n, i) && !op_has(n->op, OP_VIEW)) continue;
-                place_weight(s, n->in[i]);
+                place_weight(s, n->in[i], n);
             }
     for (int i = 0; i < s->g->n_outputs; i++)
-        if (s->g->outputs[i]->constant) place_weight(s, s->g->outputs[i]);
+        if (s->g->outputs[i]->constant) place_weight(s, s->g->outputs[i], NULL);
 }
 
 static int by_size(const void *a, const void *b) {
-    const Block *x = *(Block *const *)a, *y = *(Block *const *)b;
+    const PlanBlock *x = *(PlanBlock *const *)a, *y = *(PlanBlock *const *)b;
     if (x->bytes != y->bytes) return x->bytes > y->bytes ? -1 : 1;
     return x->first != y->first ? (x->first < y->first ? -1 : 1) : (x->owner < y->owner ? -1 : 1);
 }
 
 static int by_offset(const void *a, const void *b) {
-    const Block *x = *(Block *const *)a, *y = *(Block *const *)b;
+    const PlanBlock *x = *(PlanBlock *const *)a, *y = *(PlanBlock *const *)b;
     return x->offset != y->offset ? (x->offset < y->offset ? -1 : 1) : 0;
 }
 
 /* largest first, each at the lowest offset that no block alive beside it covers */
 static void assign_offsets(Planner *s) {
-    Block **order = ARENA_ARRAY(s->g->arena, s->n_blocks, Block *), **near = ARENA_ARRAY(s->g->arena, s->n_blocks, Block *);
+    PlanBlock **order = ARENA_ARRAY(s->g->arena, s->n_blocks, PlanBlock *), **near = ARENA_ARRAY(s->g->arena, s->n_blocks, PlanBlock *);
     for (int i = 0; i < s->n_blocks; i++) order[i] = &s->blocks[i];
     qsort(order, (size_t)s->n_blocks, sizeof *order, by_size);
     for (int i = 0; i < s->n_blocks; i++) {
@@ -371,7 +365,7 @@ bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     s.value = ARENA_ARRAY(g->arena, ids, Value *);
     s.block_of = ARENA_ARRAY(g->arena, ids, int);
     s.last_use = ARENA_ARRAY(g->arena, ids, int);
-    s.blocks = ARENA_ARRAY(g->arena, ids, Block);
+    s.blocks = ARENA_ARRAY(g->arena, ids, PlanBlock);
     fill_bases(&s);
     bind_parameters(&s);
     place_concats(&s);
@@ -385,6 +379,8 @@ bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     assign_offsets(&s);
     fill_lower_bound(&s);
     fill_locations(&s);
+    p->blocks = s.blocks;
+    p->n_blocks = s.n_blocks;
     if (p->workspace < ALIGN) p->workspace = ALIGN;
     return true;
 }

@@ -147,7 +147,7 @@ static int calibrate(void *arg) {
         (result = pipeline_load(&c->p)) != DONE)
         return result;
     const mcc_model *m = loaded_model(c->p.loaded);
-    SampleOptions options = {.norm = NULL};
+    SampleOptions options = {.norm = k->input_norm, .layout = k->input_layout};
     c->samples = samples_open(ctx, k->calibrate, k->n_calibrate, m->inputs, m->n_inputs, &options);
     if (!c->samples || !prepare_call(c, a)) return BAD_MODEL;
     progress_stage("calibrating");

@@ -1,5 +1,7 @@
 /* mcc MODEL.onnx -o MODEL.o: the compiler proper. Nothing is written before all of it is known. */
+#include "compress/report.h"
 #include "driver/driver.h"
+#include "driver/quantize.h"
 #include "passes/passes.h"
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +11,8 @@ typedef struct Compile {
     Pipeline p;
     const char *model;
     char *path, *header, *depfile, *name; /* header NULL: none is written */
+    char *page, *json;                    /* --report; NULL: not asked for */
+    ReportModel *imported;
     OutputSet outputs;
     double start;
     size_t written;
@@ -31,6 +35,21 @@ static bool is_device(const char *path) {
     return !stat(path, &st) && !S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode);
 }
 
+/* --report=x.html writes x.json beside it. */
+static int choose_report(Compile *k, const char *path) {
+    size_t n = strlen(path);
+    bool page = n > 5 && !strcmp(path + n - 5, ".html"), json = n > 5 && !strcmp(path + n - 5, ".json");
+    if (!page && !json) {
+        say_error("--report=%s: its name ends in .html or .json", path);
+        return BAD_USAGE;
+    }
+    if (page) k->page = strdup(path);
+    k->json = page ? path_with_extension(path, ".json") : strdup(path);
+    if (k->json && (k->page || !page)) return DONE;
+    say_error("out of memory");
+    return BAD_MODEL;
+}
+
 static int choose_paths(Compile *k, const Command *c) {
     k->path = c->output ? strdup(c->output) : default_path(c);
     if (!k->path) goto memory;
@@ -48,7 +67,8 @@ static int choose_paths(Compile *k, const Command *c) {
     }
     if (c->depfile && !(k->depfile = c->depfile_path ? strdup(c->depfile_path) : path_with_extension(k->path, ".d")))
         goto memory;
-    const char *const paths[] = {k->model, c->tune, c->plan, k->path, k->header, k->depfile, c->save_plan};
+    const char *const paths[] = {k->model,   c->tune,      c->plan, k->path, k->header,
+                                 k->depfile, c->save_plan, k->page, k->json};
     for (int i = 0; i < (int)(sizeof paths / sizeof *paths); i++)
         for (int j = 0; j < i; j++)
             if (paths[i] && paths[j] && same_file(paths[i], paths[j]) && !is_device(paths[i])) {
@@ -113,6 +133,16 @@ static bool write_library(Compile *k, bool shared) {
     return tool_run(shared ? cc : ar);
 }
 
+static bool write_report(Compile *k) {
+    if (!k->json) return true;
+    Report *r = report_end(k->p.ctx, k->imported, k->p.graph, &k->p.code, k->p.target->triple);
+    FILE *json = output_open(&k->outputs, k->json);
+    if (json) report_json(r, json);
+    FILE *page = json && k->page ? output_open(&k->outputs, k->page) : NULL;
+    if (page) report_html(r, page);
+    return json && (page || !k->page);
+}
+
 static bool write_all(Compile *k, const Command *c) {
     progress_stage("writing");
     bool good = c->emit == OUT_OBJ ? write_object(k, output_open(&k->outputs, k->path))
@@ -121,7 +151,7 @@ static bool write_all(Compile *k, const Command *c) {
         FILE *out = output_open(&k->outputs, k->header);
         good = out && fputs(k->p.code.header, out) >= 0;
     }
-    return good && (!k->depfile || write_depfile(k));
+    return good && write_report(k) && (!k->depfile || write_depfile(k));
 }
 
 static int write_text(Compile *k, const Command *c) {
@@ -183,9 +213,12 @@ static void summarise(const Compile *k) {
 static int compile(void *arg) {
     Compile *k = arg;
     const Command *c = k->p.command;
-    if (c->emit == OUT_ONNX) leave_dims_open(k->p.ctx);
+    bool quantize = c->quant.mode != QUANT_NONE;
+    if (c->emit == OUT_ONNX && !quantize) leave_dims_open(k->p.ctx);
     int result = pipeline_read(&k->p);
+    if (result == DONE && k->json) k->imported = report_begin(k->p.ctx, k->p.graph);
     if (result == DONE && c->emit != OUT_ONNX) result = pipeline_optimise(&k->p);
+    else if (result == DONE && quantize) result = pipeline_quantize(&k->p);
     if (result == DONE && c->emit == OUT_ONNX) result = write_onnx(k);
     else if (result == DONE && is_text(c->emit)) result = write_text(k, c);
     else if (result == DONE && (result = pipeline_generate(&k->p, k->name)) == DONE)
@@ -202,6 +235,7 @@ static int check_command(const Command *c) {
     if (c->name && !name_is_valid(c->name, &why)) say_error("'%s' cannot be a name: %s", c->name, why);
     else if (c->dump_after && strcmp(c->dump_after, "all") != 0 && !pass_known(c->dump_after))
         say_error("--dump-after: there is no pass '%s'", c->dump_after);
+    else if (c->report && !is_code(c->emit)) say_error("--report needs an object to report on, not this --emit");
     else return DONE;
     return BAD_USAGE;
 }
@@ -210,6 +244,7 @@ int compile_main(const Command *c) {
     int result = check_command(c);
     if (result != DONE) return result;
     Compile k = {.p = {.command = c}, .model = c->files[0], .start = seconds_now()};
+    if (c->report && (result = choose_report(&k, c->report)) != DONE) goto end;
     if ((result = choose_paths(&k, c)) != DONE) goto end;
     result = BAD_USAGE;
     if (!(k.p.target = pipeline_target(c))) goto end;
@@ -228,5 +263,7 @@ end:
     free(k.header);
     free(k.depfile);
     free(k.name);
+    free(k.page);
+    free(k.json);
     return result;
 }

@@ -55,6 +55,7 @@ typedef struct Command {
     const char *output_dir, *tune;
     int64_t jobs, timeout, runs, seconds;
     QuantOptions quant;
+    const char *report, *input_norm, *input_layout;
     const char **calibrate; /* folders and files of samples */
     int n_calibrate;
     const char *plan, *save_plan;
@@ -79,7 +80,7 @@ void crash_hold(bool hold); /* while true, SIGINT and its like wait */
 void crash_watch(int pid);  /* a child that must end with us; 0: none */
 
 /* ---- output.c: files that appear whole or not at all, all of a set together ---- */
-enum { MAX_OUTPUTS = 6 };
+enum { MAX_OUTPUTS = 8 };
 typedef struct Output {
     char *path, *temp; /* path NULL: scratch, never renamed. temp NULL: written in place (a device, standard output) */
     FILE *file;        /* open for writing; NULL: a tool writes temp, or it is closed */

@@ -1,5 +1,6 @@
 /* The command line: one row an option says its name, the verbs that take it, where its value goes and what help says.
  * Both --opt=value and --opt value are read. What is kept points into argv, or into arrays as long as argv. */
+#include "compress/image.h"
 #include "driver/driver.h"
 #include <errno.h>
 #include <stdlib.h>
@@ -205,6 +206,17 @@ static const char *set_calibrate(Command *c, const Row *row, const char *value) 
     return *value ? fine : NULL;
 }
 
+static const char *set_norm(Command *c, const Row *row, const char *value) {
+    ImageNorm norm;
+    if (!image_norm_parse(value, &norm)) return "such as 0.5:0.5, or 0.485,0.456,0.406:0.229,0.224,0.225";
+    return set_text(c, row, value);
+}
+
+static const char *set_layout(Command *c, const Row *row, const char *value) {
+    if (strcmp(value, "nchw") != 0 && strcmp(value, "nhwc") != 0) return "nchw or nhwc";
+    return set_text(c, row, value);
+}
+
 static const char *set_warning(Command *c, const Row *row, const char *value) {
     (void)row;
     c->warnings[c->n_warnings++] = value;
@@ -234,6 +246,8 @@ static const Row rows[] = {
     {VERB_COMPILE, VALUE, "--emit", "KIND", "obj (default), asm, llvm, loops, graph, shared, static or onnx", set_emit,
      0, 0, 0, 0},
     {VERB_COMPILE, FLAG, "-S", NULL, "the same as --emit=asm", set_emit, 0, 0, 0, 0},
+    {VERB_COMPILE, VALUE, "--report", "FILE",
+     "a page of layers, weights and memory, FILE.html with FILE.json beside it", set_text, AT(report), 0, 0, 0},
     {VERB_COMPILE, FLAG, "-MD", NULL, "write FILE.d, which tells make what was read", set_depfile, AT(depfile_path), 0,
      0, 0},
     {VERB_COMPILE, VALUE, "-MF", "FILE", "write it to FILE", set_depfile, AT(depfile_path), 0, 0, 0},
@@ -279,6 +293,10 @@ static const Row rows[] = {
      0},
     {QUANTIZES, VALUE, "--calibrate", "PATH", "samples of the inputs: a folder, a file or a .txt list; may be repeated",
      set_calibrate, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--input-norm", "MEAN:DEV", "of pictures: (value / 255 - MEAN) / DEV; or R,G,B:R,G,B", set_norm,
+     AT(input_norm), 0, 0, 0},
+    {QUANTIZES, VALUE, "--input-layout", "LAYOUT", "of pictures: nchw or nhwc (default: where 1 or 3 channels are)",
+     set_layout, AT(input_layout), 0, 0, 0},
     {QUANTIZES, VALUE, "--calibrate-method", "METHOD",
      "of ranges: mse (default), minmax, average, percentile[:99.99] or entropy", set_method, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--activations", "TYPE", "u8 (default) with a zero point, or s8 around 0", set_activations, 0, 0,
@@ -399,7 +417,8 @@ static bool allocate(Command *c, size_t n) {
 }
 
 static bool check_quantize(const Command *c) {
-    bool asked = c->n_calibrate || c->plan || c->save_plan || c->quant.n_skip || c->quant.n_only;
+    bool asked = c->n_calibrate || c->input_norm || c->input_layout || c->plan || c->save_plan || c->quant.n_skip ||
+                 c->quant.n_only;
     if (!asked || c->quant.mode != QUANT_NONE) return true;
     say_error("--calibrate, --plan and their like say how to quantize: add --quantize=int8");
     return false;

@@ -1,0 +1,46 @@
+/* What a compile made of a model, for people (a page) and programs (JSON), from one structure: layers, weights, memory.
+ */
+#ifndef MCC_REPORT_H
+#define MCC_REPORT_H
+
+#include "codegen/codegen.h"
+#include "ir/ir.h"
+
+typedef struct ReportLayer {  /* a node that code was generated for, in order */
+    const char *name, *op;    /* of the model's node that it stands for, escaped; or mcc's */
+    const char *form;         /* of its code */
+    const char *dtype, *dims; /* of its first output */
+    const char *scheme;       /* how its weights are stored: a dtype, or "" without weights */
+    int index;                /* the last node's place in the model; -1: it stands for none */
+    int nodes;                /* of the model that became this layer, as far as can be told */
+    size_t before, after;     /* bytes of constants, in the model and in the object */
+} ReportLayer;
+
+typedef struct ReportBlock { /* of workspace: bytes [offset, offset + bytes) are taken from layer first to layer last */
+    const char *name;        /* of the value; of scratch memory the layer's */
+    bool scratch;
+    size_t bytes, offset;
+    int first, last;
+} ReportBlock;
+
+typedef struct Report {
+    const char *model, *target, *version;
+    ReportLayer *layers;
+    ReportBlock *blocks;
+    int n_layers, n_blocks;
+    size_t before, after; /* all constants; after: the weights section, as it is aligned */
+    size_t elsewhere;     /* of before: constants of nodes that no layer came from */
+    size_t model_nodes;
+    size_t workspace, lower_bound;
+} Report;
+
+/* ---- report.c ---- */
+typedef struct ReportModel ReportModel;
+ReportModel *report_begin(Ctx *ctx, const Graph *imported); /* before any pass */
+Report *report_end(Ctx *ctx, const ReportModel *m, const Graph *lowered, const Code *code, const char *target);
+
+/* ---- report_json.c, report_html.c: every figure of the page has the path of its twin in the JSON as data-key ---- */
+void report_json(const Report *r, FILE *out);
+void report_html(const Report *r, FILE *out);
+
+#endif

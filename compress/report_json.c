@@ -1,0 +1,52 @@
+/* The report as JSON. Strings are printable ASCII already; what is left to escape are backslashes. */
+#include "compress/report.h"
+
+static void put_string(FILE *out, const char *key, const char *s) {
+    fprintf(out, "\"%s\": \"", key);
+    for (; *s; s++) {
+        if (*s == '\\' || *s == '"') fputc('\\', out);
+        fputc(*s, out);
+    }
+    fputc('"', out);
+}
+
+static void put_layer(FILE *out, const ReportLayer *l) {
+    fputs("    {", out);
+    put_string(out, "name", l->name);
+    fputs(", ", out);
+    put_string(out, "operator", l->op);
+    fputs(", ", out);
+    put_string(out, "form", l->form);
+    fputs(", ", out);
+    put_string(out, "dtype", l->dtype);
+    fputs(", ", out);
+    put_string(out, "dims", l->dims);
+    fputs(", ", out);
+    put_string(out, "weights", l->scheme);
+    fprintf(out, ", \"index\": %d, \"nodes\": %d, \"bytes_before\": %zu, \"bytes_after\": %zu}", l->index, l->nodes,
+            l->before, l->after);
+}
+
+static void put_block(FILE *out, const ReportBlock *b) {
+    fputs("    {", out);
+    put_string(out, "name", b->name);
+    fprintf(out, ", \"scratch\": %s, \"bytes\": %zu, \"offset\": %zu, \"first\": %d, \"last\": %d}",
+            b->scratch ? "true" : "false", b->bytes, b->offset, b->first, b->last);
+}
+
+void report_json(const Report *r, FILE *out) {
+    fputs("{\n  ", out);
+    put_string(out, "model", r->model);
+    fputs(",\n  ", out);
+    put_string(out, "target", r->target);
+    fputs(",\n  ", out);
+    put_string(out, "mcc", r->version);
+    fprintf(out,
+            ",\n  \"totals\": {\"nodes\": %zu, \"layers\": %d, \"bytes_before\": %zu, \"bytes_elsewhere\": %zu, "
+            "\"bytes_after\": %zu, \"workspace\": %zu, \"workspace_lower_bound\": %zu},\n  \"layers\": [",
+            r->model_nodes, r->n_layers, r->before, r->elsewhere, r->after, r->workspace, r->lower_bound);
+    for (int i = 0; i < r->n_layers; i++) fputs(i ? ",\n" : "\n", out), put_layer(out, &r->layers[i]);
+    fputs("],\n  \"blocks\": [", out);
+    for (int i = 0; i < r->n_blocks; i++) fputs(i ? ",\n" : "\n", out), put_block(out, &r->blocks[i]);
+    fputs("]\n}\n", out);
+}
