@@ -175,7 +175,7 @@ static void store_bytes(Store *s) {
     for (int i = 0; i < outer; i++)
         for (int j = 0, n; j < inner; j += n) {
             LLVMValueRef wide[MOST];
-            n = !down && !along ? 1 : inner - j < MOST ? inner - j : MOST;
+            n = t->lanes == 1 || (!down && !along) ? 1 : inner - j < MOST ? inner - j : MOST;
             if (n == 3) n = 2;
             for (int q = 0; q < n; q++) wide[q] = result_at(s, down ? j + q : i, down ? i : j + q, true);
             LLVMValueRef p = element_of(k, out, s->out, down ? j : i, s->row_step, (down ? i : j) * t->lanes);

@@ -107,5 +107,11 @@ Op upgrade_find(Str domain,
                 Str name); /* like op_find, for a model's operators, names that the standard dropped included */
 bool upgrade_node(Ctx *ctx, Node *n, Str name,
                   int opset); /* name: the model's; n keeps its outputs' values and names */
+Node *upgrade_insert(Node *near, Op op, Node *before, Value **in, int n_in); /* with one output; named as `near` */
+void upgrade_hand_output(Node *n, int i, Node *to); /* output i of n becomes to's only one; n gets a fresh value there */
+
+/* ---- microsoft.c ---- */
+Op microsoft_find(Str name); /* like upgrade_find, of ONNX Runtime's own domain */
+bool microsoft_node(Ctx *ctx, Node *n, Str name); /* before upgrade_node's work, for every node */
 
 #endif

@@ -10,7 +10,7 @@ static Value *constant_ints(Graph *g, const int64_t *v, int64_t n) {
     return t ? value_of_tensor(g, t) : NULL;
 }
 
-static Node *insert_node(Node *near, Op op, Node *before, Value **in, int n_in) {
+Node *upgrade_insert(Node *near, Op op, Node *before, Value **in, int n_in) {
     Node *n = node_new(near->graph, op, before, in, n_in, 1);
     n->name = near->name;
     n->index = near->index;
@@ -26,7 +26,7 @@ static Value *constant_like(Node *n, double v, Value *like) {
     float narrow = (float)v;
     memcpy((void *)c->data, t == DT_F64 ? (void *)&v : (void *)&narrow, c->bytes);
     Value *in[2] = {value_of_tensor(n->graph, c), like};
-    return t == DT_F32 || t == DT_F64 ? in[0] : insert_node(n, OP_CastLike, n, in, 2)->out[0];
+    return t == DT_F32 || t == DT_F64 ? in[0] : upgrade_insert(n, OP_CastLike, n, in, 2)->out[0];
 }
 
 static bool set_input(Node *n, int i, Value *v) {
@@ -39,8 +39,7 @@ static bool set_input(Node *n, int i, Value *v) {
     return true;
 }
 
-/* Output i of n becomes `to`'s only one; n gets a fresh value there. */
-static void hand_output(Node *n, int i, Node *to) {
+void upgrade_hand_output(Node *n, int i, Node *to) {
     Value *v = n->out[i];
     n->out[i] = value_new(n->graph, (Str){0});
     n->out[i]->def = n;
@@ -126,8 +125,8 @@ static bool upgrade_dropout_mask(Ctx *ctx, Node *n) {
     if (n->n_out == 2 && (!n->out[1] || n->out[1]->n_uses == 0)) n->n_out = 1;
     if (n->n_out < 2 || !n->out[1] || n->n_in < 1 || !n->in[0]) return true;
     Value *in[2] = {NULL, n->in[0]};
-    Node *cast = insert_node(n, OP_CastLike, n->next, in, 2);
-    hand_output(n, 1, cast);
+    Node *cast = upgrade_insert(n, OP_CastLike, n->next, in, 2);
+    upgrade_hand_output(n, 1, cast);
     cast->in[0] = n->out[1];
     return true;
 }
@@ -154,13 +153,13 @@ static bool upgrade_softmax(Ctx *ctx, Node *n) {
     int rank = x->def ? -1 : x->type.rank; /* what is declared of a node's output may be wrong */
     node_set_int(n, "axis", -1);
     if (n->n_out < 1 || axis == -1 || (rank > 0 && axis == rank - 1)) return true;
-    Node *shape = insert_node(n, OP_Shape, n, &x, 1);
-    Node *flat = insert_node(n, OP_Flatten, n, &x, 1);
+    Node *shape = upgrade_insert(n, OP_Shape, n, &x, 1);
+    Node *flat = upgrade_insert(n, OP_Flatten, n, &x, 1);
     node_set_int(flat, "axis", axis);
     n->in[0] = flat->out[0];
     Value *back[2] = {NULL, shape->out[0]};
-    Node *reshape = insert_node(n, OP_Reshape, n->next, back, 2);
-    hand_output(n, 0, reshape);
+    Node *reshape = upgrade_insert(n, OP_Reshape, n->next, back, 2);
+    upgrade_hand_output(n, 0, reshape);
     reshape->in[0] = n->out[0];
     return true;
 }
@@ -215,7 +214,7 @@ static bool upgrade_resize_10(Ctx *ctx, Node *n) {
     bool known = t && t->dtype == DT_F32 && t->rank == 1;
     for (int64_t i = 0; known && i < t->dims[0]; i++) up += tensor_float(t, i) > 1, down += tensor_float(t, i) < 1;
     if (up && down && node_enum(n, "mode") == 0) {
-        Node *first = insert_node(n, OP_Resize, n, n->in, n->n_in);
+        Node *first = upgrade_insert(n, OP_Resize, n, n->in, n->n_in);
         Value *shrink = some_scales(n->graph, t, false), *grow = some_scales(n->graph, t, true);
         if (!shrink || !grow) return false;
         set_asymmetric(first, grow, "floor");
@@ -273,13 +272,15 @@ static const Upgrade upgrades[] = {
 };
 
 Op upgrade_find(Str domain, Str name) {
+    if (str_is(domain, "com.microsoft")) return microsoft_find(name);
     if (!is_standard(domain)) return OP_NONE; /* operators of mcc's own domain are no model's business */
     return str_is(name, "Upsample") ? OP_Resize : op_find(domain, name);
 }
 
 bool upgrade_node(Ctx *ctx, Node *n, Str name, int opset) {
+    if (!microsoft_node(ctx, n, name)) return false;
     const OpInfo *info = op_info(n->op);
-    if (opset < info->since && !str_is(name, "Upsample"))
+    if (opset < info->since && str_is(name, info->name))
         diag_warn(ctx, "opset", n, "the operator came with opset %d, the model's is %d", info->since, opset);
     for (size_t i = 0; i < sizeof upgrades / sizeof *upgrades; i++) {
         const Upgrade *u = &upgrades[i];

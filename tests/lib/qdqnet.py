@@ -56,11 +56,11 @@ class Net:
         self.constants.append(w.tensor(t.name, KIND[str(data.dtype)], data.shape, data.tobytes()))
         return t
 
-    def node(self, op, inputs, data, **attrs):
+    def node(self, op, inputs, data, domain=None, **attrs):
         """The result of a node, whose numbers the caller knows."""
         t = Tensor(self.name(), data)
         names = [i.name if i else "" for i in inputs]
-        self.nodes.append(w.node(op, names, [t.name], *[w.attr(k, v) for k, v in attrs.items()], name=t.name))
+        self.nodes.append(w.node(op, names, [t.name], *[w.attr(k, v) for k, v in attrs.items()], name=t.name, domain=domain))
         return t
 
     def quantize(self, x, scale, zero, axis=1):
@@ -88,4 +88,4 @@ class Net:
 
     def model(self):
         outs = [w.value(t.name, KIND[str(t.data.dtype)], None) for t in self.outputs]
-        return w.model(w.graph(self.nodes, self.inputs, outs, self.constants), self.version, 10)
+        return w.model(w.graph(self.nodes, self.inputs, outs, self.constants), self.version, 10, w.opset(1, "com.microsoft"))

@@ -10,7 +10,7 @@ import numpy as np
 import onnx_wire as w
 import peer
 from model import Model
-from qdqnet import F, Net, quantize
+from qdqnet import F, Net, dequantize, quantize
 
 MCC = os.environ["MCC"]
 NARROW = [np.uint8, np.int8, np.uint16, np.int16]
@@ -302,6 +302,65 @@ def movement(rng):
     return net, 0.001
 
 
+def qlinear(rng):
+    """Operators on integers: the standard's, and those that ONNX Runtime's quantizer writes."""
+    net = Net(rng)
+    op = pick(rng, ["Conv", "MatMul", "Gemm", "Add", "Mul", "Sigmoid", "LeakyRelu", "Concat", "GlobalAveragePool", "Softmax"])
+    dtype, shape = pick(rng, [np.uint8, np.int8]), (2, 8, 5, 6)
+
+    def operand():
+        info = np.iinfo(dtype)
+        q, s, z = rng.integers(info.min, info.max + 1, shape).astype(dtype), random_scale(rng), random_zero(rng, dtype)
+        return [net.input(q), net.constant(s), net.constant(z)], dequantize(q, s, z)
+
+    if op in ("Conv", "MatMul", "Gemm"):
+        return qlinear_product(net, rng, op, dtype)
+    net.steps = 0 if op in ("Add", "Mul", "Concat") else 0.004
+    x, a = operand()
+    v = a.astype(np.float64)
+    if op in ("Add", "Mul", "Concat"):
+        other, b = operand()
+        y = a + b if op == "Add" else a * b if op == "Mul" else np.concatenate([a, b], 1)
+        x = x + other
+    else:
+        e = np.exp(v - v.max(-1, keepdims=True))
+        y = F({"Sigmoid": 1 / (1 + np.exp(-v)), "LeakyRelu": np.where(v < 0, F(0.01) * a, v), "Softmax": e / e.sum(-1, keepdims=True),
+               "GlobalAveragePool": v.mean((2, 3), keepdims=True)}[op])
+    s, z = F((float(np.abs(y).max()) + 1e-3) / 127), random_zero(rng, dtype)
+    if op == "Softmax":
+        s, z = F(1 / 256), dtype(np.iinfo(dtype).min)
+    out, data = [net.constant(s), net.constant(z)], quantize(y, s, z)
+    attrs = {"Concat": {"axis": 1}, "Softmax": {"axis": -1, "opset": 13}, "LeakyRelu": {"alpha": 0.01}}.get(op, {})
+    ins = out + x if op == "Concat" else x + out
+    net.output(net.node("QLinear" + op, ins, data, domain="com.microsoft", **attrs))
+    return net, 0.004
+
+
+def qlinear_product(net, rng, op, dtype):
+    sx, zx, sy, zy = random_scale(rng), random_zero(rng, dtype), random_scale(rng), random_zero(rng, dtype)
+    info, channels = np.iinfo(dtype), int(rng.integers(1, 12))
+    scales = product_scales(rng, channels) if op != "MatMul" else random_scale(rng)
+    zeros = np.zeros(np.shape(scales), np.int8)
+    x = rng.integers(info.min, info.max + 1, (2, 6, 7, 7) if op == "Conv" else (9, 14)).astype(dtype)
+    w = rng.integers(-128, 128, (channels, 6, 3, 3) if op == "Conv" else (14, channels)).astype(np.int8)
+    bias = rng.integers(-1000, 1000, channels).astype(np.int32) * (op != "MatMul")
+    whole_x = x.astype(np.int64) - int(zx)
+    if op == "Conv":
+        acc, up = conv_sums(whole_x, w.astype(np.int64), [1, 1], [0] * 4, [1, 1], 1), (-1, 1, 1)
+    else:
+        acc, up = whole_x @ w.astype(np.int64), (-1,)
+    sy = F(np.abs(acc).max() * np.max(F(sx * scales)) / 120)
+    m = F(F(sx * scales) / sy)
+    v = np.rint(F(acc + bias.reshape(up)) * (m.reshape(up) if m.ndim else m)).astype(np.int64) + int(zy)
+    y, c = np.clip(v, info.min, info.max).astype(dtype), net.constant
+    first = [net.input(x), c(sx), c(zx), c(w), c(F(scales)), c(zeros)]
+    if op == "Gemm":
+        net.output(net.node("QGemm", first + [c(bias), c(sy), c(zy)], y, domain="com.microsoft"))
+    else:
+        net.output(net.node("QLinear" + op, first + [c(sy), c(zy)] + [c(bias)] * (op == "Conv"), y))
+    return net, 0
+
+
 def network(rng):
     """A small residual network: convolutions, one of them of each channel by itself, a sum, a mean, a classifier."""
     net = Net(rng)
@@ -333,7 +392,8 @@ def network(rng):
     return net, 0.01
 
 
-FORMS = [conv, matmul, elementwise, conv, matmul, wide, arithmetic, activation, mean, movement, movement, network]
+FORMS = [conv, matmul, elementwise, conv, matmul, wide, arithmetic, activation, mean, movement, movement, network,
+         qlinear, qlinear]
 
 
 def bits(a):
