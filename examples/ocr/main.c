@@ -132,7 +132,11 @@ static bool read_box(Ocr *o, const Image *page, Box *box, char *text, float *sco
     return good;
 }
 
-static bool read_page(Ocr *o, Image *page, bool draw) {
+static void print_corners(const Box *box) {
+    for (int k = 0; k < 4; k++) printf("%.1f,%.1f ", (double)box->corner[k].x, (double)box->corner[k].y);
+}
+
+static bool read_page(Ocr *o, Image *page, bool list, bool draw) {
     static Box box[MAX_BOXES];
     static char text[TEXT_SIZE];
     static bool kept[MAX_BOXES];
@@ -141,6 +145,7 @@ static bool read_page(Ocr *o, Image *page, bool draw) {
     for (int i = 0; i < n; i++) {
         if (!read_box(o, page, &box[i], text, &score)) return false;
         kept[i] = score >= READABLE;
+        if (kept[i] && list) print_corners(&box[i]);
         if (kept[i]) printf("%s\n", text);
     }
     for (int i = 0; draw && i < n; i++)
@@ -150,23 +155,24 @@ static bool read_page(Ocr *o, Image *page, bool draw) {
 
 int main(int argc, char **argv) {
     const char *path = NULL, *boxes = NULL, *dictionary = DICTIONARY;
-    bool bad = false;
+    bool bad = false, list = false;
     for (int i = 1; i < argc; i++) {
         const char **value = !strcmp(argv[i], "--boxes")        ? &boxes
                              : !strcmp(argv[i], "--dictionary") ? &dictionary
                                                                 : NULL;
         if (value && i + 1 < argc) *value = argv[++i];
+        else if (!strcmp(argv[i], "--list")) list = true;
         else if (!value && !path && argv[i][0] != '-') path = argv[i];
         else bad = true;
     }
     if (bad || !path) {
-        fprintf(stderr, "usage: ocr PAGE.png [--boxes OUT.png] [--dictionary FILE]\n");
+        fprintf(stderr, "usage: ocr PAGE.png [--list] [--boxes OUT.png] [--dictionary FILE]\n");
         return 2;
     }
     Ocr o;
     Image page;
     if (!image_read(path, &page)) return 1;
-    bool good = ocr_open(&o, dictionary) && read_page(&o, &page, boxes != NULL);
+    bool good = ocr_open(&o, dictionary) && read_page(&o, &page, list, boxes != NULL);
     if (good && boxes) good = image_write(boxes, &page);
     ocr_close(&o);
     free(page.px);

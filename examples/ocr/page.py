@@ -1,4 +1,4 @@
-#!/usr/bin/env python3
+#!/usr/bin/python3
 """Renders text as a page: page.py OUT.png [--font FILE] [--size N] [--degrees N] [--gap N] LINE…   (Debian: python3-pil, fonts-dejavu-core)"""
 import argparse
 from PIL import Image, ImageDraw, ImageFont

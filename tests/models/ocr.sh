@@ -16,7 +16,7 @@ dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 cp "$SOURCE"/examples/ocr/* "$dir"
 cd "$dir"
-make -s MCC="$MCC" MODELS="$models" CPPFLAGS="-I$SOURCE/include" CFLAGS='-std=c11 -O2 -Wall -Wextra -Wshadow -Werror -fsanitize=address,undefined'
+make -s ocr MCC="$MCC" MODELS="$models" CPPFLAGS="-I$SOURCE/include" CFLAGS='-std=c11 -O2 -Wall -Wextra -Wshadow -Werror -fsanitize=address,undefined'
 
 lines=('A compiler for neural networks' 'that feels like cc: no runtime,' 'no heap and no writable global.' 'Invoice 0317: 1,284.50 EUR')
 # reads FONT SIZE DEGREES [tac]
