@@ -7,7 +7,7 @@
 #include "compress/observe.h"
 #include "ir/ir.h"
 
-typedef enum QuantMode { QUANT_NONE, QUANT_INT8, QUANT_DYNAMIC, QUANT_W8, QUANT_W4, QUANT_F16, QUANT_BF16 } QuantMode;
+typedef enum QuantMode { QUANT_NONE, QUANT_INT8, QUANT_DYNAMIC, QUANT_W8, QUANT_W4 } QuantMode;
 typedef struct QuantOptions {
     QuantMode mode;
     RangeMethod method;
@@ -66,6 +66,9 @@ bool quant_bias(const float *bias, int64_t n, float sums, const float *scales, i
 
 /* ---- insert.c ---- */
 bool quant_insert(QuantPlan *p); /* all tensors are known. false after diag_error */
+
+/* ---- weights.c: dynamic, w8, w4 ---- */
+bool quant_products(QuantPlan *p); /* its chosen products. false after diag_error */
 
 /* ---- contraction.c: what of a contraction is constant, and how it lies ---- */
 typedef struct Contraction {

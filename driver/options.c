@@ -166,9 +166,20 @@ static const char *set_winograd(Command *c, const Row *row, const char *value) {
 }
 
 static const char *set_quantize(Command *c, const Row *row, const char *value) {
+    static const char *const names[] = {"int8", "dynamic", "w8", "w4"};
     (void)row;
-    c->quant.mode = QUANT_INT8;
-    return !strcmp(value, "int8") ? fine : "int8";
+    for (int i = 0; i < 4; i++) {
+        size_t n = strlen(names[i]);
+        if (strncmp(value, names[i], n) != 0) continue;
+        c->quant.mode = (QuantMode)(QUANT_INT8 + i);
+        if (!value[n]) return fine;
+        int64_t block;
+        bool good = c->quant.mode == QUANT_W4 && value[n] == ':' && number(value + n + 1, 32, 128, &block);
+        if (!good || (block & (block - 1))) break;
+        c->quant.block = (int)block;
+        return fine;
+    }
+    return "int8, dynamic, w8, w4, or with the size of blocks w4:32, w4:64, w4:128";
 }
 
 static const char *set_method(Command *c, const Row *row, const char *value) {
@@ -289,8 +300,8 @@ static const Row rows[] = {
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--tune", "FILE", "what mcc tune has measured for this processor", set_text,
      AT(tune), 0, 0, 0},
     HEADING("Quantization", QUANTIZES),
-    {QUANTIZES, VALUE, "--quantize", "int8", "activations and weights become integers of 8 bits", set_quantize, 0, 0, 0,
-     0},
+    {QUANTIZES, VALUE, "--quantize", "KIND",
+     "int8 (with samples), dynamic, or weights alone: w8, w4, w4:64 by blocks of 64", set_quantize, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--calibrate", "PATH", "samples of the inputs: a folder, a file or a .txt list; may be repeated",
      set_calibrate, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--input-norm", "MEAN:DEV", "of pictures: (value / 255 - MEAN) / DEV; or R,G,B:R,G,B", set_norm,
@@ -417,10 +428,11 @@ static bool allocate(Command *c, size_t n) {
 }
 
 static bool check_quantize(const Command *c) {
-    bool asked = c->n_calibrate || c->input_norm || c->input_layout || c->plan || c->save_plan || c->quant.n_skip ||
-                 c->quant.n_only;
-    if (!asked || c->quant.mode != QUANT_NONE) return true;
-    say_error("--calibrate, --plan and their like say how to quantize: add --quantize=int8");
+    bool samples = c->n_calibrate || c->input_norm || c->input_layout || c->plan || c->save_plan;
+    bool names = c->quant.n_skip || c->quant.n_only;
+    if (samples && c->quant.mode != QUANT_INT8) say_error("--calibrate, --plan and their like need --quantize=int8");
+    else if (names && c->quant.mode == QUANT_NONE) say_error("--quantize-skip and --quantize-only need --quantize");
+    else return true;
     return false;
 }
 

@@ -1,4 +1,4 @@
-/* --quantize=int8: canonical float graph, plan, ranges (from a plan file, or by calibration), Q and DQ. */
+/* --quantize: canonical float graph, plan; for int8 ranges (from a plan file, or by calibration), Q and DQ. */
 #include "driver/quantize.h"
 #include <string.h>
 
@@ -55,4 +55,14 @@ static int quantize_static(Pipeline *p) {
     return result;
 }
 
-int pipeline_quantize(Pipeline *p) { return quantize_static(p); }
+/* What needs no samples: dynamic, w8, w4 */
+static int quantize_products(Pipeline *p) {
+    int result = pipeline_canonicalise(p);
+    if (result != DONE) return result;
+    QuantPlan *plan = quant_choose(p->graph, &p->command->quant, NULL, 0);
+    return plan && quant_products(plan) ? DONE : BAD_MODEL;
+}
+
+int pipeline_quantize(Pipeline *p) {
+    return p->command->quant.mode == QUANT_INT8 ? quantize_static(p) : quantize_products(p);
+}

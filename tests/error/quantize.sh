@@ -45,7 +45,11 @@ expect 2 "is not a value of --quantize" "$model" --quantize=int7 -o out.o
 expect 2 "is not a value of --calibrate-method" "$model" --quantize=int8 --calibrate-method=percentile:101 -o out.o
 expect 2 "is not a value of --calibrate-method" "$model" --quantize=int8 --calibrate-method=mse:9 -o out.o
 expect 2 "is not a value of --activations" "$model" --quantize=int8 --activations=u9 -o out.o
-expect 2 "add --quantize=int8" "$model" --calibrate=black.raw -o out.o
+expect 2 "is not a value of --quantize" "$model" --quantize=w4:48 -o out.o
+expect 2 "is not a value of --quantize" "$model" --quantize=w8:32 -o out.o
+expect 2 "need --quantize=int8" "$model" --calibrate=black.raw -o out.o
+expect 2 "need --quantize=int8" "$model" --quantize=w8 --calibrate=black.raw -o out.o
+expect 2 "need --quantize" "$model" --quantize-skip=Conv -o out.o
 cp "$model" m.onnx
 expect 2 'would be written over' m.onnx --quantize=int8 --calibrate=black.raw --save-plan=m.onnx -o out.o
 
