@@ -1,6 +1,7 @@
 /* Runs the float model over the samples, in a compilation of its own whose outputs are the tensors to observe, and
  * leaves their ranges in the plan. What is held is one sample, one call's buffers and an observer a tensor. */
 #include "driver/quantize.h"
+#include "compress/report.h"
 #include "compress/samples.h"
 #include <string.h>
 
@@ -28,7 +29,7 @@ static void watch_all(Calibration *c, Arena *a) {
         if (p->tensors[i].known || p->tensors[i].shares) continue;
         Watch *w = &c->watches[c->n_watches++];
         *w = (Watch){.tensor = &p->tensors[i], .input = -1, .output = -1};
-        observer_init(&w->observer, a, range_needs_histogram(p->options.method));
+        observer_init(&w->observer, a, c->p.ranges || range_needs_histogram(p->options.method));
     }
 }
 
@@ -131,6 +132,21 @@ static void set_ranges(Calibration *c, Arena *a) {
     }
 }
 
+/* For the report, in the memory of the model that is compiled. */
+static void keep_ranges(const Calibration *c) {
+    Ctx *ctx = c->plan->graph->ctx;
+    ReportRanges *kept = c->p.ranges;
+    kept->item = ARENA_ARRAY(ctx->arena, c->n_watches, ReportRange);
+    for (int i = 0; i < c->n_watches; i++) {
+        const Watch *w = &c->watches[i];
+        ReportRange *r = &kept->item[kept->n++];
+        *r = (ReportRange){.tensor = arena_printf(ctx->arena, "%s", diag_name(ctx, str_of(w->tensor->name))),
+                           .scale = (double)w->tensor->scale,
+                           .zero = w->tensor->zero};
+        report_observed(r, &w->observer);
+    }
+}
+
 static int calibrate(void *arg) {
     Calibration *c = arg;
     Ctx *ctx = c->p.ctx;
@@ -154,6 +170,7 @@ static int calibrate(void *arg) {
     double start = seconds_now();
     result = run_samples(c, a);
     if (result == DONE) set_ranges(c, a);
+    if (result == DONE && c->p.ranges) keep_ranges(c);
     if (result == DONE && k->verbose)
         fprintf(stderr, "mcc: calibrated %d tensors with %d samples in %.2f s\n", c->n_watches, c->n_samples,
                 seconds_now() - start);
@@ -162,7 +179,7 @@ static int calibrate(void *arg) {
 
 int calibrate_plan(const Pipeline *p, QuantPlan *plan) {
     const char *why;
-    Calibration c = {.plan = plan, .p = {.command = p->command, .is_float = true}};
+    Calibration c = {.plan = plan, .p = {.command = p->command, .is_float = true, .ranges = p->ranges}};
     if (!(c.p.target = target_find(NULL, "native", NULL, &why))) {
         say_error("calibration runs the model on this machine: %s", why);
         return BAD_MODEL;
