@@ -30,7 +30,8 @@ typedef struct ReportRange { /* an activation that calibration has seen, and how
     int64_t values;
     double low, high, scale;
     int zero;
-    int n_bins; /* bin i counts the values in [first + i * step, first + (i + 1) * step) */
+    double sqnr; /* signal to noise against the float model, dB, on the code that is emitted; NAN: not known */
+    int n_bins;  /* bin i counts the values in [first + i * step, first + (i + 1) * step) */
     double first, step;
     uint64_t bins[REPORT_BINS];
 } ReportRange;

@@ -123,7 +123,8 @@ static void put_ranges(const Report *r, FILE *out) {
     fputs("<h2>Activations</h2>\n<p>What calibration saw of each tensor that is held as integers: value = (integer - "
           "zero) * "
           "scale.</p>\n<table><thead><tr><th>tensor<th class=\"n\">values<th class=\"n\">low<th class=\"n\">high<th "
-          "class=\"n\">scale<th class=\"n\">zero<th class=\"n\">first bin at<th class=\"n\">bins of<th>values by "
+          "class=\"n\">scale<th class=\"n\">zero<th class=\"n\">first bin at<th class=\"n\">bins of<th "
+          "class=\"n\">signal to noise, dB<th>values by "
           "size</tr></thead>"
           "<tbody>\n",
           out);
@@ -138,6 +139,9 @@ static void put_ranges(const Report *r, FILE *out) {
         fprintf(out, "<td class=\"n\" data-key=\"ranges.%d.zero\">%d</td>", i, range->zero);
         put_figure(out, i, "first", range->first);
         put_figure(out, i, "step", range->step);
+        if (range->sqnr == range->sqnr)
+            fprintf(out, "<td class=\"n\" data-key=\"ranges.%d.sqnr\">%.2f</td>", i, range->sqnr);
+        else fputs("<td></td>", out);
         fputs("<td>", out);
         put_histogram(range, out);
         fputs("</td></tr>\n", out);

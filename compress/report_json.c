@@ -43,7 +43,9 @@ static void put_range(FILE *out, const ReportRange *r) {
             "\"step\": %.9g, \"bins\": [",
             r->values, r->low, r->high, r->scale, r->zero, r->first, r->step);
     for (int i = 0; i < r->n_bins; i++) fprintf(out, "%s%" PRIu64, i ? ", " : "", r->bins[i]);
-    fputs("]}", out);
+    fputs("]", out);
+    if (r->sqnr == r->sqnr) fprintf(out, ", \"sqnr\": %.2f", r->sqnr);
+    fputs("}", out);
 }
 
 void report_json(const Report *r, FILE *out) {

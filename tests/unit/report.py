@@ -150,6 +150,8 @@ with tempfile.TemporaryDirectory() as temp:
             f.write(floats(*(rng.random() ** 2 for _ in range(28 * 28))))
     report, _ = check(os.path.join(SOURCE, "examples/digits/digits.onnx"), "--quantize=int8", "--calibrate=" + temp)
     assert report["ranges"][0]["values"] == 8 * 28 * 28 and 0.9 < float(report["ranges"][0]["high"]) < 1, report["ranges"][0]
+    noise = [float(r["sqnr"]) for r in report["ranges"] if "sqnr" in r]
+    assert len(noise) > 3 and noise[0] > 40 and min(noise) > 12, noise
     assert {l["weights"] for l in report["layers"] if l["operator"] == "Conv"} == {"int8"}, report["layers"]
     assert report["totals"]["bytes_after"] * 3.5 < report["totals"]["bytes_before"]
 
