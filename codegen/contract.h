@@ -75,6 +75,8 @@ Interval interval_of_dtype(Dtype t);
 Interval interval_of_constant(const Tensor *t);
 /* QuantizeLinear's result before it is narrowed: int32 that saturate to the result. v: what is known of input 0 */
 LLVMValueRef vec_quantize(Kernel *k, const Node *n, LLVMValueRef *args, int lanes, Interval v);
+/* The same from the quotient and the zero point as int32; fits: the quotient is a number that is an int32 with it. */
+LLVMValueRef vec_quantized(Kernel *k, LLVMValueRef x, LLVMValueRef zero, Dtype t, int lanes, bool fits);
 LLVMValueRef vec_narrow(Kernel *k, LLVMValueRef wide, bool is_signed, int lanes); /* int32 to saturated bytes */
 /* n vectors of int32 as saturated bytes, one behind the other, in one vector; the lanes of all are a power of two */
 LLVMValueRef vec_narrow_many(Kernel *k, LLVMValueRef *wide, int n, bool is_signed, int lanes);
@@ -231,6 +233,6 @@ void square_turn(Kernel *k, LLVMValueRef *v, int n); /* n vectors of n lanes: ro
 /* ---- conv.c, gemm.c, global_pool.c, reorder.c, recurrent.c: kernels of the operators that lowering passes make ----
  */
 extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, narrow_emitter, global_pool_emitter,
-    reorder_emitter, recurrent_emitter;
+    reorder_emitter, recurrent_emitter, dynamic_quantize_emitter;
 
 #endif

@@ -61,7 +61,19 @@ static LLVMValueRef address(Emit *e, LLVMValueRef base, const Access *a, Dtype t
 
 static unsigned elem_bytes(Dtype t) { return (unsigned)dtype_bits(t) / 8; }
 
+/* a single number that is part of the kernel's key: itself */
+static LLVMValueRef number_of(Emit *e, const Expr *x) {
+    const Node *n = e->k->node;
+    const Tensor *t = n->in[x->access.input]->constant;
+    LLVMTypeRef type = gen_elem_type(e->g, x->dtype);
+    if (!t || t->bytes != elem_bytes(x->dtype) || !kernel_embeds(n, x->access.input)) return NULL;
+    if (x->dtype == DT_F32) return LLVMConstReal(type, tensor_float(t, 0));
+    return LLVMConstInt(type, (uint64_t)tensor_int(t, 0), 1);
+}
+
 static LLVMValueRef load(Emit *e, const Expr *x) {
+    LLVMValueRef number = e->lanes > 1 ? number_of(e, x) : NULL;
+    if (number) return vec_repeat(number, e->lanes);
     LLVMValueRef p = address(e, e->k->in[x->access.input], &x->access, x->dtype);
     LLVMTypeRef type = gen_elem_type(e->g, x->dtype);
     bool still = e->lanes > 1 && dim_is(x->access.stride[e->nest.n_axes - 1], 0);

@@ -27,6 +27,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_RMSNormalization:
     case OP_InstanceNormalization: return norm_has_rows(n) ? &norm_emitter : &reference_emitter;
     case OP_FusedAttention: return &attention_emitter;
+    case OP_DynamicQuantizeLinear: return &dynamic_quantize_emitter;
     default: return &reference_emitter;
     }
 }

@@ -94,6 +94,8 @@ typedef struct Kernel {
     int chunks;
     Symbol *symbols;
     int n_symbols;
+    float checked_scale; /* of the last vec_quantize, and what was found of it */
+    bool divides_by_multiplying;
 } Kernel;
 LLVMValueRef kernel_dim(Kernel *k, Dim d);
 /* Calls the node's kernel from the body, made first where no equal one exists. in/out: pointers as the body has them.

@@ -78,11 +78,17 @@ typedef struct Chains {
     int n;
 } Chains;
 
+/* sums are additions of integers, apart from the multiplications: nothing to wait for */
+static bool adds_at_once(const Tile *t) {
+    DotForm form = dot_form(t->k->gen->target, t->lanes);
+    return t->kind != TILE_F32 && (form == DOT_PAIRS || form == DOT_WIDEN);
+}
+
 static void chains_begin(Chains *c, const Tile *t, const TileSteps *s) {
     int64_t count;
     int sums = (s->order_rows ? s->order_rows : t->rows) * t->vecs;
     *c = (Chains){.tile = {*t}, .n = 1};
-    if (!i_is_const(s->count, &count)) return;
+    if (!i_is_const(s->count, &count) || adds_at_once(t)) return;
     while (c->n < MAX_CHAINS && c->n < s->unroll && sums * c->n < IN_FLIGHT && count >= c->n * LONG) c->n *= 2;
     for (int i = 1; i < c->n; i++) {
         tile_begin_of(&c->tile[i], t->k, t->kind, t->element, t->rows, t->vecs, t->lanes);

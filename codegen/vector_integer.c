@@ -151,14 +151,8 @@ static LLVMValueRef select_if(Kernel *k, LLVMRealPredicate p, LLVMValueRef a, LL
     return LLVMBuildSelect(k->b, LLVMBuildFCmp(k->b, p, a, b, ""), yes, no, "");
 }
 
-LLVMValueRef vec_quantize(Kernel *k, const Node *n, LLVMValueRef *a, int lanes, Interval v) {
+LLVMValueRef vec_quantized(Kernel *k, LLVMValueRef x, LLVMValueRef zero, Dtype t, int lanes, bool fits) {
     Gen *g = k->gen;
-    Dtype t = n->out[0]->type.dtype;
-    LLVMValueRef x = LLVMBuildFDiv(k->b, a[0], a[1], "");
-    LLVMValueRef zero = has(n, 2) ? widened(k, a[2], t, lanes) : LLVMConstNull(i32_vec(k, lanes));
-    double scale = n->in[1]->constant ? tensor_float(n->in[1]->constant, 0) : 0;
-    const double room = 2147480000.0; /* with the zero point still an int32 */
-    bool fits = is_known(v) && scale > 0 && fmax(fabs(v.lo), fabs(v.hi)) / scale < room;
     if (!fits || !is_x86(k)) {
         Interval all = interval_of_dtype(t);
         LLVMValueRef lo = LLVMBuildFSub(k->b, vec_const(g, all.lo, lanes), as_f32(k, zero, lanes), ""),
@@ -168,6 +162,77 @@ LLVMValueRef vec_quantize(Kernel *k, const Node *n, LLVMValueRef *a, int lanes, 
         x = select_if(k, LLVMRealOGT, x, hi, hi, x);
     }
     return LLVMBuildAdd(k->b, rounded(k, x, lanes), zero, "");
+}
+
+/* v / s as q + (v - q·s) / s with q = v / s, where / s is · (1 / s): almost always the quotient as it is rounded. */
+static float quotient_by_multiplying(float v, float s, float inverse) {
+    float q = v * inverse;
+    return fmaf(fmaf(-q, s, v), inverse, q);
+}
+
+/* Does that round to the same integers as v / s, wherever those fit 9 bits? It is off by little more than half a unit
+ * in the last place, so that only numbers about the ties between two integers need be tried. */
+static bool divides_by_multiplying(Kernel *k, float s) {
+    enum { MOST = 257, ABOUT = 4 };
+    if (!(s > 1e-30f && s < 1e30f)) return false;
+    if (k->checked_scale == s) return k->divides_by_multiplying;
+    bool same = true;
+    for (int i = 0; i < MOST && same; i++) {
+        float v = ((float)i + 0.5f) * s;
+        for (int j = 0; j < ABOUT; j++) v = nextafterf(v, 0);
+        for (int j = -ABOUT; j <= ABOUT && same; j++, v = nextafterf(v, INFINITY)) {
+            float ratio = v / s;
+            same = rintf(ratio) == rintf(quotient_by_multiplying(v, s, 1 / s));
+        }
+    }
+    k->checked_scale = s;
+    return k->divides_by_multiplying = same;
+}
+
+static bool read_splat(LLVMValueRef v, float *out) {
+    LLVMBool loses;
+    if (LLVMIsAConstantDataVector(v)) v = LLVMGetAggregateElement(v, 0);
+    if (!LLVMIsAConstantFP(v)) return false;
+    *out = (float)LLVMConstRealGetDouble(v, &loses);
+    return true;
+}
+
+static bool is_power_of_two(float s) {
+    int exponent;
+    return frexpf(s, &exponent) == 0.5f;
+}
+
+/* x / scale, with the same integers once it is rounded and saturated; fits: as in vec_quantized, and so it is then */
+static LLVMValueRef divided(Kernel *k, LLVMValueRef x, LLVMValueRef scale, int lanes, bool *fits) {
+    const float enough = 512;
+    float s;
+    if (!read_splat(scale, &s) || is_power_of_two(s) || !k->gen->target->has_fma || !divides_by_multiplying(k, s))
+        return LLVMBuildFDiv(k->b, x, scale, "");
+    LLVMTypeRef type = vec_type(k->gen, lanes);
+    LLVMValueRef most = vec_const(k->gen, (double)(enough * s), lanes),
+                 least = vec_const(k->gen, (double)(-enough * s), lanes);
+    LLVMValueRef inverse = vec_const(k->gen, (double)(1 / s), lanes);
+    if (!*fits) {
+        x = select_if(k, LLVMRealUNO, x, x, vec_const(k->gen, 0, lanes), x);
+        x = select_if(k, LLVMRealOLT, x, least, least, x);
+        x = select_if(k, LLVMRealOGT, x, most, most, x);
+        *fits = true;
+    }
+    LLVMValueRef q = LLVMBuildFMul(k->b, x, inverse, "");
+    LLVMValueRef minus = LLVMBuildFNeg(k->b, q, "");
+    LLVMValueRef left = call_intrinsic(k, "llvm.fma", &type, 1, (LLVMValueRef[]){minus, scale, x}, 3);
+    return call_intrinsic(k, "llvm.fma", &type, 1, (LLVMValueRef[]){left, inverse, q}, 3);
+}
+
+LLVMValueRef vec_quantize(Kernel *k, const Node *n, LLVMValueRef *a, int lanes, Interval v) {
+    Dtype t = n->out[0]->type.dtype;
+    LLVMValueRef zero = has(n, 2) ? widened(k, a[2], t, lanes) : LLVMConstNull(i32_vec(k, lanes));
+    float scale = 0;
+    const double room = 2147480000.0; /* with the zero point still an int32 */
+    bool fits =
+        read_splat(a[1], &scale) && is_known(v) && scale > 0 && fmax(fabs(v.lo), fabs(v.hi)) / (double)scale < room;
+    LLVMValueRef x = divided(k, a[0], a[1], lanes, &fits);
+    return vec_quantized(k, x, zero, t, lanes, fits);
 }
 
 static LLVMValueRef pick_integer(Kernel *k, const char *name, LLVMValueRef a, LLVMValueRef b) {

@@ -34,7 +34,8 @@ static int fits(const Target *t, DotForm dot, int rows, int vecs) {
     int registers = t->vector_registers ? t->vector_registers : 8, used = rows * vecs + vecs + 1;
     if (!t->has_fma) used += 3; /* products of their own, and LLVM loads ahead */
     if (t->lane_multiply) used += rows - 1;
-    if (dot == DOT_PAIRS) used += vecs + 3; /* bytes in words of 16 bits, of either side */
+    if (dot == DOT_PAIRS) used += vecs + 8; /* bytes in words of 16 bits, of either side */
+    if (dot == DOT_SIGNED) used += 2;       /* bytes of the other signedness */
     return used <= registers && rows * vecs <= MAX_ROWS;
 }
 
@@ -93,6 +94,7 @@ static int unroll_of(const Target *t, const Work *w, const TileChoice *c) {
     int tile = c->rows * c->vecs;
     /* LLVM loads the next step ahead: a tile that fills the registers has no room for that, and would spill */
     int most = t->lane_multiply ? 4 : tile * 2 > t->vector_registers ? 1 : tile * 4 > t->vector_registers ? 2 : 4;
+    if (w->dot == DOT_PAIRS) most = 1;
     for (int u = most; u > 1; u /= 2)
         if (block % u == 0 && can_unroll(w, u)) return u;
     return all <= block && all >= most ? most : 1;

@@ -1,7 +1,7 @@
 /* Integer convolutions and products as they are compiled, against the reference kernels, to the bit: any group, stride,
  * dilation, padding, zero points, signedness of either side, one to three spatial axes, sizes constant and open, and
- * the elementwise work behind the sums, on several processors. MCC_SEED runs one and shows its graph; MCC_TEST_GRAPHS
- * says how many. */
+ * the elementwise work behind the sums, on several processors; and DynamicQuantizeLinear. MCC_SEED runs one and shows
+ * its graph; MCC_TEST_GRAPHS says how many. */
 #include "tests/unit/compiled.h"
 
 enum { GRAPHS = 72 };
@@ -125,6 +125,18 @@ static void make_product(Case *c) {
     output(c, "y", tail(c, DO(c, MatMulInteger, x, w, zero, w_zero), x->type.rank - 1));
 }
 
+/* numbers of either sign, of one, or all 0; without some of the outputs */
+static void make_dynamic(Case *c) {
+    Value *x = input(c, "x", pick(c, 0, 2) ? arena_printf(c->ctx->arena, "3x%d", pick(c, 1, 90)) : "2xW");
+    double by[3] = {1, -1, 0};
+    if (pick(c, 0, 2) == 0) x = DO(c, Mul, DO(c, Abs, x), number(c, by[pick(c, 0, 2)]));
+    Node *n = node_named(c, OP_DynamicQuantizeLinear, &x, 1, 3);
+    result(c, n);
+    for (int i = 0; i < 3; i++)
+        if (pick(c, 0, 3)) output(c, i == 0 ? "q" : i == 1 ? "s" : "z", n->out[i]);
+    if (!c->g->n_outputs) output(c, "q", n->out[0]);
+}
+
 static int64_t run_size(void *env, Dim d) {
     (void)env;
     return d->name.p[0] == 'M' ? 17 : 5 + d->name.p[0] % 11;
@@ -136,11 +148,13 @@ static bool check(uint64_t seed) {
     const char *cpu = cpus[seed % 4];
     case_begin(&c);
     c.seed = seed * 7919 + 1;
-    if (seed % 3 == 2) make_product(&c);
+    if (seed % 9 == 4) make_dynamic(&c);
+    else if (seed % 3 == 2) make_product(&c);
     else make_conv(&c);
     if (getenv("MCC_SEED")) graph_print(c.g, stdout);
-    c.lo = c.g->inputs[0]->type.dtype == DT_U8 ? 0 : -128;
-    c.hi = c.lo + 256;
+    Dtype t = c.g->inputs[0]->type.dtype;
+    c.lo = t == DT_U8 ? 0 : t == DT_I8 ? -128 : -3;
+    c.hi = c.lo + (t == DT_F32 ? 7 : 256);
     const Tensor **in = random_inputs(&c, run_size);
     Tensor **want = evaluate(&c, in);
     double apart = compile_and_run(&c, cpu, in, want, OP_NONE);

@@ -1,0 +1,105 @@
+#!/usr/bin/env python3
+"""Integer convolutions and products in every form that processors have for sums of products of bytes: compiled for each,
+run here or under qemu-aarch64, and equal to the bit to what the reference kernels (-O0) give. Needs the onnx package."""
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+
+try:
+    import numpy
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+except ImportError:
+    sys.exit(77)
+
+MCC, SOURCE = os.environ["MCC"], os.environ["SOURCE"]
+ARM = "aarch64-linux-gnu"
+# flags of mcc, and whether the code runs under qemu-aarch64
+FORMS = [(["--target=x86_64-linux-gnu", "-mcpu=x86-64"], False), (["--target=x86_64-linux-gnu", "-mcpu=haswell"], False),
+         ([f"--target={ARM}"], True), ([f"--target={ARM}", "-mattr=+dotprod"], True),
+         ([f"--target={ARM}", "-mattr=+dotprod,+i8mm"], True)]
+MAIN = r"""
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include "mcc/runtime.h"
+extern const mcc_model m_model;
+static mcc_tensor tensor_of(const mcc_tensor_info *i, size_t element) {
+    mcc_tensor t = {.dtype = i->dtype, .rank = i->rank, .bytes = element};
+    for (int d = 0; d < i->rank; d++) t.bytes *= (size_t)(t.dims[d] = i->dims[d]);
+    t.data = calloc(t.bytes + 1, 1);
+    return t;
+}
+int main(void) {
+    mcc_tensor in = tensor_of(m_model.inputs, 1), out = tensor_of(m_model.outputs, m_model.outputs->dtype == 6 ? 4 : 1);
+    void *workspace = aligned_alloc(64, (m_model.workspace_bytes + 63) / 64 * 64);
+    uint32_t seed = 1;
+    for (size_t i = 0; i < in.bytes; i++) ((uint8_t *)in.data)[i] = (uint8_t)((seed = seed * 1664525u + 1013904223u) >> 24);
+    if (m_model.run(&in, &out, workspace)) return 2;
+    return fwrite(out.data, 1, out.bytes, stdout) != out.bytes;
+}
+"""
+
+
+def save(path, nodes, dtype, dims, out_dtype, out, constants):
+    info = helper.make_tensor_value_info
+    graph = helper.make_graph(nodes, "g", [info("x", dtype, dims)], [info("y", out_dtype, out)],
+                              [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def models(folder):
+    """Every signedness of the input, with a zero point that the padding shows; then sums, or bytes again."""
+    rng = numpy.random.default_rng(2)
+    for signed in (False, True):
+        dtype, kind = (TensorProto.INT8, "s8") if signed else (TensorProto.UINT8, "u8")
+        zero = numpy.int8(-7) if signed else numpy.uint8(131)
+        shapes = {"conv": (20, 33, 3, 1, 2), "depthwise": (24, 24, 3, 24, 1), "groups": (24, 24, 3, 4, 1)}
+        for name, (c, o, k, group, stride) in shapes.items():
+            weights = rng.integers(-128, 128, (o, c // group, k, k)).astype(numpy.int8)
+            attrs = {"kernel_shape": [k, k], "pads": [k // 2] * 4, "strides": [stride] * 2, "group": group}
+            size = (11 + k // 2 * 2 - k) // stride + 1
+            nodes = [helper.make_node("ConvInteger", ["x", "w", "zx"], ["y"], **attrs)]
+            path = os.path.join(folder, f"{name}_{kind}.onnx")
+            save(path, nodes, dtype, [1, c, 11, 11], TensorProto.INT32, [1, o, size, size], {"w": weights, "zx": zero})
+            yield path
+        nodes = [helper.make_node("MatMulInteger", ["x", "w", "zx"], ["a"]), helper.make_node("Cast", ["a"], ["f"], to=1),
+                 helper.make_node("Mul", ["f", "m"], ["g"]), helper.make_node("QuantizeLinear", ["g", "one", "zy"], ["y"])]
+        for inner in (61,):
+            constants = {"w": rng.integers(-128, 128, (inner, 37)).astype(numpy.int8), "zx": zero, "zy": numpy.uint8(9),
+                         "m": (rng.random(37) * 0.01).astype(numpy.float32), "one": numpy.float32(1)}
+            path = os.path.join(folder, f"product{inner}_{kind}.onnx")
+            save(path, nodes, dtype, [9, inner], TensorProto.UINT8, [9, 37], constants)
+            yield path
+
+
+def run(path, flags, emulated, folder):
+    stem = os.path.join(folder, "m")
+    subprocess.run([MCC, path, "-o", stem + ".o", "--name=m", *flags], check=True)
+    subprocess.run([f"{ARM}-gcc" if emulated else "cc", "-std=c11", f"-I{SOURCE}/include", stem + ".c", stem + ".o", "-static", "-o", stem], check=True)
+    return subprocess.run([*(["qemu-aarch64", "-cpu", "max"] if emulated else []), stem], check=True, capture_output=True).stdout
+
+
+def main():
+    if platform.machine() != "x86_64":
+        return 77
+    failures = 0
+    arm = shutil.which("qemu-aarch64") and shutil.which(f"{ARM}-gcc")
+    with tempfile.TemporaryDirectory() as folder:
+        with open(os.path.join(folder, "m.c"), "w") as f:
+            f.write(MAIN)
+        for path in models(folder):
+            want = run(path, ["-O0"], False, folder)
+            for flags, emulated in FORMS:
+                if emulated and not arm:
+                    continue
+                if run(path, ["-O2", *flags], emulated, folder) != want:
+                    print(f"{os.path.basename(path)} with {' '.join(flags)}: other bits than the reference kernels'")
+                    failures += 1
+    return 1 if failures else 0
+
+
+sys.exit(main())
