@@ -56,12 +56,13 @@ class Net:
         self.constants.append(w.tensor(t.name, KIND[str(data.dtype)], data.shape, data.tobytes()))
         return t
 
-    def node(self, op, inputs, data, domain=None, **attrs):
-        """The result of a node, whose numbers the caller knows."""
+    def node(self, op, inputs, data, domain=None, more=0, **attrs):
+        """The result of a node, whose numbers the caller knows; or, with `more`, the list of its results."""
         t = Tensor(self.name(), data)
+        rest = [Tensor("%s_%d" % (t.name, i), None) for i in range(more)]
         names = [i.name if i else "" for i in inputs]
-        self.nodes.append(w.node(op, names, [t.name], *[w.attr(k, v) for k, v in attrs.items()], name=t.name, domain=domain))
-        return t
+        self.nodes.append(w.node(op, names, [t.name] + [r.name for r in rest], *[w.attr(k, v) for k, v in attrs.items()], name=t.name, domain=domain))
+        return [t] + rest if rest else t
 
     def quantize(self, x, scale, zero, axis=1):
         made = self.node("QuantizeLinear", [x, self.constant(F(scale)), self.constant(zero)],

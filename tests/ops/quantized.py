@@ -361,6 +361,29 @@ def qlinear_product(net, rng, op, dtype):
     return net, 0
 
 
+def dynamic(rng):
+    """A product as ONNX Runtime's dynamic quantizer writes it."""
+    net = Net(rng)
+    rows, depth, columns = (int(n) for n in rng.integers(1, 70, 3))
+    x = net.input(F(rng.standard_normal((rows, depth)) * 3 + rng.uniform(-2, 2)))
+    lo, hi = min(F(0), x.data.min()), max(F(0), x.data.max())
+    s = F(F(hi - lo) / F(255)) if hi > lo else F(1)
+    z = np.uint8(np.clip(np.rint(F(0 - lo) / s), 0, 255))
+    made = net.node("DynamicQuantizeLinear", [x], None, more=2)
+    codes = quantize(x.data, s, z)
+    scales = product_scales(rng, columns)
+    weights = rng.integers(-127, 128, (depth, columns)).astype(np.int8)
+    zero = np.int8(0) if rng.random() < 0.5 else np.int8(rng.integers(-5, 6))
+    acc = ((codes.astype(np.int64) - int(z)) @ (weights.astype(np.int64) - int(zero))).astype(np.int32)
+    y = net.node("MatMulInteger", [made[0], net.constant(weights), made[2], net.constant(zero)], acc)
+    y = net.node("Cast", [y], F(acc), to=1)
+    both = net.node("Mul", [made[1], net.constant(F(scales))], F(s * scales))
+    y = net.node("Mul", [y, both], y.data * both.data)
+    bias = net.constant(F(rng.standard_normal(columns)))
+    net.output(net.node("Add", [y, bias], y.data + bias.data))
+    return net, 0
+
+
 def network(rng):
     """A small residual network: convolutions, one of them of each channel by itself, a sum, a mean, a classifier."""
     net = Net(rng)
@@ -393,7 +416,7 @@ def network(rng):
 
 
 FORMS = [conv, matmul, elementwise, conv, matmul, wide, arithmetic, activation, mean, movement, movement, network,
-         qlinear, qlinear]
+         qlinear, qlinear, dynamic]
 
 
 def bits(a):
@@ -456,6 +479,23 @@ def residual_model(rng):
     return w.model(w.graph(nodes, [w.value("x", w.FLOAT, dims)], [w.value("out", w.FLOAT, dims)], constants), version=13)
 
 
+def check_fallback(folder):
+    """What stays in float32 is named, with the reason; and may be made an error."""
+    net = Net(np.random.default_rng(1))
+    x = input_codes(net, net.rng, (4, 6), np.uint8)
+    w_ = net.weights((6, 5), 1, F(0.5) + np.zeros(5, F))
+    y = net.node("Gemm", [x, w_], None, alpha=2.0)
+    y.data = np.zeros((4, 5), F)
+    net.output(net.quantize(y, F(1), np.uint8(0)))
+    path = os.path.join(folder, "fallback.onnx")
+    with open(path, "wb") as f:
+        f.write(net.model())
+    for options, code, said in ([[], 0, True], [["-Wno-quant-fallback"], 0, False], [["-Werror=quant-fallback"], 1, True]):
+        ran = subprocess.run([MCC, path, "-o", path + ".o", *options], capture_output=True, text=True)
+        assert ran.returncode == code and ("alpha or beta is not 1" in ran.stderr) == said, (options, ran)
+        assert not said or ("(Gemm-" in ran.stderr and y.name in ran.stderr), ran.stderr
+
+
 def check_traffic(folder):
     """What convolutions leave for others are integers, and a sum is part of the one before it."""
     path = os.path.join(folder, "residual.onnx")
@@ -482,6 +522,7 @@ def main():
     library, compared = ort_library(), 0
     with tempfile.TemporaryDirectory() as folder:
         check_traffic(folder)
+        check_fallback(folder)
         for i in range(count):
             rng = np.random.default_rng([seed, i])
             form = FORMS[i % len(FORMS)]
