@@ -6,6 +6,12 @@ import onnx
 from onnx import shape_inference
 
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}
+INTEGER = {"QuantizeLinear", "DynamicQuantizeLinear", "ConvInteger", "MatMulInteger", "QLinearConv", "QLinearMatMul"}
+
+
+def is_quantized(path):
+    """Does it compute on integers of 8 bits?"""
+    return any(node.op_type in INTEGER for node in onnx.load(str(path), load_external_data=False).graph.node)
 
 
 def attribute(node, name, otherwise):
@@ -42,12 +48,12 @@ def known_dims(graph):
 def node_macs(node, dims):
     """The multiply-adds of one node; KeyError where a shape that counts is not known."""
     op = node.op_type
-    if op == "Conv":
+    if op in ("Conv", "ConvInteger"):
         weights = dims[node.input[1]]
         return math.prod(dims[node.output[0]]) * math.prod(weights[1:])
     if op == "ConvTranspose":
         return math.prod(dims[node.input[0]]) * math.prod(dims[node.input[1]][1:])
-    if op == "MatMul":
+    if op in ("MatMul", "MatMulInteger"):
         return math.prod(dims[node.output[0]]) * dims[node.input[0]][-1]
     if op == "Gemm":
         left = dims[node.input[0]]

@@ -3,7 +3,7 @@
 
     bench/layers.py [FILE.txt …]      (default: all of bench/layers)
 
-A line of a file is a convolution (in, out, kernel, stride, pad, group) or a matrix product (m, k, n), with constant weights. `alone` is a
+A line of a file is a convolution (in, out, kernel, stride, pad, group), a matrix product (m, k, n) or one of integers (gemm8), with constant weights. `alone` is a
 model of that one node, whose object also turns the plain layout of its input and output into its own and back; `inside` is what
 one more of the same, with other weights and its result added to the last, costs in a chain: no reorders, weights not warm.
 oneDNN packs its weights and chooses its layouts before the clock starts; OpenBLAS packs in every call.
@@ -40,33 +40,54 @@ class Layer:
             self.weights = [s["out"], self.input[1] // s["group"], s["kernel"], s["kernel"]]
             self.output = [1, s["out"], *((d + 2 * s["pad"] - s["kernel"]) // s["stride"] + 1 for d in self.input[2:])]
             self.macs = int(numpy.prod(self.output) * numpy.prod(self.weights[1:]))
-        elif self.kind == "gemm":
+        elif self.kind in ("gemm", "gemm8"):
             m, k, n = (int(values[x]) for x in "mkn")
             self.input, self.weights, self.output, self.macs = [m, k], [k, n], [m, n], m * k * n
         else:
-            raise ValueError(f"neither conv nor gemm: {line}")
+            raise ValueError(f"neither conv, gemm nor gemm8: {line}")
 
-    def node(self, weights, result):
+    def nodes(self, weights, result):
+        """What makes `result` of x and the weights"""
+        if self.kind == "gemm8":
+            return [helper.make_node("DequantizeLinear", ["x", "step", "zero"], [result + "_x"]),
+                    helper.make_node("DequantizeLinear", [weights, "step", "none"], [result + "_w"]),
+                    helper.make_node("MatMul", [result + "_x", result + "_w"], [result + "_p"]),
+                    *self.rounded(result + "_p", result)]
         if self.kind == "gemm":
-            return helper.make_node("MatMul", ["x", weights], [result])
+            return [helper.make_node("MatMul", ["x", weights], [result])]
         s = self.sizes
-        return helper.make_node("Conv", ["x", weights], [result], kernel_shape=[s["kernel"]] * 2, strides=[s["stride"]] * 2,
-                                pads=[s["pad"]] * 4, group=s["group"])
+        return [helper.make_node("Conv", ["x", weights], [result], kernel_shape=[s["kernel"]] * 2, strides=[s["stride"]] * 2,
+                                 pads=[s["pad"]] * 4, group=s["group"])]
+
+    @staticmethod
+    def rounded(x, result):
+        return [helper.make_node("QuantizeLinear", [x, "step", "zero"], [result + "_q"]),
+                helper.make_node("DequantizeLinear", [result + "_q", "step", "zero"], [result])]
+
+    def array(self, rng):
+        if self.kind == "gemm8":
+            return rng.integers(-127, 128, self.weights, numpy.int8)
+        scale = numpy.float32(numpy.prod(self.weights[1:] if self.kind == "conv" else self.weights[:1]) ** -0.5)
+        return rng.standard_normal(self.weights, dtype=numpy.float32) * scale
 
     def write(self, path, count):
         """A model of so many of these layers on one input, whose results are added up."""
         rng = numpy.random.default_rng(1)
-        scale = numpy.float32(numpy.prod(self.weights[1:] if self.kind == "conv" else self.weights[:1]) ** -0.5)
-        nodes, constants, last = [], [], ""
+        nodes, constants, last, whole = [], [], "", self.kind == "gemm8"
         for i in range(count):
-            array = rng.standard_normal(self.weights, dtype=numpy.float32) * scale
-            constants.append(numpy_helper.from_array(array, f"w{i}"))
-            nodes.append(self.node(f"w{i}", f"r{i}"))
+            constants.append(numpy_helper.from_array(self.array(rng), f"w{i}"))
+            nodes += self.nodes(f"w{i}", f"r{i}")
             if i:
                 nodes.append(helper.make_node("Add", [f"r{i}", last], [f"s{i}"]))
+                nodes += self.rounded(f"s{i}", f"t{i}") if whole else []
             last = nodes[-1].output[0]
+        if whole:  # what leaves are the integers
+            nodes.pop()
+            numbers = {"step": numpy.float32(0.01), "zero": numpy.uint8(128), "none": numpy.int8(0)}
+            constants += [numpy_helper.from_array(numpy.asarray(v), name) for name, v in numbers.items()]
         nodes[-1].output[0] = "y"
-        ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, dims) for name, dims in (("x", self.input), ("y", self.output))]
+        kind = TensorProto.UINT8 if whole else TensorProto.FLOAT
+        ends = [helper.make_tensor_value_info(name, kind, dims) for name, dims in (("x", self.input), ("y", self.output))]
         model = helper.make_model(helper.make_graph(nodes, "layer", ends[:1], ends[1:], constants),
                                   opset_imports=[helper.make_opsetid("", 13)])
         model.ir_version = 8
@@ -74,13 +95,16 @@ class Layer:
 
     def bound(self, limits):
         """Seconds that one call takes at least."""
-        size = 4 * int(numpy.prod(self.weights))
+        whole = self.kind == "gemm8"
+        size = (1 if whole else 4) * int(numpy.prod(self.weights))
         levels = zip(["L1", "L2", "L3"], limits["caches"])
         level = next((name for name, cache in levels if size <= cache), "DRAM")
-        return max(2e-9 * self.macs / tools.peak_of(limits), 1e-9 * size / limits["gbytes"][level])
+        return max(2e-9 * self.macs / tools.peak_of(limits, "int8" if whole else "f32"), 1e-9 * size / limits["gbytes"][level])
 
     def peers(self, seconds, limits):
         """{'openblas': seconds, 'onednn': seconds} of those that are there, with the widest vectors that count."""
+        if self.kind == "gemm8":
+            return {}  # what our tools for them time is f32
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         wide = "f32 512-bit" in limits["gflops"] and limits["vector_bits"] in (None, 512)
         if wide:  # Debian's OpenBLAS takes processors that it does not know for older ones

@@ -36,9 +36,9 @@ def gflops_of(row):
     return 2e-3 * row["macs"] / row["mcc"]["min_us"] if row.get("macs") and "mcc" in row else None
 
 
-def mean_of(rows, threads):
+def mean_of(rows):
     """(geometric mean of the ratios, how many there are)."""
-    ratios = [ratio_of(r) for r in rows if r["threads"] == threads and ratio_of(r)]
+    ratios = [ratio_of(r) for r in rows if ratio_of(r)]
     return (math.exp(sum(map(math.log, ratios)) / len(ratios)) if ratios else None), len(ratios)
 
 
@@ -67,12 +67,13 @@ def cells(row, limits):
         return number(row[key] / unit if key in row else None, digits)
 
     gflops, bound = gflops_of(row), row.get("workspace_bound")
+    peak = tools.peak_of(limits, "int8" if row.get("quantized") else "f32")
     workspace = scaled("workspace", MIB, 2) if "mcc" in row else "–"
     return {
         "mcc": side("mcc", "min_us"), "mcc_median": side("mcc", "median_us"),
         "ort": side("ort", "min_us"), "ort_median": side("ort", "median_us"),
         "ratio": number(ratio_of(row), 2), "gflops": number(gflops),
-        "peak": percent(gflops and gflops / tools.peak_of(limits)),
+        "peak": percent(gflops and peak and gflops / peak),
         "apart": f"{row['apart']:.1e}" if "apart" in row else "–",
         "workspace": workspace + (f" ({row['workspace'] / bound:.2f})" if bound and "mcc" in row else ""),
         "object": scaled("object_bytes", MIB, 1), "seconds": scaled("compile_s", 1, 1), "memory": scaled("compile_bytes", MIB, 0),
@@ -93,9 +94,14 @@ def model_line(row, limits):
 
 
 def mean_line(rows, threads):
-    mean, count = mean_of(rows, threads)
-    total = sum(r["threads"] == threads for r in rows)
-    return f"geometric mean of the ratios: {number(mean, 2)} ({count} of {total} models, {threads} thread{'s'[:threads > 1]})"
+    """One mean over the models in floats, one over those in integers"""
+    parts = []
+    for kind, quantized in (("float", False), ("int8", True)):
+        chosen = [r for r in rows if r["threads"] == threads and r.get("quantized", False) == quantized]
+        mean, count = mean_of(chosen)
+        if chosen:
+            parts.append(f"{number(mean, 2)} in {kind} ({count} of {len(chosen)} models)")
+    return f"geometric mean of the ratios, {threads} thread{'s'[:threads > 1]}: " + ", ".join(parts)
 
 
 def limits_table(limits):
@@ -153,8 +159,9 @@ INTRODUCTION = """# Benchmarks
 
 Written by `bench/run.py --all --write=docs/benchmarks.md`. Measured on a {machine}. Times are those of one call, mcc's and
 ONNX Runtime's (1.30, default options) in one process and in turn; the minimum says what the code can do, the median what else
-the machine did. Models with random weights come from `bench/export_models.py`, the others from the packages that the tests use.
-GFLOP/s count two for each multiply-add of the graph, so that Winograd may pass 100 % of the peak.
+the machine did. Models with random weights come from `bench/export_models.py`, their int8 twins (QDQ, dynamic) from
+`bench/quantize_models.py`, the others from the packages that the tests use. GFLOP/s count two for each multiply-add of the graph, so
+that Winograd may pass 100 % of the peak, which is that of int8 for those.
 
 In parentheses stands the workspace over its lower bound, the most bytes that are alive at once. Relative L2 is the distance of
 the two libraries' outputs on random inputs; against float64, ONNX Runtime's own outputs of these networks are off by up to 6e-6
@@ -165,7 +172,7 @@ CPU_TIME = """The times of models are the calling thread's own (`--cpu-time`), f
 
 """
 
-LAYERS = """Single layers of the shapes in `bench/layers/`, in parts of the bound: the f32 peak, or reading the weights from the
+LAYERS = """Single layers of the shapes in `bench/layers/`, in parts of the bound: the peak (of f32; of int8 in integers.txt), or reading the weights from the
 level that holds them. `alone` is a model of one node, whose object also turns layouts at its two ends; `inside` is what one more
 of them costs in a chain, with other weights and its result added to the last. oneDNN works in layouts of its own choice, with
 weights packed before; OpenBLAS packs in every call. With `-mcpu=haswell` the peak is that of 256-bit vectors, which also bind

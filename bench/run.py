@@ -22,14 +22,15 @@ import tools
 
 
 def read_models(folder):
-    """(name, path, shapes) of bench/models.txt; models/ is that folder, npm/ where ONNX Runtime's package lies."""
+    """(name, path, shapes) of bench/models.txt; models/, int8/ and dynamic/ are in that folder, npm/ where ONNX Runtime's package lies."""
     packages = next((p for p in pathlib.Path(ort.find_library() or "/").parents if p.name == "node_modules"), None)
     for line in (tools.HOME / "bench" / "models.txt").read_text().splitlines():
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
         place, _, rest = words[1].partition("/")
-        root = folder if place == "models" else packages or pathlib.Path("node_modules")
+        roots = {"models": folder, "int8": folder / "int8", "dynamic": folder / "dynamic"}
+        root = roots.get(place) or packages or pathlib.Path("node_modules")
         yield words[0], root / rest, dict(map(tools.read_shape, words[2:]))
 
 
@@ -59,16 +60,19 @@ def bench(name, path, shapes, threads, options):
             row["why"] = str(failure)
     listing = tools.graph_listing(path, shapes)
     row["macs"] = graph.count_macs(path, shapes, listing)
+    row["quantized"] = graph.is_quantized(path)
     return row
 
 
 def export_models(folder):
     """Exports what is missing; a machine without torchvision goes on without those models."""
-    wanted = [path for _, path, _ in read_models(folder) if path.parent == folder]
-    if not all(path.exists() for path in wanted):
-        code = subprocess.call([sys.executable, tools.HOME / "bench" / "export_models.py", folder])
-        if code:
-            print("the exported models are left out", file=sys.stderr)
+    paths = [path for _, path, _ in read_models(folder)]
+    for tool, arguments, parents in (("export_models.py", [folder], [folder]),
+                                     ("quantize_models.py", [folder, folder], [folder / "int8", folder / "dynamic"])):
+        if all(path.exists() for path in paths if path.parent in parents):
+            continue
+        if subprocess.call([sys.executable, tools.HOME / "bench" / tool, *arguments]):
+            print(f"what bench/{tool} would write is left out", file=sys.stderr)
 
 
 def main():

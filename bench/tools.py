@@ -56,10 +56,10 @@ def measure_limits(threads, vector_bits=None):
     return {**json.loads(call([build_tool("limits"), threads])), "vector_bits": vector_bits}
 
 
-def peak_of(limits):
-    """The most GFLOP/s in f32: of the machine, or of the vectors that limits["vector_bits"] names."""
+def peak_of(limits, kind="f32"):
+    """The most GFLOP/s in f32 (GOP/s in int8): of the machine, or of the vectors that limits["vector_bits"] names."""
     bits = limits.get("vector_bits")
-    return max(v for k, v in limits["gflops"].items() if k.startswith(f"f32 {bits}-" if bits else "f32"))
+    return max((v for k, v in limits["gflops"].items() if k.startswith(f"{kind} {bits}-" if bits else kind)), default=None)
 
 
 def can_thread():

@@ -2,6 +2,7 @@
  * became of each. A constant counts once, for the first node that reads it. What became one layer is called after the
  * last of its nodes: a node without a layer of its own is a part of that of the node that reads it. */
 #include "compress/report.h"
+#include <math.h>
 #include <string.h>
 
 typedef struct Origin { /* a node of the model */
@@ -76,11 +77,12 @@ static const char *dims_text(Ctx *ctx, const Value *v) {
     return text;
 }
 
-/* The dtype of the largest constant */
+/* The weights of contractions are input 1; of others, the largest constant counts. */
 static const char *scheme_of(const Node *n) {
     const Tensor *most = NULL;
     for (int i = 0; i < n->n_in; i++) {
         const Tensor *t = n->in[i] ? n->in[i]->constant : NULL;
+        if (t && i == 1 && op_has(n->op, OP_CONTRACTION)) return dtype_name(t->dtype);
         if (t && (!most || t->bytes > most->bytes)) most = t;
     }
     return most ? dtype_name(most->dtype) : "";
@@ -163,7 +165,26 @@ static void fill_blocks(Ctx *ctx, Report *r, const Graph *g, const Code *code) {
     }
 }
 
-Report *report_end(Ctx *ctx, const ReportModel *before, const Graph *g, const Code *code, const char *target) {
+void report_observed(ReportRange *r, const Observer *o) {
+    int lo = 0, hi = OBSERVER_BINS;
+    r->values = o->values;
+    if (!o->values) return;
+    r->low = (double)o->low;
+    r->high = (double)o->high;
+    if (!o->bins) return;
+    while (lo < hi && !o->bins[lo]) lo++;
+    while (hi > lo && !o->bins[hi - 1]) hi--;
+    int together = (hi - lo + REPORT_BINS - 1) / REPORT_BINS;
+    for (int i = lo; i < hi; i++) {
+        r->n_bins = (i - lo) / together + 1;
+        r->bins[r->n_bins - 1] += o->bins[i];
+    }
+    r->step = ldexp(together, o->step_exponent);
+    r->first = ldexp((double)(o->first + lo), o->step_exponent);
+}
+
+Report *report_end(Ctx *ctx, const ReportModel *before, const Graph *g, const Code *code, const char *target,
+                   const ReportRanges *ranges) {
     ReportModel m = *before;
     Report *r = ARENA_NEW(ctx->arena, Report);
     int *place = ARENA_ARRAY(ctx->arena, ctx->next_id + 1, int), n_nodes = 0;
@@ -171,6 +192,7 @@ Report *report_end(Ctx *ctx, const ReportModel *before, const Graph *g, const Co
     for (const Node *n = g->first; n; n = n->next) n_nodes++;
     *r = (Report){.model = escaped(ctx, str_of(slash ? slash + 1 : ctx->file)),
                   .target = target,
+                  .ranges = *ranges,
                   .version = MCC_VERSION,
                   .layers = ARENA_ARRAY(ctx->arena, n_nodes, ReportLayer),
                   .before = m.bytes,

@@ -4,6 +4,7 @@
 #define MCC_REPORT_H
 
 #include "codegen/codegen.h"
+#include "compress/observe.h"
 #include "ir/ir.h"
 
 typedef struct ReportLayer {  /* a node that code was generated for, in order */
@@ -23,6 +24,22 @@ typedef struct ReportBlock { /* of workspace: bytes [offset, offset + bytes) are
     int first, last;
 } ReportBlock;
 
+enum { REPORT_BINS = 48 };
+typedef struct ReportRange { /* an activation that calibration has seen, and how it became integers */
+    const char *tensor;
+    int64_t values;
+    double low, high, scale;
+    int zero;
+    double sqnr; /* signal to noise against the float model, dB, on the code that is emitted; NAN: not known */
+    int n_bins;  /* bin i counts the values in [first + i * step, first + (i + 1) * step) */
+    double first, step;
+    uint64_t bins[REPORT_BINS];
+} ReportRange;
+typedef struct ReportRanges {
+    ReportRange *item;
+    int n;
+} ReportRanges;
+
 typedef struct Report {
     const char *model, *target, *version;
     ReportLayer *layers;
@@ -32,12 +49,15 @@ typedef struct Report {
     size_t elsewhere;     /* of before: constants of nodes that no layer came from */
     size_t model_nodes;
     size_t workspace, lower_bound;
+    ReportRanges ranges;
 } Report;
 
 /* ---- report.c ---- */
 typedef struct ReportModel ReportModel;
 ReportModel *report_begin(Ctx *ctx, const Graph *imported); /* before any pass */
-Report *report_end(Ctx *ctx, const ReportModel *m, const Graph *lowered, const Code *code, const char *target);
+void report_observed(ReportRange *r, const Observer *o);    /* values, low, high and bins */
+Report *report_end(Ctx *ctx, const ReportModel *m, const Graph *lowered, const Code *code, const char *target,
+                   const ReportRanges *ranges);
 
 /* ---- report_json.c, report_html.c: every figure of the page has the path of its twin in the JSON as data-key ---- */
 void report_json(const Report *r, FILE *out);

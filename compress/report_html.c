@@ -1,6 +1,7 @@
 /* The report as a page of its own: no script, no font, no picture from elsewhere. What the JSON calls totals.workspace
  * stands in an element with data-key="totals.workspace", so that both can be compared. */
 #include "compress/report.h"
+#include <inttypes.h>
 
 static const char head[] = "<meta name=\"viewport\" content=\"width=device-width\">\n"
                            "<style>\n"
@@ -14,6 +15,7 @@ static const char head[] = "<meta name=\"viewport\" content=\"width=device-width
                            "width: 100%; height: auto; background: #f6f6f4 }\n"
                            "rect { stroke: #fff; stroke-width: .5; vector-effect: non-scaling-stroke } .bound { "
                            "stroke: #b03030; stroke-dasharray: 4 3; vector-effect: non-scaling-stroke }\n"
+                           "svg.bars { width: 14em; height: 3em; fill: #4a7fb5 }\n"
                            "dl { display: grid; grid-template-columns: max-content max-content; gap: 0 2em } dd { "
                            "margin: 0; text-align: right }\n"
                            "</style>\n";
@@ -98,6 +100,55 @@ static void put_memory(const Report *r, FILE *out) {
     fprintf(out, "<line class=\"bound\" x1=\"0\" x2=\"%d\" y1=\"%.3f\" y2=\"%.3f\"/>\n</svg>\n", wide, bound, bound);
 }
 
+/* Bars of equal width from low to high, the highest as high as the picture; what is counted stands beside it. */
+static void put_histogram(const ReportRange *r, FILE *out) {
+    uint64_t most = 1;
+    for (int i = 0; i < r->n_bins; i++)
+        if (r->bins[i] > most) most = r->bins[i];
+    fprintf(out, "<svg class=\"bars\" viewBox=\"0 0 %d 20\" preserveAspectRatio=\"none\">", REPORT_BINS);
+    for (int i = 0; i < r->n_bins; i++) {
+        double high = 20 * (double)r->bins[i] / (double)most;
+        fprintf(out, "<rect x=\"%d\" y=\"%.3f\" width=\"1\" height=\"%.3f\"><title>%" PRIu64 "</title></rect>", i,
+                20 - high, high, r->bins[i]);
+    }
+    fputs("</svg>", out);
+}
+
+static void put_figure(FILE *out, int i, const char *key, double v) {
+    fprintf(out, "<td class=\"n\" data-key=\"ranges.%d.%s\">%.9g</td>", i, key, v);
+}
+
+static void put_ranges(const Report *r, FILE *out) {
+    if (!r->ranges.n) return;
+    fputs("<h2>Activations</h2>\n<p>What calibration saw of each tensor that is held as integers: value = (integer - "
+          "zero) * "
+          "scale.</p>\n<table><thead><tr><th>tensor<th class=\"n\">values<th class=\"n\">low<th class=\"n\">high<th "
+          "class=\"n\">scale<th class=\"n\">zero<th class=\"n\">first bin at<th class=\"n\">bins of<th "
+          "class=\"n\">signal to noise, dB<th>values by "
+          "size</tr></thead>"
+          "<tbody>\n",
+          out);
+    for (int i = 0; i < r->ranges.n; i++) {
+        const ReportRange *range = &r->ranges.item[i];
+        fprintf(out, "<tr><td data-key=\"ranges.%d.tensor\">", i);
+        put_text(out, range->tensor);
+        fprintf(out, "</td><td class=\"n\" data-key=\"ranges.%d.values\">%" PRId64 "</td>", i, range->values);
+        put_figure(out, i, "low", range->low);
+        put_figure(out, i, "high", range->high);
+        put_figure(out, i, "scale", range->scale);
+        fprintf(out, "<td class=\"n\" data-key=\"ranges.%d.zero\">%d</td>", i, range->zero);
+        put_figure(out, i, "first", range->first);
+        put_figure(out, i, "step", range->step);
+        if (range->sqnr == range->sqnr)
+            fprintf(out, "<td class=\"n\" data-key=\"ranges.%d.sqnr\">%.2f</td>", i, range->sqnr);
+        else fputs("<td></td>", out);
+        fputs("<td>", out);
+        put_histogram(range, out);
+        fputs("</td></tr>\n", out);
+    }
+    fputs("</tbody></table>\n", out);
+}
+
 void report_html(const Report *r, FILE *out) {
     fputs("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>", out);
     put_text(out, r->model);
@@ -118,5 +169,6 @@ void report_html(const Report *r, FILE *out) {
     fputs("</dl>\n", out);
     put_memory(r, out);
     put_layers(r, out);
+    put_ranges(r, out);
     fputs("</html>\n", out);
 }

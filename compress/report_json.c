@@ -1,5 +1,6 @@
 /* The report as JSON. Strings are printable ASCII already; what is left to escape are backslashes. */
 #include "compress/report.h"
+#include <inttypes.h>
 
 static void put_string(FILE *out, const char *key, const char *s) {
     fprintf(out, "\"%s\": \"", key);
@@ -34,6 +35,19 @@ static void put_block(FILE *out, const ReportBlock *b) {
             b->scratch ? "true" : "false", b->bytes, b->offset, b->first, b->last);
 }
 
+static void put_range(FILE *out, const ReportRange *r) {
+    fputs("    {", out);
+    put_string(out, "tensor", r->tensor);
+    fprintf(out,
+            ", \"values\": %" PRId64 ", \"low\": %.9g, \"high\": %.9g, \"scale\": %.9g, \"zero\": %d, \"first\": %.9g, "
+            "\"step\": %.9g, \"bins\": [",
+            r->values, r->low, r->high, r->scale, r->zero, r->first, r->step);
+    for (int i = 0; i < r->n_bins; i++) fprintf(out, "%s%" PRIu64, i ? ", " : "", r->bins[i]);
+    fputs("]", out);
+    if (r->sqnr == r->sqnr) fprintf(out, ", \"sqnr\": %.2f", r->sqnr);
+    fputs("}", out);
+}
+
 void report_json(const Report *r, FILE *out) {
     fputs("{\n  ", out);
     put_string(out, "model", r->model);
@@ -48,5 +62,7 @@ void report_json(const Report *r, FILE *out) {
     for (int i = 0; i < r->n_layers; i++) fputs(i ? ",\n" : "\n", out), put_layer(out, &r->layers[i]);
     fputs("],\n  \"blocks\": [", out);
     for (int i = 0; i < r->n_blocks; i++) fputs(i ? ",\n" : "\n", out), put_block(out, &r->blocks[i]);
+    fputs("],\n  \"ranges\": [", out);
+    for (int i = 0; i < r->ranges.n; i++) fputs(i ? ",\n" : "\n", out), put_range(out, &r->ranges.item[i]);
     fputs("]\n}\n", out);
 }

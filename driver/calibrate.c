@@ -1,25 +1,8 @@
 /* Runs the float model over the samples, in a compilation of its own whose outputs are the tensors to observe, and
  * leaves their ranges in the plan. What is held is one sample, one call's buffers and an observer a tensor. */
-#include "driver/quantize.h"
-#include "compress/samples.h"
+#include "driver/calibrate.h"
+#include "compress/report.h"
 #include <string.h>
-
-typedef struct Watch { /* a tensor of the plan */
-    QuantTensor *tensor;
-    Observer observer;
-    int input, output; /* of the compiled model, where it is seen; -1 */
-} Watch;
-
-typedef struct Calibration {
-    Pipeline p;      /* the float model */
-    QuantPlan *plan; /* of the graph that will be quantized */
-    Watch *watches;
-    int n_watches;
-    mcc_tensor *in, *out;
-    void *workspace;
-    Samples *samples;
-    int n_samples;
-} Calibration;
 
 static void watch_all(Calibration *c, Arena *a) {
     QuantPlan *p = c->plan;
@@ -28,7 +11,7 @@ static void watch_all(Calibration *c, Arena *a) {
         if (p->tensors[i].known || p->tensors[i].shares) continue;
         Watch *w = &c->watches[c->n_watches++];
         *w = (Watch){.tensor = &p->tensors[i], .input = -1, .output = -1};
-        observer_init(&w->observer, a, range_needs_histogram(p->options.method));
+        observer_init(&w->observer, a, c->p.ranges || range_needs_histogram(p->options.method));
     }
 }
 
@@ -59,8 +42,8 @@ static bool expose(Calibration *c, const QuantPlan *own) {
     return true;
 }
 
-static bool prepare_call(Calibration *c, Arena *a) {
-    const mcc_model *m = loaded_model(c->p.loaded);
+bool sampled_prepare(SampledCall *c, const mcc_model *m, Arena *a) {
+    c->model = m;
     c->in = ARENA_ARRAY(a, m->n_inputs + 1, mcc_tensor);
     c->out = ARENA_ARRAY(a, m->n_outputs + 1, mcc_tensor);
     c->workspace = arena_alloc(a, m->workspace_bytes + m->workspace_align);
@@ -77,6 +60,21 @@ static bool prepare_call(Calibration *c, Arena *a) {
     return true;
 }
 
+int sampled_run(SampledCall *c, const Tensor *const *in) {
+    for (int i = 0; i < c->model->n_inputs; i++) {
+        c->in[i] = (mcc_tensor){.data = (void *)(uintptr_t)in[i]->data,
+                                .bytes = in[i]->bytes,
+                                .dtype = (int32_t)in[i]->dtype,
+                                .rank = in[i]->rank};
+        memcpy(c->in[i].dims, in[i]->dims, sizeof in[i]->dims);
+    }
+    return c->model->run(c->in, c->out, c->workspace);
+}
+
+const mcc_tensor *watch_tensor(const Watch *w, const SampledCall *c) {
+    return w->input >= 0 ? &c->in[w->input] : &c->out[w->output];
+}
+
 static int64_t elements(const mcc_tensor *t) {
     int64_t n;
     return product_i64(t->dims, t->rank, &n) ? n : 0;
@@ -85,7 +83,7 @@ static int64_t elements(const mcc_tensor *t) {
 static bool observe(Calibration *c) {
     for (int i = 0; i < c->n_watches; i++) {
         Watch *w = &c->watches[i];
-        const mcc_tensor *t = w->input >= 0 ? &c->in[w->input] : &c->out[w->output];
+        const mcc_tensor *t = watch_tensor(w, &c->call);
         observer_add(&w->observer, t->data, elements(t));
         if (!w->observer.odd) continue;
         diag_error(c->plan->graph->ctx, NULL,
@@ -102,14 +100,7 @@ static int run_samples(Calibration *c, Arena *a) {
     const Tensor **in = ARENA_ARRAY(a, m->n_inputs + 1, const Tensor *);
     SampleStatus status;
     while ((status = samples_next(c->samples, in)) == SAMPLE_GIVEN) {
-        for (int i = 0; i < m->n_inputs; i++) {
-            c->in[i] = (mcc_tensor){.data = (void *)(uintptr_t)in[i]->data,
-                                    .bytes = in[i]->bytes,
-                                    .dtype = (int32_t)in[i]->dtype,
-                                    .rank = in[i]->rank};
-            memcpy(c->in[i].dims, in[i]->dims, sizeof in[i]->dims);
-        }
-        int returned = m->run(c->in, c->out, c->workspace);
+        int returned = sampled_run(&c->call, in);
         if (returned != MCC_OK) {
             diag_error(c->plan->graph->ctx, NULL, "%s: the float model returned code %d", samples_name(c->samples),
                        returned);
@@ -131,6 +122,22 @@ static void set_ranges(Calibration *c, Arena *a) {
     }
 }
 
+/* For the report, in the memory of the model that is compiled. */
+static void keep_ranges(const Calibration *c) {
+    Ctx *ctx = c->plan->graph->ctx;
+    ReportRanges *kept = c->p.ranges;
+    kept->item = ARENA_ARRAY(ctx->arena, c->n_watches, ReportRange);
+    for (int i = 0; i < c->n_watches; i++) {
+        const Watch *w = &c->watches[i];
+        ReportRange *r = &kept->item[kept->n++];
+        *r = (ReportRange){.tensor = arena_printf(ctx->arena, "%s", diag_name(ctx, str_of(w->tensor->name))),
+                           .scale = (double)w->tensor->scale,
+                           .zero = w->tensor->zero,
+                           .sqnr = w->sqnr};
+        report_observed(r, &w->observer);
+    }
+}
+
 static int calibrate(void *arg) {
     Calibration *c = arg;
     Ctx *ctx = c->p.ctx;
@@ -149,11 +156,12 @@ static int calibrate(void *arg) {
     const mcc_model *m = loaded_model(c->p.loaded);
     SampleOptions options = {.norm = k->input_norm, .layout = k->input_layout};
     c->samples = samples_open(ctx, k->calibrate, k->n_calibrate, m->inputs, m->n_inputs, &options);
-    if (!c->samples || !prepare_call(c, a)) return BAD_MODEL;
+    if (!c->samples || !sampled_prepare(&c->call, m, a)) return BAD_MODEL;
     progress_stage("calibrating");
     double start = seconds_now();
     result = run_samples(c, a);
     if (result == DONE) set_ranges(c, a);
+    if (result == DONE && c->p.ranges && (result = measure_noise(c, a)) == DONE) keep_ranges(c);
     if (result == DONE && k->verbose)
         fprintf(stderr, "mcc: calibrated %d tensors with %d samples in %.2f s\n", c->n_watches, c->n_samples,
                 seconds_now() - start);
@@ -162,7 +170,7 @@ static int calibrate(void *arg) {
 
 int calibrate_plan(const Pipeline *p, QuantPlan *plan) {
     const char *why;
-    Calibration c = {.plan = plan, .p = {.command = p->command, .is_float = true}};
+    Calibration c = {.plan = plan, .p = {.command = p->command, .is_float = true, .ranges = p->ranges}};
     if (!(c.p.target = target_find(NULL, "native", NULL, &why))) {
         say_error("calibration runs the model on this machine: %s", why);
         return BAD_MODEL;

@@ -13,6 +13,7 @@ typedef struct Compile {
     char *path, *header, *depfile, *name; /* header NULL: none is written */
     char *page, *json;                    /* --report; NULL: not asked for */
     ReportModel *imported;
+    ReportRanges ranges;
     OutputSet outputs;
     double start;
     size_t written;
@@ -135,7 +136,7 @@ static bool write_library(Compile *k, bool shared) {
 
 static bool write_report(Compile *k) {
     if (!k->json) return true;
-    Report *r = report_end(k->p.ctx, k->imported, k->p.graph, &k->p.code, k->p.target->triple);
+    Report *r = report_end(k->p.ctx, k->imported, k->p.graph, &k->p.code, k->p.target->triple, &k->ranges);
     FILE *json = output_open(&k->outputs, k->json);
     if (json) report_json(r, json);
     FILE *page = json && k->page ? output_open(&k->outputs, k->page) : NULL;
@@ -216,6 +217,7 @@ static int compile(void *arg) {
     bool quantize = c->quant.mode != QUANT_NONE;
     if (c->emit == OUT_ONNX && !quantize) leave_dims_open(k->p.ctx);
     int result = pipeline_read(&k->p);
+    if (k->json) k->p.ranges = &k->ranges;
     if (result == DONE && k->json) k->imported = report_begin(k->p.ctx, k->p.graph);
     if (result == DONE && c->emit != OUT_ONNX) result = pipeline_optimise(&k->p);
     else if (result == DONE && quantize) result = pipeline_quantize(&k->p);

@@ -121,6 +121,7 @@ typedef struct Pipeline {
     Graph *graph;
     Code code;
     LoadedModel *loaded;
+    struct ReportRanges *ranges; /* where calibration leaves what it saw; NULL: nobody asks */
     bool is_float; /* --quantize is not for this one */
 } Pipeline;
 /* work(arg) under the Ctx's handler for exhausted memory. Its result, or BAD_MODEL after "out of memory". */

@@ -82,6 +82,12 @@ static void check_contractions(void) {
     CHECK(&c, "sums that may not fit int32", 1e-3, PASSES);
 
     case_begin(&c);
+    Value *image = dq(&c, codes(&c, "x", "1x3x4x4"), 0.5, 3);
+    output(&c, "y", q(&c, DO(&c, GlobalAveragePool, image), 0.25, 1));
+    output(&c, "z", DO(&c, ReduceMean, image));
+    CHECK(&c, "means", 0, PASSES);
+
+    case_begin(&c);
     Value *in[] = {codes(&c, "x", "1x2x3x3"),
                    number(&c, 0.5),
                    const_integer(c.g, DT_U8, 2),

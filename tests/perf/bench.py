@@ -75,10 +75,21 @@ def check_models(folder):
 
 
 def check_layers(folder):
-    (folder / "few.txt").write_text("# two\nconv in=8x6x6 out=8 kernel=3 pad=1\ngemm m=4 k=8 n=16\n")
+    (folder / "few.txt").write_text("# two\nconv in=8x6x6 out=8 kernel=3 pad=1\ngemm m=4 k=8 n=16\ngemm8 m=5 k=8 n=16\n")
     said = run(SOURCE / "bench" / "layers.py", folder / "few.txt", "--layer-seconds=0.02")
-    rows = [line for line in said.splitlines() if line.startswith(("in=8x6x6", "m=4"))]
-    assert len(rows) == 2 and all("%" in row for row in rows), said
+    rows = [line for line in said.splitlines() if line.startswith(("in=8x6x6", "m=4", "m=5"))]
+    assert len(rows) == 3 and all("%" in row for row in rows), said
+
+
+def check_twins(folder):
+    """The int8 twins of a network: its products are on integers, and mcc runs them."""
+    run(SOURCE / "bench" / "quantize_models.py", folder, folder, "int8/tiny.onnx", "dynamic/tiny.onnx")
+    for kind, ops in (("int8", {"QuantizeLinear", "DequantizeLinear"}), ("dynamic", {"DynamicQuantizeLinear", "MatMulInteger"})):
+        path = folder / kind / "tiny.onnx"
+        assert ops <= {node.op_type for node in onnx.load(str(path)).graph.node}, path
+        assert graph.is_quantized(path) and not graph.is_quantized(folder / "tiny.onnx")
+        said = run(SOURCE / "bench" / "run.py", f"{path}:x=1x4x8x8", "--seconds=0.05")
+        assert "in int8 (" in said and "in float" not in said, said
 
 
 with tempfile.TemporaryDirectory() as name:
@@ -87,3 +98,4 @@ with tempfile.TemporaryDirectory() as name:
     check_counts(folder)
     check_models(folder)
     check_layers(folder)
+    check_twins(folder)

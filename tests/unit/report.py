@@ -1,7 +1,9 @@
 """--report: the page says what the JSON says, figure for figure, and needs nothing from outside; totals are sums; blocks of workspace that
-are alive together do not overlap; hostile names stay text. In a headless Chromium, where there is one, the page shows its totals."""
+are alive together do not overlap; of a quantized model, histograms hold every value that was seen; hostile names stay text. In a headless
+Chromium, where there is one, the page shows its totals."""
 import html.parser
 import json
+import random
 import os
 import re
 import shutil
@@ -19,7 +21,8 @@ class Page(html.parser.HTMLParser):
 
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
-        self.keys, self.blocks, self.tags, self.open, self.title = {}, {}, [], [], None
+        self.keys, self.blocks, self.tags, self.open, self.title, self.bars = {}, {}, [], [], None, None
+        self.histograms = []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -29,7 +32,12 @@ class Page(html.parser.HTMLParser):
         if "data-key" in attrs:
             assert attrs["data-key"] not in self.keys, attrs
             self.keys[attrs["data-key"]] = ""
-        if tag == "rect":
+        if attrs.get("class") == "bars":
+            self.bars = []
+            self.histograms.append(self.bars)
+        elif tag == "rect" and self.bars is not None:
+            self.bars.append([float(attrs["height"]), ""])
+        if "data-block" in attrs:
             self.blocks[int(attrs["data-block"])] = attrs
             self.title = int(attrs["data-block"])
             attrs["title"] = ""
@@ -39,10 +47,14 @@ class Page(html.parser.HTMLParser):
             self.open.pop()
         if tag == "rect":
             self.title = None
+        if tag == "svg":
+            self.bars = None
 
     def handle_data(self, data):
         if self.title is not None:
             self.blocks[self.title]["title"] += data
+        elif self.bars:
+            self.bars[-1][1] += data
         elif self.open and self.open[-1]:
             self.keys[self.open[-1]] += data
 
@@ -66,13 +78,19 @@ def check(model, *flags):
         with open(page_path) as f:
             text = f.read()
         with open(os.path.join(temp, "r.json")) as f:
-            report = json.load(f)
+            report = json.load(f, parse_float=str)
         subprocess.run([MCC, model, "-o", out, "--report=" + os.path.join(temp, "s.json"), *flags], check=True)
         with open(os.path.join(temp, "s.json")) as f:
-            assert json.load(f) == report, "it changes from run to run"
+            assert json.load(f, parse_float=str) == report, "it changes from run to run"
         shown = chromium(page_path)
     blocks, totals, layers = report.pop("blocks"), report["totals"], report["layers"]
     page = Page(text)
+    histograms = [r.pop("bins") for r in report["ranges"]]
+    assert [[text for _, text in bars] for bars in page.histograms] == [list(map(str, bins)) for bins in histograms]
+    for bars, bins, r in zip(page.histograms, histograms, report["ranges"]):
+        assert sum(bins) == r["values"] and all(abs(h - 20 * b / max(bins)) < 1e-3 for (h, _), b in zip(bars, bins))
+        low, high, first, step = (float(r[key]) for key in ("low", "high", "first", "step"))
+        assert first <= low < first + step and low <= high < first + step * len(bins) and bins[-1]
     assert page.keys == dict(leaves(report)), set(page.keys.items()) ^ set(leaves(report))
     assert len(page.blocks) == len(blocks)
     unit = float(dict(page.tags[[t for t, _ in page.tags].index("svg")][1])["viewbox"].split()[3]) / totals["workspace"]
@@ -122,6 +140,20 @@ def refused(status, want, *args):
 report, blocks = check(os.path.join(SOURCE, "examples/digits/digits.onnx"))
 assert report["model"] == "digits.onnx" and blocks and report["totals"]["bytes_before"] > 100000
 assert any(l["operator"] == "Conv" and l["form"] != "reference" and l["bytes_before"] for l in report["layers"]), report["layers"]
+
+assert not report["ranges"]
+
+with tempfile.TemporaryDirectory() as temp:
+    rng = random.Random(1)
+    for i in range(8):
+        with open(os.path.join(temp, "%d.raw" % i), "wb") as f:
+            f.write(floats(*(rng.random() ** 2 for _ in range(28 * 28))))
+    report, _ = check(os.path.join(SOURCE, "examples/digits/digits.onnx"), "--quantize=int8", "--calibrate=" + temp)
+    assert report["ranges"][0]["values"] == 8 * 28 * 28 and 0.9 < float(report["ranges"][0]["high"]) < 1, report["ranges"][0]
+    noise = [float(r["sqnr"]) for r in report["ranges"] if "sqnr" in r]
+    assert len(noise) > 3 and noise[0] > 40 and min(noise) > 12, noise
+    assert {l["weights"] for l in report["layers"] if l["operator"] == "Conv"} == {"int8"}, report["layers"]
+    assert report["totals"]["bytes_after"] * 3.5 < report["totals"]["bytes_before"]
 
 with tempfile.TemporaryDirectory() as temp:
     path = os.path.join(temp, "evil<&.onnx")

@@ -1,0 +1,41 @@
+/* What calibrate.c and noise.c share: the float model at work on samples, and the tensors that are watched in it. */
+#ifndef MCC_DRIVER_CALIBRATE_H
+#define MCC_DRIVER_CALIBRATE_H
+
+#include "compress/samples.h"
+#include "driver/quantize.h"
+
+typedef struct Watch { /* a tensor of the plan */
+    QuantTensor *tensor;
+    Observer observer;
+    int input, output; /* of the compiled float model, where it is seen; -1 */
+    double sqnr;       /* noise.c; NAN: not known */
+} Watch;
+
+typedef struct SampledCall { /* buffers of a model; its inputs are a sample's */
+    const mcc_model *model;
+    mcc_tensor *in, *out;
+    void *workspace;
+} SampledCall;
+
+typedef struct Calibration {
+    Pipeline p;      /* the float model */
+    QuantPlan *plan; /* of the graph that will be quantized */
+    Watch *watches;
+    int n_watches;
+    SampledCall call;
+    Samples *samples;
+    int n_samples;
+} Calibration;
+
+/* ---- calibrate.c ---- */
+bool sampled_prepare(SampledCall *c, const mcc_model *m, Arena *a);
+int sampled_run(SampledCall *c, const Tensor *const *in); /* an MCC_… code */
+const mcc_tensor *watch_tensor(const Watch *w, const SampledCall *c);
+
+/* ---- noise.c ---- */
+/* Once the plan is complete: signal to noise of each watched tensor, the quantized model's against the float one's,
+ * over the first samples. DONE, or an exit code after a message. */
+int measure_noise(Calibration *c, Arena *a);
+
+#endif
