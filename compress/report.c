@@ -105,7 +105,8 @@ static void fill_layer(Ctx *ctx, const ReportModel *m, const Node *n, ReportLaye
                        .dtype = y ? dtype_name(y->type.dtype) : "",
                        .dims = dims_text(ctx, y),
                        .scheme = scheme_of(n),
-                       .index = known ? n->index : -1};
+                       .index = known ? n->index : -1,
+                       .microseconds = (double)NAN};
 }
 
 /* Of several layers that are called after one node, it is a part of the one with the most weights. */

@@ -53,7 +53,7 @@ static void put_layers(const Report *r, FILE *out) {
     }
     fputs("<h2>Layers</h2>\n<table><thead><tr><th "
           "class=\"n\">node<th class=\"n\">nodes<th>name<th>operator<th>code<th>result<th>dims<th>weights"
-          "<th class=\"n\">bytes before<th class=\"n\">bytes after</tr></thead><tbody>\n",
+          "<th class=\"n\">bytes before<th class=\"n\">bytes after<th class=\"n\">µs</tr></thead><tbody>\n",
           out);
     for (int i = 0; i < r->n_layers; i++) {
         const ReportLayer *l = &r->layers[i];
@@ -67,6 +67,8 @@ static void put_layers(const Report *r, FILE *out) {
         put_cell(out, i, "weights", l->scheme);
         put_bytes(out, i, "bytes_before", l->before, most);
         put_bytes(out, i, "bytes_after", l->after, most);
+        if (l->microseconds == l->microseconds)
+            fprintf(out, "<td class=\"n\" data-key=\"layers.%d.microseconds\">%.2f</td>", i, l->microseconds);
         fputs("</tr>\n", out);
     }
     fputs("</tbody></table>\n", out);

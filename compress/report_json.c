@@ -24,8 +24,10 @@ static void put_layer(FILE *out, const ReportLayer *l) {
     put_string(out, "dims", l->dims);
     fputs(", ", out);
     put_string(out, "weights", l->scheme);
-    fprintf(out, ", \"index\": %d, \"nodes\": %d, \"bytes_before\": %zu, \"bytes_after\": %zu}", l->index, l->nodes,
+    fprintf(out, ", \"index\": %d, \"nodes\": %d, \"bytes_before\": %zu, \"bytes_after\": %zu", l->index, l->nodes,
             l->before, l->after);
+    if (l->microseconds == l->microseconds) fprintf(out, ", \"microseconds\": %.2f", l->microseconds);
+    fputs("}", out);
 }
 
 static void put_block(FILE *out, const ReportBlock *b) {

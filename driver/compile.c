@@ -137,6 +137,7 @@ static bool write_library(Compile *k, bool shared) {
 static bool write_report(Compile *k) {
     if (!k->json) return true;
     Report *r = report_end(k->p.ctx, k->imported, k->p.graph, &k->p.code, k->p.target->triple, &k->ranges);
+    if (k->p.command->report_times && time_layers(&k->p, r) != DONE) return false;
     FILE *json = output_open(&k->outputs, k->json);
     if (json) report_json(r, json);
     FILE *page = json && k->page ? output_open(&k->outputs, k->page) : NULL;
@@ -237,6 +238,9 @@ static int check_command(const Command *c) {
     if (c->name && !name_is_valid(c->name, &why)) say_error("'%s' cannot be a name: %s", c->name, why);
     else if (c->dump_after && strcmp(c->dump_after, "all") != 0 && !pass_known(c->dump_after))
         say_error("--dump-after: there is no pass '%s'", c->dump_after);
+    else if (c->report_times && !c->report) say_error("--report-times adds times to a report: add --report=FILE");
+    else if (c->report_times && (c->triple || c->features || (c->cpu && strcmp(c->cpu, "native") != 0)))
+        say_error("--report-times runs the code on this machine: no other target than -mcpu=native");
     else if (c->report && !is_code(c->emit)) say_error("--report needs an object to report on, not this --emit");
     else return DONE;
     return BAD_USAGE;

@@ -55,6 +55,7 @@ typedef struct Command {
     const char *output_dir, *tune;
     int64_t jobs, timeout, runs, seconds;
     QuantOptions quant;
+    bool report_times;
     const char *report, *input_norm, *input_layout;
     const char **calibrate; /* folders and files of samples */
     int n_calibrate;
@@ -138,6 +139,10 @@ int pipeline_print(Pipeline *p, const char *name, EmitText what, FILE *out);
 int pipeline_load(Pipeline *p);
 int pipeline_to_code(Pipeline *p); /* all of them, to run in this process */
 void pipeline_free(Pipeline *p);   /* all but the Ctx */
+
+/* ---- layer_time.c ---- */
+struct Report;
+int time_layers(const Pipeline *p, struct Report *r); /* DONE, or an exit code after a message */
 
 /* ---- tune_file.c ---- */
 /* A file of mcc tune's; DONE, or an exit code after a message. It lives as long as the Ctx. */

@@ -259,6 +259,8 @@ static const Row rows[] = {
     {VERB_COMPILE, FLAG, "-S", NULL, "the same as --emit=asm", set_emit, 0, 0, 0, 0},
     {VERB_COMPILE, VALUE, "--report", "FILE",
      "a page of layers, weights and memory, FILE.html with FILE.json beside it", set_text, AT(report), 0, 0, 0},
+    {VERB_COMPILE, FLAG, "--report-times", NULL, "measure each layer, and add its time", set_bool, AT(report_times), 0,
+     0, 0},
     {VERB_COMPILE, FLAG, "-MD", NULL, "write FILE.d, which tells make what was read", set_depfile, AT(depfile_path), 0,
      0, 0},
     {VERB_COMPILE, VALUE, "-MF", "FILE", "write it to FILE", set_depfile, AT(depfile_path), 0, 0, 0},
