@@ -311,6 +311,16 @@ static Value *sum_in_f32(Rewrite *r, Node *at, const Product *p) {
     return n->out[0];
 }
 
+/* The sum again, as its proven bounds say: but behind a Clip no pass finds a way for the scale into the weights. */
+static Value *bounded(Rewrite *r, Node *at, const Product *p, Value *sum) {
+    Value *in[] = {sum, const_scalar(r->g, DT_F32, (double)-exact_f32), const_scalar(r->g, DT_F32, (double)exact_f32)};
+    Node *n = rewrite_insert(r, at, OP_Clip, in, 3);
+    n->name = p->node->name;
+    n->index = p->node->index;
+    rewrite_infer(r, n);
+    return n->out[0];
+}
+
 /* f32(acc); bias NULL: none */
 static Value *sum(Rewrite *r, Node *at, const Product *p, const int64_t *bias) {
     int64_t dims[MCC_MAX_RANK], any = 0;
@@ -323,7 +333,7 @@ static Value *sum(Rewrite *r, Node *at, const Product *p, const int64_t *bias) {
         for (int64_t i = 0; i < p->channels; i++) v[i] = (float)bias[i];
         acc = combine(r, at, p, OP_Add, acc, const_floats(r->g, list_dims(p, p->channels, dims), dims, v));
     }
-    if (!p->whole) return acc;
+    if (!p->whole) return bounded(r, at, p, acc);
     Node *cast = node_at(r, at, p, OP_Cast, acc, NULL);
     node_set_int(cast, "to", DT_F32);
     rewrite_infer(r, cast);

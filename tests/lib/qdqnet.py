@@ -80,7 +80,11 @@ class Net:
         info = np.iinfo(dtype)
         q = self.rng.integers(info.min, info.max + 1, shape).astype(dtype)
         zero = np.zeros(np.shape(scales), dtype) if zero is None else zero
-        made = self.dequantize(self.constant(q), scales, zero, axis)
+        if self.rng.random() < 0.2:  # as quantization-aware training leaves them: floats under a Q
+            codes = self.quantize(self.constant(dequantize(q, scales, zero, axis)), scales, zero, axis)
+        else:
+            codes = self.constant(q)
+        made = self.dequantize(codes, scales, zero, axis)
         made.codes, made.scale, made.zero = q, np.asarray(scales, F), np.asarray(zero)
         return made
 

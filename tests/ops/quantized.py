@@ -190,6 +190,38 @@ def conv(rng):
     return net, 0
 
 
+def transposed(rng):
+    """ConvTranspose, whose integers are multiplied in float32, exactly."""
+    net = Net(rng)
+    cin, cout, stride = int(rng.integers(1, 20)), int(rng.integers(1, 9)), int(rng.integers(1, 3))
+    kh, kw = (int(k) for k in rng.integers(1, 4, 2))
+    x = input_codes(net, rng, (1, cin, 5, 6), pick(rng, [np.uint8, np.int8]))
+    scales = product_scales(rng, cout)
+    wt = net.weights((cin, cout, kh, kw), 1, scales)
+    step, wx = F(x.scale * F(wt.scale)), whole(x)
+    acc = np.zeros((1, cout, 4 * stride + kh, 5 * stride + kw), np.int64)
+    for r in range(kh):
+        for c in range(kw):
+            part = np.einsum("nchw,cm->nmhw", wx, wt.codes.astype(np.int64)[:, :, r, c])
+            acc[:, :, r:r + 4 * stride + 1:stride, c:c + 5 * stride + 1:stride] += part
+    bias, b = product_bias(net, rng, cout, step, pick(rng, ["none", "whole", "floats"]))
+    y = net.node("ConvTranspose", [x, wt] + [bias] * (bias is not None), None, strides=[stride] * 2, kernel_shape=[kh, kw])
+    finish(net, rng, y, acc, step, 2, b)
+    return net, 0.01
+
+
+def two_activations(rng):
+    """A product of which neither side is known; long ones do not fit float32."""
+    net = Net(rng)
+    rows, columns = (int(n) for n in rng.integers(1, 20, 2))
+    depth = int(pick(rng, [3, 64, 200, 600]))
+    a = input_codes(net, rng, (2, rows, depth), pick(rng, [np.uint8, np.int8]))
+    b = input_codes(net, rng, (2, depth, columns), pick(rng, [np.uint8, np.int8]))
+    y = net.node("MatMul", [a, b], None)
+    finish(net, rng, y, whole(a) @ whole(b), F(a.scale * b.scale), 0, (np.int64(0), None))
+    return net, 0
+
+
 def matmul(rng):
     net = Net(rng)
     rows, depth, columns = (int(n) for n in rng.integers(1, 40, 3))
@@ -340,7 +372,7 @@ def qlinear_product(net, rng, op, dtype):
     sx, zx, sy, zy = random_scale(rng), random_zero(rng, dtype), random_scale(rng), random_zero(rng, dtype)
     info, channels = np.iinfo(dtype), int(rng.integers(1, 12))
     scales = product_scales(rng, channels) if op != "MatMul" else random_scale(rng)
-    zeros = np.zeros(np.shape(scales), np.int8)
+    zeros = np.zeros(np.shape(scales) if rng.random() < 0.5 or op == "Gemm" else (), np.int8)
     x = rng.integers(info.min, info.max + 1, (2, 6, 7, 7) if op == "Conv" else (9, 14)).astype(dtype)
     w = rng.integers(-128, 128, (channels, 6, 3, 3) if op == "Conv" else (14, channels)).astype(np.int8)
     bias = rng.integers(-1000, 1000, channels).astype(np.int32) * (op != "MatMul")
@@ -416,7 +448,7 @@ def network(rng):
 
 
 FORMS = [conv, matmul, elementwise, conv, matmul, wide, arithmetic, activation, mean, movement, movement, network,
-         qlinear, qlinear, dynamic]
+         qlinear, qlinear, dynamic, transposed, two_activations]
 
 
 def bits(a):
