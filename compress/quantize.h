@@ -15,7 +15,8 @@ typedef struct QuantOptions {
     bool symmetric;            /* activations are int8 around 0; else uint8 with a zero point */
     const char **skip, **only; /* names of nodes, or operators */
     int n_skip, n_only;
-    int block; /* weights of 4 bits that share a scale */
+    bool compensate; /* --rounding=gptq, of weights alone */
+    int block;       /* weights of 4 bits that share a scale */
 } QuantOptions;
 
 typedef struct QuantTensor { /* an activation that is held as integers */
@@ -26,6 +27,8 @@ typedef struct QuantTensor { /* an activation that is held as integers */
     bool known;                 /* scale and zero are set */
     float scale;
     int zero;
+    float *hessian; /* wanted by --rounding=gptq: Σ x xᵀ over its rows of `width` elements, the upper half; else NULL */
+    int64_t width;
 } QuantTensor;
 typedef struct QuantNode { /* a node that could work on integers */
     Node *node;
@@ -68,7 +71,14 @@ bool quant_bias(const float *bias, int64_t n, float sums, const float *scales, i
 bool quant_insert(QuantPlan *p); /* all tensors are known. false after diag_error */
 
 /* ---- weights.c: dynamic, w8, w4 ---- */
-bool quant_products(QuantPlan *p); /* its chosen products. false after diag_error */
+bool quant_products(QuantPlan *p);      /* its chosen products. false after diag_error */
+void quant_want_hessians(QuantPlan *p); /* of the inputs of those products, which calibration then fills */
+
+/* ---- gptq.c ---- */
+void hessian_add(float *h, int64_t n, const float *x, int64_t rows); /* the upper half of h += Σ x xᵀ */
+double *gptq_factor(const float *h, int64_t n, Arena *a);            /* for gptq_carry; NULL: h is 0 or not finite */
+/* w[n][cols]: the rows after k make up for row k's error (what it was less what it became) */
+void gptq_carry(const double *factor, int64_t n, int64_t k, const float *error, float *w, int64_t cols);
 
 /* ---- contraction.c: what of a contraction is constant, and how it lies ---- */
 typedef struct Contraction {

@@ -47,9 +47,9 @@ static bool all_finite(const Product *p) {
 
 /* ---- blocks of a column ---- */
 
-typedef struct Block {
-    const Product *p;
-    int64_t first, n, col;
+typedef struct Block { /* n weights of a column, `step` apart */
+    const float *w;
+    int64_t n, step;
     int most; /* the largest code; the smallest is one less than its negative */
 } Block;
 
@@ -59,8 +59,8 @@ static int code_of(float w, float scale, int most) {
 
 static double block_error(const Block *b, float scale) {
     double sum = 0;
-    for (int64_t k = b->first; k < b->first + b->n; k++) {
-        float w = weight_at(b->p, k, b->col);
+    for (int64_t i = 0; i < b->n; i++) {
+        float w = b->w[i * b->step];
         double e = (double)w - (double)((float)code_of(w, scale, b->most) * scale);
         sum += e * e;
     }
@@ -71,9 +71,9 @@ static double block_error(const Block *b, float scale) {
 static float block_scale(const Block *b) {
     enum { TRIED = 16 };
     float largest = 0;
-    for (int64_t k = b->first; k < b->first + b->n; k++) largest = fmaxf(largest, fabsf(weight_at(b->p, k, b->col)));
+    for (int64_t i = 0; i < b->n; i++) largest = fmaxf(largest, fabsf(b->w[i * b->step]));
     float best = fmaxf(largest / (float)b->most, 0x1p-50f);
-    double least = block_error(b, best);
+    double least = b->most < 127 ? block_error(b, best) : 0;
     for (int i = 1; i < TRIED && b->most < 127; i++) {
         float scale = fmaxf(largest / (float)b->most * (1 - 0.02f * (float)i), 0x1p-50f);
         double e = block_error(b, scale);
@@ -88,25 +88,54 @@ static void store_code(Dtype t, void *to, int64_t i, int code) {
     else bytes[i / 2] = (uint8_t)(bytes[i / 2] | (code & 15) << (i % 2 * 4));
 }
 
-/* DequantizeLinear of codes for the weights of p; block 0: a scale a column. NULL after diag_error */
-static Value *narrow_weights(Graph *g, const Product *p, Dtype t, int64_t block) {
+/* The weights as [inner, cols], to be changed while they are rounded */
+static float *working_copy(const Product *p, Arena *a) {
+    float *w = ARENA_ARRAY(a, (size_t)p->inner * (size_t)p->cols, float);
+    for (int64_t k = 0; k < p->inner; k++)
+        for (int64_t col = 0; col < p->cols; col++) w[k * p->cols + col] = weight_at(p, k, col);
+    return w;
+}
+
+typedef struct Codes { /* where rounded weights go, `each` rows to a scale */
+    Dtype dtype;
+    int most;
+    int64_t each, groups;
     void *codes;
     float *scales;
-    int64_t each = block ? block : p->inner, groups = p->inner / each;
-    int64_t by_block[2] = {p->transposed ? p->cols : groups, p->transposed ? groups : p->cols};
-    Value *q = new_constant(g, t, 2, p->c.weights->dims, &codes);
-    Value *s = !q      ? NULL
-               : block ? new_constant(g, DT_F32, 2, by_block, &scales)
-                       : new_constant(g, DT_F32, 1, &p->cols, &scales);
-    if (!s) return NULL;
-    for (int64_t col = 0; col < p->cols; col++)
-        for (int64_t group = 0; group < groups; group++) {
-            Block b = {p, group * each, each, col, t == DT_I8 ? 127 : 7};
-            float scale = block_scale(&b);
-            scales[p->transposed ? col * groups + group : group * p->cols + col] = scale;
-            for (int64_t k = b.first; k < b.first + each; k++)
-                store_code(t, codes, code_place(p, k, col), code_of(weight_at(p, k, col), scale, b.most));
+} Codes;
+
+static int64_t scale_place(const Product *p, const Codes *to, int64_t group, int64_t col) {
+    return p->transposed ? col * to->groups + group : group * p->cols + col;
+}
+
+/* Row by row; with second moments of the inputs, rows to come make up for what a row loses. */
+static void round_rows(const Product *p, const float *hessian, const Codes *to, Arena *a) {
+    float *w = working_copy(p, a), *error = ARENA_ARRAY(a, p->cols, float);
+    const double *factor = hessian ? gptq_factor(hessian, p->inner, a) : NULL;
+    for (int64_t k = 0; k < p->inner; k++) {
+        float *row = w + k * p->cols;
+        for (int64_t col = 0; col < p->cols; col++) {
+            float *scale = &to->scales[scale_place(p, to, k / to->each, col)];
+            if (k % to->each == 0) *scale = block_scale(&(Block){row + col, to->each, p->cols, to->most});
+            int code = code_of(row[col], *scale, to->most);
+            store_code(to->dtype, to->codes, code_place(p, k, col), code);
+            error[col] = row[col] - (float)code * *scale;
         }
+        if (factor) gptq_carry(factor, p->inner, k, error, w, p->cols);
+    }
+}
+
+/* DequantizeLinear of codes for the weights of p; block 0: a scale a column. NULL after diag_error */
+static Value *narrow_weights(Graph *g, const Product *p, Dtype t, int64_t block, const float *hessian) {
+    Codes to = {.dtype = t, .most = t == DT_I8 ? 127 : 7, .each = block ? block : p->inner};
+    to.groups = p->inner / to.each;
+    int64_t by_block[2] = {p->transposed ? p->cols : to.groups, p->transposed ? to.groups : p->cols};
+    Value *q = new_constant(g, t, 2, p->c.weights->dims, &to.codes);
+    Value *s = q ? new_constant(g, DT_F32, block ? 2 : 1, block ? by_block : &p->cols, &to.scales) : NULL;
+    if (!s) return NULL;
+    Arena *a = arena_new(g->ctx);
+    round_rows(p, hessian, &to, a);
+    arena_free(a);
     Node *dq = node_new(g, OP_DequantizeLinear, p->n, (Value *[]){q, s}, 2, 1);
     node_set_int(dq, "axis", block ? p->transposed : p->c.channel_axis);
     if (block) node_set_int(dq, "block_size", block);
@@ -122,9 +151,10 @@ static int64_t block_for(const Product *p, int64_t wanted) {
     return 0;
 }
 
-static bool narrow(Graph *g, const Product *p, const QuantOptions *o) {
-    int64_t block = o->mode == QUANT_W4 ? block_for(p, o->block) : 0;
-    Value *w = narrow_weights(g, p, block ? DT_I4 : DT_I8, block);
+static bool narrow(const QuantPlan *plan, const Product *p) {
+    int64_t block = plan->options.mode == QUANT_W4 ? block_for(p, plan->options.block) : 0;
+    const QuantTensor *x = plan->of_value[p->n->in[0]->id];
+    Value *w = narrow_weights(plan->graph, p, block ? DT_I4 : DT_I8, block, x ? x->hessian : NULL);
     if (w) p->n->in[1] = w;
     return w != NULL;
 }
@@ -160,12 +190,14 @@ static bool integer_weights(const Dynamic *d, const Product *p, Value **codes, V
     *codes = new_constant(d->g, DT_I8, 2, dims, &q);
     *scales = *codes ? new_constant(d->g, DT_F32, 1, &p->cols, &s) : NULL;
     if (!*scales) return false;
-    for (int64_t col = 0; col < p->cols; col++) {
-        Block b = {p, 0, p->inner, col, 127};
-        s[col] = block_scale(&b);
-        for (int64_t k = 0; k < p->inner; k++)
-            q[k * p->cols + col] = (int8_t)code_of(weight_at(p, k, col), s[col], 127);
-    }
+    Arena *a = arena_new(d->g->ctx);
+    Tensor w = {.data = working_copy(p, a)};
+    Codes to = {.dtype = DT_I8, .most = 127, .each = p->inner, .groups = 1, .codes = q, .scales = s};
+    Product straight = *p;
+    straight.transposed = false;
+    straight.c.weights = &w;
+    round_rows(&straight, NULL, &to, a);
+    arena_free(a);
     return true;
 }
 
@@ -186,6 +218,17 @@ static bool make_dynamic(Dynamic *d, const Product *p) {
     return true;
 }
 
+void quant_want_hessians(QuantPlan *plan) {
+    for (int i = 0; i < plan->n_nodes; i++) {
+        Product p;
+        if (!plan->nodes[i].chosen || !read_product(plan->nodes[i].node, &p)) continue;
+        QuantTensor *x = plan->of_value[p.n->in[0]->id];
+        if (!x || x->hessian) continue;
+        x->width = p.inner;
+        x->hessian = ARENA_ARRAY(plan->graph->arena, (size_t)p.inner * (size_t)p.inner, float);
+    }
+}
+
 bool quant_products(QuantPlan *plan) {
     Graph *g = plan->graph;
     Dynamic d = {.g = g, .n_ids = plan->n_ids};
@@ -198,7 +241,7 @@ bool quant_products(QuantPlan *plan) {
             diag_warn(g->ctx, "calibration", p.n, "its weights are not finite: they stay in float");
             continue;
         }
-        if (!(plan->options.mode == QUANT_DYNAMIC ? make_dynamic(&d, &p) : narrow(g, &p, &plan->options))) return false;
+        if (!(plan->options.mode == QUANT_DYNAMIC ? make_dynamic(&d, &p) : narrow(plan, &p))) return false;
         done++;
     }
     if (!done) diag_warn(g->ctx, "calibration", NULL, "it has no product with constant weights: nothing is quantized");

@@ -8,10 +8,12 @@ static void watch_all(Calibration *c, Arena *a) {
     QuantPlan *p = c->plan;
     c->watches = ARENA_ARRAY(a, p->n_tensors + 1, Watch);
     for (int i = 0; i < p->n_tensors; i++) {
-        if (p->tensors[i].known || p->tensors[i].shares) continue;
+        const QuantTensor *t = &p->tensors[i];
+        if (p->options.mode == QUANT_INT8 ? t->known || t->shares : !t->hessian) continue;
         Watch *w = &c->watches[c->n_watches++];
         *w = (Watch){.tensor = &p->tensors[i], .input = -1, .output = -1};
-        observer_init(&w->observer, a, c->p.ranges || range_needs_histogram(p->options.method));
+        bool bins = c->p.ranges || range_needs_histogram(p->options.method);
+        observer_init(&w->observer, a, bins && !t->hessian);
     }
 }
 
@@ -85,6 +87,8 @@ static bool observe(Calibration *c) {
         Watch *w = &c->watches[i];
         const mcc_tensor *t = watch_tensor(w, &c->call);
         observer_add(&w->observer, t->data, elements(t));
+        if (w->tensor->hessian)
+            hessian_add(w->tensor->hessian, w->tensor->width, t->data, elements(t) / w->tensor->width);
         if (!w->observer.odd) continue;
         diag_error(c->plan->graph->ctx, NULL,
                    "%s: tensor '%s' has %s values that are NaN or infinite: the float model itself gives them",
@@ -115,7 +119,7 @@ static int run_samples(Calibration *c, Arena *a) {
 
 static void set_ranges(Calibration *c, Arena *a) {
     const QuantOptions *o = &c->plan->options;
-    for (int i = 0; i < c->n_watches; i++) {
+    for (int i = 0; i < c->n_watches && o->mode == QUANT_INT8; i++) {
         Watch *w = &c->watches[i];
         Range r = observer_range(&w->observer, o->method, o->percentile, o->symmetric, a);
         quant_set_range(c->plan->graph->ctx, w->tensor, r, o->symmetric);
@@ -161,7 +165,8 @@ static int calibrate(void *arg) {
     double start = seconds_now();
     result = run_samples(c, a);
     if (result == DONE) set_ranges(c, a);
-    if (result == DONE && c->p.ranges && (result = measure_noise(c, a)) == DONE) keep_ranges(c);
+    bool report = c->p.ranges && o.mode == QUANT_INT8;
+    if (result == DONE && report && (result = measure_noise(c, a)) == DONE) keep_ranges(c);
     if (result == DONE && k->verbose)
         fprintf(stderr, "mcc: calibrated %d tensors with %d samples in %.2f s\n", c->n_watches, c->n_samples,
                 seconds_now() - start);

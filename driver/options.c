@@ -199,6 +199,12 @@ static const char *set_method(Command *c, const Row *row, const char *value) {
     return hint;
 }
 
+static const char *set_rounding(Command *c, const Row *row, const char *value) {
+    (void)row;
+    c->quant.compensate = !strcmp(value, "gptq");
+    return c->quant.compensate || !strcmp(value, "nearest") ? fine : "nearest or gptq";
+}
+
 static const char *set_activations(Command *c, const Row *row, const char *value) {
     (void)row;
     c->quant.symmetric = !strcmp(value, "s8");
@@ -314,6 +320,8 @@ static const Row rows[] = {
      "of ranges: mse (default), minmax, average, percentile[:99.99] or entropy", set_method, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--activations", "TYPE", "u8 (default) with a zero point, or s8 around 0", set_activations, 0, 0,
      0, 0},
+    {QUANTIZES, VALUE, "--rounding", "HOW",
+     "of w8 and w4: nearest (default), or gptq, which makes up for errors by the samples", set_rounding, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--quantize-skip", "NODE|OP", "stays in float; may be repeated", set_skip, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--quantize-only", "NODE|OP", "of the products, only these; may be repeated", set_skip, 0, 0, 0,
      1},
@@ -430,10 +438,16 @@ static bool allocate(Command *c, size_t n) {
 }
 
 static bool check_quantize(const Command *c) {
-    bool samples = c->n_calibrate || c->input_norm || c->input_layout || c->plan || c->save_plan;
-    bool names = c->quant.n_skip || c->quant.n_only;
-    if (samples && c->quant.mode != QUANT_INT8) say_error("--calibrate, --plan and their like need --quantize=int8");
-    else if (names && c->quant.mode == QUANT_NONE) say_error("--quantize-skip and --quantize-only need --quantize");
+    const QuantOptions *q = &c->quant;
+    bool samples = c->n_calibrate || c->input_norm || c->input_layout, plans = c->plan || c->save_plan;
+    bool weights = q->mode == QUANT_W8 || q->mode == QUANT_W4;
+    if (q->compensate && (!weights || !c->n_calibrate))
+        say_error("--rounding=gptq needs --quantize=w8 or w4, and --calibrate=SAMPLES");
+    else if (samples && q->mode != QUANT_INT8 && !q->compensate)
+        say_error("--calibrate and its like need --quantize=int8, or --rounding=gptq");
+    else if (plans && q->mode != QUANT_INT8) say_error("--plan and --save-plan need --quantize=int8");
+    else if ((q->n_skip || q->n_only) && q->mode == QUANT_NONE)
+        say_error("--quantize-skip and --quantize-only need --quantize");
     else return true;
     return false;
 }

@@ -60,7 +60,12 @@ static int quantize_products(Pipeline *p) {
     int result = pipeline_canonicalise(p);
     if (result != DONE) return result;
     QuantPlan *plan = quant_choose(p->graph, &p->command->quant, NULL, 0);
-    return plan && quant_products(plan) ? DONE : BAD_MODEL;
+    if (!plan) return BAD_MODEL;
+    if (plan->options.compensate) {
+        quant_want_hessians(plan);
+        if ((result = calibrate_plan(p, plan)) != DONE) return result;
+    }
+    return quant_products(plan) ? DONE : BAD_MODEL;
 }
 
 int pipeline_quantize(Pipeline *p) {

@@ -47,8 +47,12 @@ expect 2 "is not a value of --calibrate-method" "$model" --quantize=int8 --calib
 expect 2 "is not a value of --activations" "$model" --quantize=int8 --activations=u9 -o out.o
 expect 2 "is not a value of --quantize" "$model" --quantize=w4:48 -o out.o
 expect 2 "is not a value of --quantize" "$model" --quantize=w8:32 -o out.o
+expect 2 "is not a value of --rounding" "$model" --quantize=w4 --rounding=up -o out.o
+expect 2 "--rounding=gptq needs" "$model" --quantize=w4 --rounding=gptq -o out.o
+expect 2 "--rounding=gptq needs" "$model" --quantize=int8 --calibrate=black.raw --rounding=gptq -o out.o
 expect 2 "need --quantize=int8" "$model" --calibrate=black.raw -o out.o
 expect 2 "need --quantize=int8" "$model" --quantize=w8 --calibrate=black.raw -o out.o
+expect 2 "need --quantize=int8" "$model" --quantize=w8 --save-plan=plan.txt -o out.o
 expect 2 "need --quantize" "$model" --quantize-skip=Conv -o out.o
 cp "$model" m.onnx
 expect 2 'would be written over' m.onnx --quantize=int8 --calibrate=black.raw --save-plan=m.onnx -o out.o
