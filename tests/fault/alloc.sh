@@ -34,5 +34,6 @@ exhaust() {
 trap 'rm -rf "$dir" "$dir.log"' EXIT
 exhaust "$model" -O0 -o "$dir/out.o"
 exhaust "$model" --emit=graph -o "$dir/out.o"
+exhaust "$model" --emit=onnx -o "$dir/out.o"
 exhaust run "$model" -O0 --random --output-dir "$dir.log.d"
 rm -r "$dir.log.d"
