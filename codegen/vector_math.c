@@ -208,13 +208,20 @@ static LLVMValueRef scaled_erfc(const Vec *v, LLVMValueRef a, double unit, LLVMV
         t = LLVMBuildFDiv(v->k->b, from_three, sum, "");
         below = mul(v, sub(v, number(v, 1), t), number(v, 1 / (6 * unit)));
     }
-    LLVMValueRef p = polynomial(v, t, scaled, 9);
+    LLVMValueRef p = polynomial(v, t, scaled, 9), lost_p = NULL;
+    if (!fma) { /* what the last addition of p rounds away */
+        LLVMValueRef first = number(v, scaled[0]), product = mul(v, t, polynomial(v, t, scaled + 1, 8));
+        p = add(v, first, product);
+        lost_p = sub(v, product, sub(v, p, first));
+    }
     /* what a + 3 rounded away went into t and goes into the division: 1.5 times in all where the result is near its
      * bound
      */
     LLVMValueRef lost_sum = mul(v, sub(v, sub(v, sum, three), a), number(v, 1.5));
     more = mul_add(v, lost_sum, below, more);
-    LLVMValueRef over = mul(v, mul_add(v, p, more, p), power); /* rounded once less than p · e^-z² */
+    LLVMValueRef correction = fma ? NULL : add(v, mul(v, p, more), lost_p);
+    LLVMValueRef sum_p = fma ? mul_add(v, p, more, p) : add(v, p, correction);
+    LLVMValueRef over = mul(v, sum_p, power); /* rounded once less than p · e^-z² */
     if (!fma) return LLVMBuildFDiv(v->k->b, over, sum, "");
     LLVMValueRef quotient = mul(v, over, below), rest = mul_add(v, LLVMBuildFNeg(v->k->b, quotient, ""), sum, over);
     return mul_add(v, rest, below, quotient); /* as a division would round it */
