@@ -218,11 +218,14 @@ Samples *samples_open(Ctx *ctx, const char *const *paths, int n_paths, const mcc
 
 /* ---- from groups to samples ---- */
 
-static const char *dims_text(Arena *a, const int64_t *dims, int rank) {
+/* most: bounds of open dims, -1; NULL: there are none */
+static const char *dims_text(Arena *a, const int64_t *dims, const int64_t *most, int rank) {
     char *text = arena_printf(a, "[");
-    for (int i = 0; i < rank; i++)
-        text = dims[i] < 0 ? arena_printf(a, "%s%s?", text, i ? "," : "")
-                           : arena_printf(a, "%s%s%lld", text, i ? "," : "", (long long)dims[i]);
+    for (int i = 0; i < rank; i++) {
+        bool open = most && dims[i] < 0;
+        text =
+            arena_printf(a, "%s%s%s%lld", text, i ? "," : "", open ? "<=" : "", (long long)(open ? most[i] : dims[i]));
+    }
     return arena_printf(a, "%s]", text);
 }
 
@@ -243,7 +246,8 @@ static bool plan_cut(const mcc_tensor_info *in, const Tensor *t, Cut *c) {
     if (t->rank == in->rank && dims_fit(in, 1, t->dims + 1)) {
         int64_t most = in->dims[0] < 0 ? in->max_dims[0] : in->dims[0];
         c->step = in->dims[0] < 0 && t->dims[0] < most ? t->dims[0] : most;
-        c->count = c->step > 0 ? t->dims[0] / c->step : 0;
+        c->count = c->step > 0 && t->dims[0] > 0 ? (t->dims[0] - 1) / c->step + 1
+                                                 : 0; /* of an open axis the last may be shorter */
         return c->count > 0 && (in->dims[0] < 0 || t->dims[0] % c->step == 0);
     }
     if (t->rank == in->rank + 1 && dims_fit(in, 0, t->dims + 1)) {
@@ -280,8 +284,9 @@ static bool open_input(Samples *s, int i) {
         return bad_file(s, i, why);
     if (plan_cut(in, &f->shape, &s->cuts[i])) return true;
     return bad_file(s, i,
-                    arena_printf(a, "its shape is %s, the input's is %s", dims_text(a, f->shape.dims, f->shape.rank),
-                                 dims_text(a, in->dims, in->rank)));
+                    arena_printf(a, "its shape is %s, the input's is %s",
+                                 dims_text(a, f->shape.dims, NULL, f->shape.rank),
+                                 dims_text(a, in->dims, in->max_dims, in->rank)));
 }
 
 static bool open_group(Samples *s) {
@@ -353,7 +358,9 @@ static const Tensor *read_input(Samples *s, int i) {
     const Cut *c = &s->cuts[i];
     Dtype want = (Dtype)s->inputs[i].dtype;
     const char *why;
-    Tensor *t = sample_file_rows(s->sample_arena, &s->files[i], s->next * c->step, c->step, &why);
+    const Tensor *all = &s->files[i].shape;
+    int64_t first = s->next * c->step, rest = all->rank ? all->dims[0] - first : 1;
+    Tensor *t = sample_file_rows(s->sample_arena, &s->files[i], first, rest < c->step ? rest : c->step, &why);
     if (!t) return bad_file(s, i, why), NULL;
     const Tensor *out = as_dtype(s->sample_arena, with_rank(t, c->rank_change), want);
     if (!out)

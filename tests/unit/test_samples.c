@@ -87,6 +87,9 @@ static void test_one_input(void) {
     CHECK(read_all(in_base("stack.npy"), &three, 1, got, 24) == 2 && got[1] == 13);
     write_npy("scalars.npy", DT_F32, 1, (int64_t[]){5}, numbers);
     CHECK(read_all(in_base("scalars.npy"), &scalar, 1, got, 24) == 5 && got[4] == 5);
+    mcc_tensor_info long_axis = input("x", DT_F32, 1, (int64_t[]){-1});
+    write_npy("long.npy", DT_F32, 1, (int64_t[]){24}, numbers); /* 16 at once is the bound: 16 and 8 */
+    CHECK(read_all(in_base("long.npy"), &long_axis, 1, got, 24) == 2 && got[1] == 17);
     write_bytes("x.raw", numbers, 2 * 4 * sizeof *numbers);
     CHECK(read_all(in_base("x.raw"), &one, 1, got, 24) == 2 && got[1] == 5);
     write_bytes("list.txt", "# a comment\none/c.npy\r\none/a.npy", strlen("# a comment\none/c.npy\r\none/a.npy"));
@@ -215,6 +218,8 @@ static void test_refused(void) {
     CHECK(read_all(in_base("inf.npy"), &in, 1, got, 4) == -1);
     write_npy("shape.npy", DT_F32, 2, (int64_t[]){1, 5}, numbers);
     CHECK(read_all(in_base("shape.npy"), &in, 1, got, 4) == -1);
+    write_npy("none.npy", DT_F32, 2, (int64_t[]){0, 4}, numbers);
+    CHECK(read_all(in_base("none.npy"), &in, 1, got, 4) == -1);
     CHECK(read_all(in_base("stack.npy"), &bounded, 1, got, 4) == -1);
     write_bytes("odd.raw", numbers, 7);
     CHECK(read_all(in_base("odd.raw"), &in, 1, got, 4) == -1);
