@@ -247,6 +247,24 @@ QuantTensor *quant_root(QuantTensor *t) {
     return t;
 }
 
+static QuantTensor *find_named(const QuantPlan *p, const char *name) {
+    for (int i = 0; i < p->n_tensors; i++)
+        if (!strcmp(p->tensors[i].name, name)) return &p->tensors[i];
+    return NULL;
+}
+
+bool quant_take_ranges(QuantPlan *to, const QuantPlan *from) {
+    for (int i = 0; i < to->n_tensors; i++) {
+        QuantTensor *t = &to->tensors[i], *like = t->shares ? NULL : find_named(from, t->name);
+        if (t->shares) continue;
+        if (!like || !quant_root(like)->known) return false;
+        t->scale = quant_root(like)->scale;
+        t->zero = quant_root(like)->zero;
+        t->known = true;
+    }
+    return true;
+}
+
 QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const char *const *f32, int n_f32) {
     QuantPlan *p = ARENA_NEW(g->arena, QuantPlan);
     *p = (QuantPlan){.graph = g, .options = *o, .n_ids = g->ctx->next_id, .f32 = f32, .n_f32 = n_f32};

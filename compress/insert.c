@@ -139,3 +139,27 @@ bool quant_insert(QuantPlan *p) {
     graph_count_uses(p->graph);
     return true;
 }
+
+/* n once more, which reads integers: of x, and for its weights. NULL after diag_error */
+static Node *add_twin(Insert *s, const Node *n, const QuantTensor *x) {
+    Node *twin = node_new(s->g, n->op, n->next, n->in, n->n_in, n->n_out);
+    twin->attrs = ARENA_ARRAY(s->g->arena, n->n_attrs + 1, Attr);
+    memcpy(twin->attrs, n->attrs, sizeof *n->attrs * (size_t)n->n_attrs);
+    twin->n_attrs = n->n_attrs;
+    if (!insert_weights(s, twin, quant_root((QuantTensor *)(uintptr_t)x)->scale)) return NULL;
+    return (twin->in[0] = dequantized(s, x)) && infer_new(s, twin, n) ? twin : NULL;
+}
+
+bool quant_twins(QuantPlan *p, Node **twins) {
+    Insert s = {.plan = p, .g = p->graph, .ctx = p->graph->ctx};
+    s.dequantized = ARENA_ARRAY(p->graph->arena, p->n_ids, Value *);
+    for (int i = 0; i < p->n_nodes; i++) {
+        const Node *n = p->nodes[i].node;
+        Contraction c;
+        twins[i] = NULL;
+        if (!p->nodes[i].active || !contraction_read(n, &c)) continue;
+        if (!(twins[i] = add_twin(&s, n, p->of_value[n->in[0]->id]))) return false;
+    }
+    graph_count_uses(p->graph);
+    return true;
+}

@@ -54,7 +54,8 @@ typedef struct QuantPlan {
 /* For the same graph and options, the same plan. f32: names of nodes that a plan file leaves in float. NULL after
  * diag_error: an unknown name in skip or only. */
 QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const char *const *f32, int n_f32);
-QuantTensor *quant_root(QuantTensor *t); /* whose scale and zero point it takes */
+QuantTensor *quant_root(QuantTensor *t);                      /* whose scale and zero point it takes */
+bool quant_take_ranges(QuantPlan *to, const QuantPlan *from); /* by names. false: from lacks one */
 
 /* ---- params.c ---- */
 /* Sets scale and zero point from a range; warns where there is nothing to go by, and takes a scale of 1. */
@@ -69,6 +70,9 @@ bool quant_bias(const float *bias, int64_t n, float sums, const float *scales, i
 
 /* ---- insert.c ---- */
 bool quant_insert(QuantPlan *p); /* all tensors are known. false after diag_error */
+/* Instead of that: beside the node of each active contraction another one, which alone is quantized. twins[i]: of
+ * nodes[i]; NULL: it has none. false after diag_error */
+bool quant_twins(QuantPlan *p, Node **twins);
 
 /* ---- weights.c: dynamic, w8, w4 ---- */
 bool quant_products(QuantPlan *p);      /* its chosen products. false after diag_error */

@@ -6,6 +6,7 @@
 #include "passes/passes.h"
 #include "codegen/codegen.h"
 #include "compress/quantize.h"
+#include "compress/search.h"
 #include "frontend/frontend.h"
 #include "ir/ir.h"
 #include "targets/target.h"
@@ -60,6 +61,9 @@ typedef struct Command {
     const char **calibrate; /* folders and files of samples */
     int n_calibrate;
     const char *plan, *save_plan;
+    const char *max_drop; /* NULL: not asked for */
+    double most_drop;
+    Metric metric;
 } Command;
 int command_parse(Command *c, int argc, char **argv); /* DONE, or BAD_USAGE after a message */
 void command_free(Command *c);
@@ -110,6 +114,7 @@ char *file_name_from(Str name, const char *fallback,
 
 /* ---- progress.c: what takes so long ---- */
 void progress_stage(const char *stage); /* NULL: done. Shown on a terminal once the work has taken a second */
+void progress_hold(bool hold);          /* while true, the stage stays what it is */
 void progress_part(int done, int all);  /* of the stage: a bar, on a terminal */
 double seconds_now(void);
 
@@ -123,7 +128,7 @@ typedef struct Pipeline {
     Code code;
     LoadedModel *loaded;
     struct ReportRanges *ranges; /* where calibration leaves what it saw; NULL: nobody asks */
-    bool is_float; /* --quantize is not for this one */
+    bool is_float;               /* --quantize is not for this one */
 } Pipeline;
 /* work(arg) under the Ctx's handler for exhausted memory. Its result, or BAD_MODEL after "out of memory". */
 int with_memory(Ctx *ctx, int (*work)(void *), void *arg);

@@ -211,6 +211,11 @@ static const char *set_activations(Command *c, const Row *row, const char *value
     return c->quant.symmetric || !strcmp(value, "u8") ? fine : "u8 or s8";
 }
 
+static const char *set_metric(Command *c, const Row *row, const char *value) {
+    (void)row;
+    return metric_parse(value, &c->metric) ? fine : "cosine, sqnr or top1";
+}
+
 static const char *set_skip(Command *c, const Row *row, const char *value) {
     if (row->fixed) c->quant.only[c->quant.n_only++] = value;
     else c->quant.skip[c->quant.n_skip++] = value;
@@ -325,6 +330,10 @@ static const Row rows[] = {
     {QUANTIZES, VALUE, "--quantize-skip", "NODE|OP", "stays in float; may be repeated", set_skip, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--quantize-only", "NODE|OP", "of the products, only these; may be repeated", set_skip, 0, 0, 0,
      1},
+    {QUANTIZES, VALUE, "--max-drop", "DROP",
+     "keep the layers in float that the result needs to stay this near: 0.01, 1% or (sqnr) 20dB", set_text,
+     AT(max_drop), 0, 0, 0},
+    {QUANTIZES, VALUE, "--metric", "METRIC", "of --max-drop: cosine (default), sqnr or top1", set_metric, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--save-plan", "FILE", "write what is quantized, and how, as text", set_text, AT(save_plan), 0,
      0, 0},
     {QUANTIZES, VALUE, "--plan", "FILE", "take it from such a text, edited perhaps", set_text, AT(plan), 0, 0, 0},
@@ -452,6 +461,17 @@ static bool check_quantize(const Command *c) {
     return false;
 }
 
+static bool check_drop(Command *c) {
+    if (!c->max_drop) return true;
+    if (c->quant.mode != QUANT_INT8 || !c->n_calibrate)
+        say_error("--max-drop measures on samples what integers cost: add --quantize=int8 and --calibrate=FOLDER");
+    else if (!drop_parse(c->metric, c->max_drop, &c->most_drop)) {
+        say_error("'%s' is not a value of --max-drop", c->max_drop);
+        say_note("%s", drop_hint(c->metric));
+    } else return true;
+    return false;
+}
+
 int command_parse(Command *c, int argc, char **argv) {
     *c = (Command){.verb = VERB_COMPILE,
                    .opt_level = 2,
@@ -478,7 +498,7 @@ int command_parse(Command *c, int argc, char **argv) {
     c->opt.dims = c->dims;
     c->opt.max_dims = c->max_dims;
     c->opt.shapes = c->shapes;
-    return check_quantize(c) ? DONE : BAD_USAGE;
+    return check_quantize(c) && check_drop(c) ? DONE : BAD_USAGE;
 }
 
 bool one_model(const Command *c) {

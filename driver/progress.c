@@ -8,6 +8,7 @@
 
 static const char *volatile current;
 static volatile sig_atomic_t late;
+static bool held;
 
 double seconds_now(void) {
     struct timespec t;
@@ -29,9 +30,11 @@ static void on_second(int signal) {
     show();
 }
 
+void progress_hold(bool hold) { held = hold; }
+
 void progress_stage(const char *stage) {
     static bool started;
-    if (!isatty(STDERR_FILENO)) return;
+    if (held || !isatty(STDERR_FILENO)) return;
     bool starts = stage && !started;
     current = stage;
     started = stage != NULL;

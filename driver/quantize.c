@@ -50,6 +50,7 @@ static int quantize_static(Pipeline *p) {
     if (!plan) return BAD_MODEL;
     if (!any_active(plan)) diag_warn(p->ctx, "calibration", NULL, "nothing in this model can be quantized");
     result = find_ranges(p, file, plan);
+    if (result == DONE && c->max_drop) result = search_plan(p, &plan);
     if (result == DONE && c->save_plan) result = save_plan(p, plan);
     if (result == DONE && !quant_insert(plan)) result = BAD_MODEL;
     return result;

@@ -11,4 +11,9 @@ int pipeline_quantize(Pipeline *p);
 /* ---- calibrate.c ---- */
 int calibrate_plan(const Pipeline *p, QuantPlan *plan); /* scales and zero points of the tensors that have none yet */
 
+/* ---- quantize_search.c ---- */
+/* --max-drop: the plan, whose ranges are known, becomes one that leaves as many layers in float as the drop asks for.
+ */
+int search_plan(const Pipeline *p, QuantPlan **plan);
+
 #endif

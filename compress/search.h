@@ -1,0 +1,45 @@
+/* Mixed precision: how far a quantized network is from the float one, and which layers to leave in float for it to be
+ * near enough. A table of contents; each group stands under the file that defines it. */
+#ifndef MCC_SEARCH_H
+#define MCC_SEARCH_H
+
+#include "ir/ir.h"
+
+/* ---- metric.c: a drop is 0 where nothing changed ---- */
+typedef enum Metric {
+    METRIC_COSINE, /* 1 - cosine similarity of an output's elements, the mean over samples and outputs */
+    METRIC_SQNR,   /* power of the noise / power of the signal, over all samples; the mean over outputs. In text: dB */
+    METRIC_TOP1,   /* share of the first output's rows (along its last axis) whose largest element is another one */
+} Metric;
+bool metric_parse(const char *word, Metric *out);
+bool drop_parse(Metric m, const char *text, double *out); /* 0.01, 1%; METRIC_SQNR: 20dB */
+void drop_text(Metric m, double drop, char *out, size_t size);
+const char *drop_hint(Metric m); /* what drop_parse wants */
+
+typedef struct Loss { /* of one output, over samples */
+    double signal, noise, sum;
+    int64_t n;
+} Loss;
+void loss_add(Loss *l, Metric m, const Tensor *got, const Tensor *want); /* one sample's */
+double loss_value(const Loss *l, Metric m);
+
+/* ---- search.c ---- */
+typedef struct SearchLayer {
+    int place;    /* whose: the caller's business. Equal layers keep its order */
+    double noise; /* that integers add to this layer alone, of its signal's power */
+    double work;  /* that integers speed up */
+    bool in_float;
+} SearchLayer;
+typedef struct Search {
+    SearchLayer *layers; /* in the end: the noisiest for their work first */
+    int n;
+    double most;                              /* the drop that is allowed */
+    bool (*measure)(void *arg, double *drop); /* of the network with the layers as they are; false ends the search */
+    bool (*rank)(void *arg);                  /* sets their noise; only called where they matter. false as above */
+    void *arg;
+    int trials;        /* how often measure was called */
+    double drop, full; /* of what was found; with no layer in float */
+} Search;
+bool search_precision(Search *s); /* false: measure or rank did */
+
+#endif

@@ -1,0 +1,300 @@
+/* --max-drop: compiles the network with some layers in float, runs it on this machine beside the float network's
+ * outputs, and so finds which layers to leave in float (compress/search.c). Samples are the first ones, MOST_SAMPLES at
+ * most, fewer where their outputs would take more than MOST_BYTES. Each compilation has a Ctx of its own. */
+#include "driver/quantize.h"
+#include "compress/samples.h"
+#include "compress/search.h"
+#include "driver/call.h"
+#include <math.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MOST_SAMPLES = 256, NOISE_SAMPLES = 16, MOST_BYTES = 256 << 20 };
+
+typedef struct Drop Drop;
+typedef bool (*Visit)(Drop *d, int sample, const Tensor *outputs); /* false: no more samples */
+struct Drop {
+    const Pipeline *p; /* what will be quantized */
+    QuantPlan *plan;
+    const Command *command;
+    Pipeline reference, trial; /* the float network; the network at hand */
+    Samples *samples;
+    Tensor *want; /* [sample][output] of the float network */
+    int n_samples, n_outputs, n_layers;
+    size_t bytes;
+    Search search;
+    SearchLayer *layers; /* of the plan's contractions; place: among its nodes */
+    const char **f32;    /* those in float, those that the plan began with first */
+    int n_f32;
+    Loss *losses;      /* by output */
+    Loss *noises;      /* by layer */
+    int *exact, *twin; /* by layer: outputs of the network with twins */
+};
+
+/* ---- running ---- */
+
+static int run_one(Drop *d, const Pipeline *p, int sample, const Tensor *const *in, Visit visit, bool *more) {
+    Arena *a = arena_new(p->ctx);
+    const mcc_model *m = loaded_model(p->loaded);
+    Tensor *out = ARENA_ARRAY(a, m->n_outputs + 1, Tensor);
+    Call call;
+    int result = BAD_MODEL, status = MCC_OK;
+    if (call_prepare(&call, a, m, in, (Placement){0}) && (status = call_run(&call)) == MCC_OK) {
+        result = DONE;
+        for (int i = 0; i < m->n_outputs; i++)
+            if (!call_output(&call, i, &out[i])) result = BAD_MODEL;
+    }
+    if (result == DONE) *more = visit(d, sample, out);
+    else
+        diag_error(d->reference.ctx, NULL, "--max-drop: %s: a run of the network failed: %s", samples_name(d->samples),
+                   call_status(status));
+    call_free(&call);
+    arena_free(a);
+    return result;
+}
+
+static int run_samples(Drop *d, const Pipeline *p, int most, Visit visit) {
+    const mcc_model *m = loaded_model(p->loaded);
+    const Tensor **in = ARENA_ARRAY(p->ctx->arena, m->n_inputs + 1, const Tensor *);
+    bool more = true;
+    int result = DONE;
+    samples_rewind(d->samples);
+    for (int i = 0; i < most && more && result == DONE; i++) {
+        SampleStatus status = samples_next(d->samples, in);
+        if (status == SAMPLE_END) break;
+        result = status == SAMPLE_GIVEN ? run_one(d, p, i, in, visit, &more) : BAD_MODEL;
+    }
+    return result;
+}
+
+/* ---- the float network ---- */
+
+static bool keep(Drop *d, int sample, const Tensor *outputs) {
+    size_t bytes = 0;
+    for (int i = 0; i < d->n_outputs; i++) bytes += outputs[i].bytes;
+    if (sample && bytes > MOST_BYTES - d->bytes) return false;
+    d->bytes = d->bytes + bytes < MOST_BYTES ? d->bytes + bytes : MOST_BYTES;
+    for (int i = 0; i < d->n_outputs; i++) {
+        Tensor *t = &d->want[sample * d->n_outputs + i];
+        void *data = arena_alloc(d->reference.ctx->arena, outputs[i].bytes + 1);
+        *t = outputs[i];
+        if (t->bytes) memcpy(data, outputs[i].data, t->bytes);
+        t->data = data;
+    }
+    d->n_samples = sample + 1;
+    return true;
+}
+
+static int run_reference(Drop *d) {
+    const Command *k = d->command;
+    Pipeline *p = &d->reference;
+    diag_to(p->ctx, NULL); /* it has been read before */
+    int result = pipeline_to_code(p);
+    if (result != DONE) return result;
+    const mcc_model *m = loaded_model(p->loaded);
+    SampleOptions options = {.norm = k->input_norm, .layout = k->input_layout};
+    d->n_outputs = m->n_outputs;
+    d->want = ARENA_ARRAY(p->ctx->arena, MOST_SAMPLES * d->n_outputs + 1, Tensor);
+    d->losses = ARENA_ARRAY(p->ctx->arena, d->n_outputs + 1, Loss);
+    diag_to(p->ctx, stderr);
+    d->samples = samples_open(p->ctx, k->calibrate, k->n_calibrate, m->inputs, m->n_inputs, &options);
+    return d->samples ? run_samples(d, p, MOST_SAMPLES, keep) : BAD_MODEL;
+}
+
+/* ---- compilations ---- */
+
+/* The graph of d->trial as the plan sees it, with d->f32 in float */
+static QuantPlan *plan_again(Drop *d) {
+    Pipeline *p = &d->trial;
+    QuantOptions o = d->plan->options;
+    if (pipeline_read(p) != DONE || pipeline_canonicalise(p) != DONE) return NULL;
+    QuantPlan *own = quant_choose(p->graph, &o, d->f32, d->n_f32);
+    return own && quant_take_ranges(own, d->plan) ? own : NULL;
+}
+
+static bool trial_to_code(Drop *d) {
+    return pipeline_optimise(&d->trial) == DONE && pipeline_generate(&d->trial, "model") == DONE &&
+           pipeline_load(&d->trial) == DONE;
+}
+
+/* work in a new Ctx for d->trial, which says nothing */
+static int try_network(Drop *d, int (*work)(void *)) {
+    d->trial = (Pipeline){.command = d->command, .target = d->reference.target, .is_float = true};
+    if (!(d->trial.ctx = pipeline_ctx(d->command, d->p->ctx->file))) return BAD_MODEL;
+    d->trial.ctx->opt = d->p->ctx->opt;
+    diag_to(d->trial.ctx, NULL);
+    int result = with_memory(d->trial.ctx, work, d);
+    if (result != DONE) diag_error(d->reference.ctx, NULL, "--max-drop: the network could not be measured");
+    pipeline_free(&d->trial);
+    ctx_free(d->trial.ctx);
+    return result;
+}
+
+/* ---- the noise of each layer ---- */
+
+static int expose(Graph *g, Value *v) {
+    for (int i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i] == v) return i;
+    g->outputs[g->n_outputs] = v;
+    return g->n_outputs++;
+}
+
+static bool add_noises(Drop *d, int sample, const Tensor *outputs) {
+    (void)sample;
+    for (int i = 0; i < d->n_layers; i++)
+        if (d->twin[i] >= 0) loss_add(&d->noises[i], METRIC_SQNR, &outputs[d->twin[i]], &outputs[d->exact[i]]);
+    return true;
+}
+
+static int measure_noise(void *arg) {
+    Drop *d = arg;
+    QuantPlan *own = plan_again(d);
+    if (!own || own->n_nodes != d->plan->n_nodes) return BAD_MODEL;
+    Graph *g = own->graph;
+    Node **twins = ARENA_ARRAY(g->arena, own->n_nodes + 1, Node *);
+    if (!quant_twins(own, twins)) return BAD_MODEL;
+    Value **outputs = ARENA_ARRAY(g->arena, g->n_outputs + 2 * d->n_layers + 1, Value *);
+    memcpy(outputs, g->outputs, sizeof *outputs * (size_t)g->n_outputs);
+    g->outputs = outputs;
+    for (int i = 0; i < d->n_layers; i++) {
+        int at = d->layers[i].place;
+        d->twin[i] = d->exact[i] = -1;
+        if (!twins[at]) continue;
+        d->exact[i] = expose(g, own->nodes[at].node->out[0]);
+        d->twin[i] = expose(g, twins[at]->out[0]);
+    }
+    graph_count_uses(g);
+    if (!trial_to_code(d) || run_samples(d, &d->trial, NOISE_SAMPLES, add_noises) != DONE) return BAD_MODEL;
+    for (int i = 0; i < d->n_layers; i++) d->layers[i].noise = loss_value(&d->noises[i], METRIC_SQNR);
+    return DONE;
+}
+
+/* Multiplications; of open dims, the most there may be */
+static double work_of(const Node *n, const Contraction *c) {
+    double work = (double)c->depth;
+    for (int i = 0; i < n->out[0]->type.rank; i++) work *= (double)n->out[0]->type.dims[i]->hi;
+    return work;
+}
+
+static void list_layers(Drop *d, Arena *a) {
+    QuantPlan *p = d->plan;
+    d->layers = ARENA_ARRAY(a, p->n_nodes + 1, SearchLayer);
+    for (int i = 0; i < p->n_nodes; i++) {
+        Contraction c;
+        if (!p->nodes[i].active || !contraction_read(p->nodes[i].node, &c)) continue;
+        d->layers[d->n_layers++] = (SearchLayer){.place = i, .work = work_of(p->nodes[i].node, &c)};
+    }
+    d->noises = ARENA_ARRAY(a, d->n_layers + 1, Loss);
+    d->exact = ARENA_ARRAY(a, d->n_layers + 1, int);
+    d->twin = ARENA_ARRAY(a, d->n_layers + 1, int);
+    d->f32 = ARENA_ARRAY(a, p->n_f32 + d->n_layers + 1, const char *);
+    for (int i = 0; i < p->n_f32; i++) d->f32[i] = p->f32[i];
+    d->n_f32 = p->n_f32;
+}
+
+/* ---- the search ---- */
+
+static int set_f32(Drop *d) {
+    d->n_f32 = d->plan->n_f32;
+    for (int i = 0; i < d->n_layers; i++)
+        if (d->layers[i].in_float) d->f32[d->n_f32++] = d->plan->nodes[d->layers[i].place].name;
+    return d->n_f32 - d->plan->n_f32;
+}
+
+static bool add_losses(Drop *d, int sample, const Tensor *outputs) {
+    int n = d->command->metric == METRIC_TOP1 ? 1 : d->n_outputs;
+    for (int i = 0; i < n && i < d->n_outputs; i++)
+        loss_add(&d->losses[i], d->command->metric, &outputs[i], &d->want[sample * d->n_outputs + i]);
+    return sample + 1 < d->n_samples;
+}
+
+static int measure_drop(void *arg) {
+    Drop *d = arg;
+    QuantPlan *own = plan_again(d);
+    memset(d->losses, 0, sizeof *d->losses * (size_t)d->n_outputs);
+    if (!own || !quant_insert(own) || !trial_to_code(d)) return BAD_MODEL;
+    return run_samples(d, &d->trial, d->n_samples, add_losses);
+}
+
+static bool rank(void *arg) { return try_network(arg, measure_noise) == DONE; }
+
+static bool is_talkative(const Drop *d) { return d->command->verbose || isatty(STDERR_FILENO); }
+
+static bool measure(void *arg, double *drop) {
+    Drop *d = arg;
+    char text[40];
+    Metric m = d->command->metric;
+    int in_float = set_f32(d), n = m == METRIC_TOP1 || d->n_outputs == 0 ? 1 : d->n_outputs;
+    if (try_network(d, measure_drop) != DONE) return false;
+    *drop = 0;
+    for (int i = 0; i < n; i++) *drop += loss_value(&d->losses[i], m) / n;
+    drop_text(m, *drop, text, sizeof text);
+    if (is_talkative(d)) fprintf(stderr, "mcc: %d of %d products in float: %s\n", in_float, d->n_layers, text);
+    return true;
+}
+
+static void tell(const Drop *d, int in_float, double seconds) {
+    char got[40], full[40], noise[40];
+    Metric m = d->command->metric;
+    drop_text(m, d->search.drop, got, sizeof got);
+    drop_text(m, d->search.full, full, sizeof full);
+    if (!is_talkative(d)) return;
+    fprintf(stderr, "mcc: --max-drop=%s: %s with %d of %d products in float (%s with none); %d trials, %.1f s\n",
+            d->command->max_drop, got, in_float, d->n_layers, full, d->search.trials, seconds);
+    for (int i = 0; i < d->n_layers; i++) {
+        const QuantNode *q = &d->plan->nodes[d->layers[i].place];
+        drop_text(METRIC_SQNR, d->layers[i].noise, noise, sizeof noise);
+        if (d->layers[i].in_float) fprintf(stderr, "mcc: %s stays in float: by itself %s\n", q->name, noise);
+    }
+}
+
+static int search(void *arg) {
+    Drop *d = arg;
+    double start = seconds_now();
+    list_layers(d, d->reference.ctx->arena);
+    int result = d->n_layers ? run_reference(d) : DONE;
+    if (result != DONE || !d->n_layers) return result;
+    d->search = (Search){.layers = d->layers,
+                         .n = d->n_layers,
+                         .most = d->command->most_drop,
+                         .measure = measure,
+                         .rank = rank,
+                         .arg = d};
+    if (!search_precision(&d->search)) return BAD_MODEL;
+    tell(d, set_f32(d), seconds_now() - start);
+    return DONE;
+}
+
+/* The plan for the graph that will be quantized, in its own memory */
+static QuantPlan *found_plan(const Drop *d) {
+    const QuantPlan *old = d->plan;
+    const char **f32 = ARENA_ARRAY(old->graph->arena, d->n_f32 + 1, const char *);
+    for (int i = 0; i < d->n_f32; i++) f32[i] = d->f32[i];
+    QuantOptions o = old->options;
+    QuantPlan *plan = quant_choose(old->graph, &o, f32, d->n_f32);
+    return plan && quant_take_ranges(plan, old) ? plan : NULL;
+}
+
+int search_plan(const Pipeline *p, QuantPlan **plan) {
+    const char *why;
+    const Target *host = target_is_host(p->target) ? p->target : target_find(NULL, "native", NULL, &why);
+    Drop d = {.p = p, .plan = *plan, .command = p->command};
+    if (!host) {
+        say_error("--max-drop runs the model on this machine: %s", why);
+        return BAD_MODEL;
+    }
+    d.reference = (Pipeline){.command = p->command, .target = host, .is_float = true};
+    if (!(d.reference.ctx = pipeline_ctx(p->command, p->ctx->file))) return BAD_MODEL;
+    d.reference.ctx->opt = p->ctx->opt;
+    progress_stage("searching for the layers to leave in float");
+    progress_hold(true);
+    int result = with_memory(d.reference.ctx, search, &d);
+    progress_hold(false);
+    if (result == DONE && d.n_layers && !(*plan = found_plan(&d))) result = BAD_MODEL;
+    if (result == DONE && d.n_layers && d.n_f32 - d.plan->n_f32 == d.n_layers)
+        diag_warn(p->ctx, "calibration", NULL, "--max-drop=%s: no product can be int8 within it", p->command->max_drop);
+    samples_close(d.samples);
+    pipeline_free(&d.reference);
+    ctx_free(d.reference.ctx);
+    return result;
+}
