@@ -3,7 +3,7 @@
  * that they differ from the mcc_el_<op>_f32 in the last places. Reduction: Cody and Waite, Software Manual for the
  * Elementary Functions, 1980; polynomials are minimax fits (Remez exchange). */
 #include <math.h>
-#include "codegen/contract.h"
+#include "codegen/vec.h"
 
 enum {
     BIAS = 127,
@@ -12,19 +12,6 @@ enum {
 };
 static const double LOG2_E = 1.4426950408889634, SHIFTER = 12582912 /* 1.5 · 2^23: adding it rounds to an integer */,
                     LEAST = -104 /* e^x is 0 below */, MOST = 89 /* and infinite above */;
-
-typedef struct Vec {
-    Kernel *k;
-    int lanes;
-} Vec;
-
-static LLVMValueRef number(const Vec *v, double x) { return vec_const(v->k->gen, (double)(float)x, v->lanes); }
-static LLVMValueRef mul(const Vec *v, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFMul(v->k->b, a, b, ""); }
-static LLVMValueRef add(const Vec *v, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFAdd(v->k->b, a, b, ""); }
-static LLVMValueRef sub(const Vec *v, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFSub(v->k->b, a, b, ""); }
-static LLVMValueRef mul_add(const Vec *v, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
-    return vec_mul_add(v->k, a, b, c, v->lanes);
-}
 
 /* a < b ? yes : no */
 static LLVMValueRef where_less(const Vec *v, LLVMValueRef a, LLVMValueRef b, LLVMValueRef yes, LLVMValueRef no) {
@@ -40,12 +27,6 @@ static LLVMValueRef magnitude(const Vec *v, LLVMValueRef x) { return call(v, "ll
 static LLVMValueRef with_sign(const Vec *v, LLVMValueRef x, LLVMValueRef sign) {
     LLVMValueRef args[2] = {x, sign};
     return call(v, "llvm.copysign", args, 2);
-}
-
-static LLVMValueRef polynomial(const Vec *v, LLVMValueRef x, const double *c, int n) {
-    LLVMValueRef p = number(v, c[n - 1]);
-    for (int i = n - 2; i >= 0; i--) p = mul_add(v, p, x, number(v, c[i]));
-    return p;
 }
 
 /* a / b for b in [1, 2] and finite a: by an estimate and a Newton step where the target has those for its widest

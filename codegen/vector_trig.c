@@ -2,20 +2,9 @@
  * multiples of π/2 in pieces (Cody and Waite, Software Manual for the Elementary Functions, 1980), the first of which
  * multiply exactly; where a lane is larger, infinite or NaN, such lanes are computed one by one, as mcc_el_<op>_f32
  * does it, so that a lane's bits do not depend on its neighbours. Polynomials are minimax fits. */
-#include "codegen/contract.h"
+#include "codegen/vec.h"
 
 enum { LIMIT = 30000, MOST_LANES = 64 };
-
-typedef struct Vec {
-    Kernel *k;
-    int lanes;
-} Vec;
-
-static LLVMValueRef number(const Vec *v, double x) { return vec_const(v->k->gen, (double)(float)x, v->lanes); }
-static LLVMValueRef mul(const Vec *v, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildFMul(v->k->b, a, b, ""); }
-static LLVMValueRef mul_add(const Vec *v, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c) {
-    return vec_mul_add(v->k, a, b, c, v->lanes);
-}
 
 static LLVMTypeRef int_type(const Vec *v) {
     return v->lanes == 1 ? v->k->gen->i32 : LLVMVectorType(v->k->gen->i32, (unsigned)v->lanes);
