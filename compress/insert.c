@@ -65,6 +65,19 @@ static Value *dequantize_constant(Insert *s, Node *n, Value *q, const float *sca
     return infer_new(s, dq, n) ? dq->out[0] : NULL;
 }
 
+/* Codes for the same scales that lose less of what the sums are. */
+static void round_by_inputs(const Insert *s, const Node *n, const Contraction *c, float *scales, int8_t *codes) {
+    Hessian *h = s->plan->of_node[n->id]->hessian;
+    bool rows = c->shape.outer == 1;
+    RoundWeights r = {.w = c->weights->data, .channels = c->shape.channels, .low = -127, .high = 127};
+    r.by_channel = rows ? c->depth : 1;
+    r.by_depth = rows ? 1 : c->shape.channels;
+    r.block = c->depth;
+    r.scales = scales;
+    r.codes = codes;
+    if (h) round_weights(s->plan->options.rounding, h, &r, s->ctx);
+}
+
 /* Weights and bias of one contraction. Where they cannot be integers, they stay as they are, with a warning. */
 static bool insert_weights(Insert *s, Node *n, float sums) {
     Contraction c;
@@ -84,6 +97,7 @@ static bool insert_weights(Insert *s, Node *n, float sums) {
         arena_free(a);
         return true;
     }
+    if (room) round_by_inputs(s, n, &c, scales, data);
     Value *real = room ? dequantize_constant(s, n, w, scales, c.shape.channels, c.channel_axis) : NULL;
     Value *real_bias = real && b ? dequantize_constant(s, n, b, bias_scales, c.shape.channels, c.bias->rank - 1) : NULL;
     arena_free(a);

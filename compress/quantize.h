@@ -5,6 +5,7 @@
 #define MCC_QUANTIZE_H
 
 #include "compress/observe.h"
+#include "compress/rounding.h"
 #include "ir/ir.h"
 
 typedef enum QuantMode { QUANT_NONE, QUANT_INT8, QUANT_DYNAMIC, QUANT_W8, QUANT_W4 } QuantMode;
@@ -15,8 +16,8 @@ typedef struct QuantOptions {
     bool symmetric;            /* activations are int8 around 0; else uint8 with a zero point */
     const char **skip, **only; /* names of nodes, or operators */
     int n_skip, n_only;
-    bool compensate; /* --rounding=gptq, of weights alone */
-    int block;       /* weights of 4 bits that share a scale */
+    int block; /* weights of 4 bits that share a scale */
+    Rounding rounding;
 } QuantOptions;
 
 typedef struct QuantTensor { /* an activation that is held as integers */
@@ -27,14 +28,13 @@ typedef struct QuantTensor { /* an activation that is held as integers */
     bool known;                 /* scale and zero are set */
     float scale;
     int zero;
-    float *hessian; /* wanted by --rounding=gptq: Σ x xᵀ over its rows of `width` elements, the upper half; else NULL */
-    int64_t width;
 } QuantTensor;
 typedef struct QuantNode { /* a node that could work on integers */
     Node *node;
     const char *name; /* the node's, or "Conv#N" */
     bool chosen;      /* the user does not keep it in float */
     bool active;      /* integers flow through it */
+    Hessian *hessian; /* of its inputs, to round its weights by; NULL: each goes to the nearest */
 } QuantNode;
 typedef struct QuantPlan {
     Graph *graph;
@@ -54,8 +54,10 @@ typedef struct QuantPlan {
 /* For the same graph and options, the same plan. f32: names of nodes that a plan file leaves in float. NULL after
  * diag_error: an unknown name in skip or only. */
 QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const char *const *f32, int n_f32);
-QuantTensor *quant_root(QuantTensor *t);                      /* whose scale and zero point it takes */
-bool quant_take_ranges(QuantPlan *to, const QuantPlan *from); /* by names. false: from lacks one */
+QuantTensor *quant_root(QuantTensor *t); /* whose scale and zero point it takes */
+/* Of the same graph, with other nodes in float: scales by names, and what weights are rounded by. false: from lacks one
+ */
+bool quant_take_ranges(QuantPlan *to, const QuantPlan *from);
 
 /* ---- params.c ---- */
 /* Sets scale and zero point from a range; warns where there is nothing to go by, and takes a scale of 1. */
@@ -68,6 +70,11 @@ typedef struct WeightShape {
 bool quant_weights(const float *w, WeightShape s, const float *bias, float sums, int8_t *out, float *scales);
 bool quant_bias(const float *bias, int64_t n, float sums, const float *scales, int32_t *out, float *bias_scales);
 
+/* ---- want.c ---- */
+/* For --rounding: an empty Hessian, in `a`, for each contraction whose weights will be rounded; equal inputs share one.
+ */
+void quant_want_hessians(QuantPlan *p, Arena *a);
+
 /* ---- insert.c ---- */
 bool quant_insert(QuantPlan *p); /* all tensors are known. false after diag_error */
 /* Instead of that: beside the node of each active contraction another one, which alone is quantized. twins[i]: of
@@ -75,14 +82,7 @@ bool quant_insert(QuantPlan *p); /* all tensors are known. false after diag_erro
 bool quant_twins(QuantPlan *p, Node **twins);
 
 /* ---- weights.c: dynamic, w8, w4 ---- */
-bool quant_products(QuantPlan *p);      /* its chosen products. false after diag_error */
-void quant_want_hessians(QuantPlan *p); /* of the inputs of those products, which calibration then fills */
-
-/* ---- gptq.c ---- */
-void hessian_add(float *h, int64_t n, const float *x, int64_t rows); /* the upper half of h += Σ x xᵀ */
-double *gptq_factor(const float *h, int64_t n, Arena *a);            /* for gptq_carry; NULL: h is 0 or not finite */
-/* w[n][cols]: the rows after k make up for row k's error (what it was less what it became) */
-void gptq_carry(const double *factor, int64_t n, int64_t k, const float *error, float *w, int64_t cols);
+bool quant_products(QuantPlan *p); /* its chosen products. false after diag_error */
 
 /* ---- contraction.c: what of a contraction is constant, and how it lies ---- */
 typedef struct Contraction {

@@ -88,54 +88,63 @@ static void store_code(Dtype t, void *to, int64_t i, int code) {
     else bytes[i / 2] = (uint8_t)(bytes[i / 2] | (code & 15) << (i % 2 * 4));
 }
 
-/* The weights as [inner, cols], to be changed while they are rounded */
-static float *working_copy(const Product *p, Arena *a) {
-    float *w = ARENA_ARRAY(a, (size_t)p->inner * (size_t)p->cols, float);
-    for (int64_t k = 0; k < p->inner; k++)
-        for (int64_t col = 0; col < p->cols; col++) w[k * p->cols + col] = weight_at(p, k, col);
-    return w;
+static Block block_of(const Product *p, int64_t first, int64_t n, int64_t col, int most) {
+    const float *w = p->c.weights->data;
+    return (Block){w + code_place(p, first, col), n, p->transposed ? 1 : p->cols, most};
 }
 
-typedef struct Codes { /* where rounded weights go, `each` rows to a scale */
+typedef struct Narrow { /* what the weights of a product become */
     Dtype dtype;
     int most;
-    int64_t each, groups;
+    int64_t each, groups; /* weights of a column that share a scale; such blocks of a column */
     void *codes;
     float *scales;
-} Codes;
+} Narrow;
 
-static int64_t scale_place(const Product *p, const Codes *to, int64_t group, int64_t col) {
-    return p->transposed ? col * to->groups + group : group * p->cols + col;
+static float *scale_at(const Product *p, const Narrow *to, int64_t group, int64_t col) {
+    return &to->scales[p->transposed ? col * to->groups + group : group * p->cols + col];
 }
 
-/* Row by row; with second moments of the inputs, rows to come make up for what a row loses. */
-static void round_rows(const Product *p, const float *hessian, const Codes *to, Arena *a) {
-    float *w = working_copy(p, a), *error = ARENA_ARRAY(a, p->cols, float);
-    const double *factor = hessian ? gptq_factor(hessian, p->inner, a) : NULL;
-    for (int64_t k = 0; k < p->inner; k++) {
-        float *row = w + k * p->cols;
-        for (int64_t col = 0; col < p->cols; col++) {
-            float *scale = &to->scales[scale_place(p, to, k / to->each, col)];
-            if (k % to->each == 0) *scale = block_scale(&(Block){row + col, to->each, p->cols, to->most});
-            int code = code_of(row[col], *scale, to->most);
-            store_code(to->dtype, to->codes, code_place(p, k, col), code);
-            error[col] = row[col] - (float)code * *scale;
+static void round_nearest(const Product *p, const Narrow *to) {
+    for (int64_t col = 0; col < p->cols; col++)
+        for (int64_t group = 0; group < to->groups; group++) {
+            int64_t first = group * to->each;
+            Block b = block_of(p, first, to->each, col, to->most);
+            float scale = *scale_at(p, to, group, col) = block_scale(&b);
+            for (int64_t k = first; k < first + to->each; k++)
+                store_code(to->dtype, to->codes, code_place(p, k, col), code_of(weight_at(p, k, col), scale, b.most));
         }
-        if (factor) gptq_carry(factor, p->inner, k, error, w, p->cols);
-    }
+}
+
+static float find_scale(const float *w, int64_t n, int most) { return block_scale(&(Block){w, n, 1, most}); }
+
+static void round_by_inputs(Ctx *ctx, const Product *p, const Narrow *to, Hessian *h, Rounding how) {
+    Arena *a = arena_new(ctx);
+    RoundWeights r = {.w = p->c.weights->data, .channels = p->cols, .low = -to->most - 1, .high = to->most};
+    r.by_channel = p->transposed ? p->inner : 1;
+    r.by_depth = p->transposed ? 1 : p->cols;
+    r.block = to->each;
+    r.find_scale = find_scale;
+    r.scales = ARENA_ARRAY(a, p->cols * to->groups, float);
+    r.codes = ARENA_ARRAY(a, p->cols * p->inner, int8_t);
+    round_weights(how, h, &r, ctx);
+    for (int64_t i = 0; i < p->cols * p->inner; i++) store_code(to->dtype, to->codes, i, r.codes[i]);
+    for (int64_t col = 0; col < p->cols; col++)
+        for (int64_t group = 0; group < to->groups; group++)
+            *scale_at(p, to, group, col) = r.scales[col * to->groups + group];
+    arena_free(a);
 }
 
 /* DequantizeLinear of codes for the weights of p; block 0: a scale a column. NULL after diag_error */
-static Value *narrow_weights(Graph *g, const Product *p, Dtype t, int64_t block, const float *hessian) {
-    Codes to = {.dtype = t, .most = t == DT_I8 ? 127 : 7, .each = block ? block : p->inner};
+static Value *narrow_weights(Graph *g, const Product *p, Dtype t, int64_t block, Hessian *h, Rounding how) {
+    Narrow to = {.dtype = t, .most = t == DT_I8 ? 127 : 7, .each = block ? block : p->inner};
     to.groups = p->inner / to.each;
     int64_t by_block[2] = {p->transposed ? p->cols : to.groups, p->transposed ? to.groups : p->cols};
     Value *q = new_constant(g, t, 2, p->c.weights->dims, &to.codes);
     Value *s = q ? new_constant(g, DT_F32, block ? 2 : 1, block ? by_block : &p->cols, &to.scales) : NULL;
     if (!s) return NULL;
-    Arena *a = arena_new(g->ctx);
-    round_rows(p, hessian, &to, a);
-    arena_free(a);
+    if (h) round_by_inputs(g->ctx, p, &to, h, how);
+    else round_nearest(p, &to);
     Node *dq = node_new(g, OP_DequantizeLinear, p->n, (Value *[]){q, s}, 2, 1);
     node_set_int(dq, "axis", block ? p->transposed : p->c.channel_axis);
     if (block) node_set_int(dq, "block_size", block);
@@ -152,9 +161,10 @@ static int64_t block_for(const Product *p, int64_t wanted) {
 }
 
 static bool narrow(const QuantPlan *plan, const Product *p) {
-    int64_t block = plan->options.mode == QUANT_W4 ? block_for(p, plan->options.block) : 0;
-    const QuantTensor *x = plan->of_value[p->n->in[0]->id];
-    Value *w = narrow_weights(plan->graph, p, block ? DT_I4 : DT_I8, block, x ? x->hessian : NULL);
+    const QuantOptions *o = &plan->options;
+    int64_t block = o->mode == QUANT_W4 ? block_for(p, o->block) : 0;
+    Hessian *h = plan->of_node[p->n->id]->hessian;
+    Value *w = narrow_weights(plan->graph, p, block ? DT_I4 : DT_I8, block, h, o->rounding);
     if (w) p->n->in[1] = w;
     return w != NULL;
 }
@@ -190,14 +200,12 @@ static bool integer_weights(const Dynamic *d, const Product *p, Value **codes, V
     *codes = new_constant(d->g, DT_I8, 2, dims, &q);
     *scales = *codes ? new_constant(d->g, DT_F32, 1, &p->cols, &s) : NULL;
     if (!*scales) return false;
-    Arena *a = arena_new(d->g->ctx);
-    Tensor w = {.data = working_copy(p, a)};
-    Codes to = {.dtype = DT_I8, .most = 127, .each = p->inner, .groups = 1, .codes = q, .scales = s};
-    Product straight = *p;
-    straight.transposed = false;
-    straight.c.weights = &w;
-    round_rows(&straight, NULL, &to, a);
-    arena_free(a);
+    for (int64_t col = 0; col < p->cols; col++) {
+        Block b = block_of(p, 0, p->inner, col, 127);
+        s[col] = block_scale(&b);
+        for (int64_t k = 0; k < p->inner; k++)
+            q[k * p->cols + col] = (int8_t)code_of(weight_at(p, k, col), s[col], 127);
+    }
     return true;
 }
 
@@ -216,17 +224,6 @@ static bool make_dynamic(Dynamic *d, const Product *p) {
     out->def_index = 0;
     node_remove(n);
     return true;
-}
-
-void quant_want_hessians(QuantPlan *plan) {
-    for (int i = 0; i < plan->n_nodes; i++) {
-        Product p;
-        if (!plan->nodes[i].chosen || !read_product(plan->nodes[i].node, &p)) continue;
-        QuantTensor *x = plan->of_value[p.n->in[0]->id];
-        if (!x || x->hessian) continue;
-        x->width = p.inner;
-        x->hessian = ARENA_ARRAY(plan->graph->arena, (size_t)p.inner * (size_t)p.inner, float);
-    }
 }
 
 bool quant_products(QuantPlan *plan) {

@@ -7,22 +7,33 @@
 static void watch_all(Calibration *c, Arena *a) {
     QuantPlan *p = c->plan;
     c->watches = ARENA_ARRAY(a, p->n_tensors + 1, Watch);
-    for (int i = 0; i < p->n_tensors; i++) {
-        const QuantTensor *t = &p->tensors[i];
-        if (p->options.mode == QUANT_INT8 ? t->known || t->shares : !t->hessian) continue;
+    for (int i = 0; i < p->n_tensors && p->options.mode == QUANT_INT8; i++) {
+        if (p->tensors[i].known || p->tensors[i].shares) continue;
         Watch *w = &c->watches[c->n_watches++];
         *w = (Watch){.tensor = &p->tensors[i], .input = -1, .output = -1};
         bool bins = c->p.ranges || range_needs_histogram(p->options.method);
-        observer_init(&w->observer, a, bins && !t->hessian);
+        observer_init(&w->observer, a, bins);
     }
+}
+
+/* v, an input or an output of g, which has room for one more */
+static void expose_value(Graph *g, Value *v, int *input, int *output) {
+    for (int k = 0; k < g->n_inputs; k++)
+        if (g->inputs[k] == v) *input = k;
+    for (int k = 0; k < g->n_outputs; k++)
+        if (g->outputs[k] == v) *output = k;
+    if (*input >= 0 || *output >= 0) return;
+    *output = g->n_outputs;
+    g->outputs[g->n_outputs++] = v;
 }
 
 /* The watched values become outputs of the float graph. Both graphs were made alike: the same plan names the same. */
 static bool expose(Calibration *c, const QuantPlan *own) {
     Graph *g = c->p.graph;
     const QuantPlan *p = c->plan;
-    Value **outputs = ARENA_ARRAY(g->arena, g->n_outputs + c->n_watches, Value *);
+    Value **outputs = ARENA_ARRAY(g->arena, g->n_outputs + c->n_watches + c->n_gathers, Value *);
     memcpy(outputs, g->outputs, sizeof *outputs * (size_t)g->n_outputs);
+    g->outputs = outputs;
     for (int i = 0; i < c->n_watches; i++) {
         Watch *w = &c->watches[i];
         int at = (int)(w->tensor - p->tensors);
@@ -30,16 +41,12 @@ static bool expose(Calibration *c, const QuantPlan *own) {
             diag_error(p->graph->ctx, NULL, "internal error: the model was read differently the second time");
             return false;
         }
-        Value *v = own->tensors[at].value;
-        for (int k = 0; k < g->n_inputs; k++)
-            if (g->inputs[k] == v) w->input = k;
-        for (int k = 0; k < g->n_outputs; k++)
-            if (outputs[k] == v) w->output = k;
-        if (w->input >= 0 || w->output >= 0) continue;
-        w->output = g->n_outputs;
-        outputs[g->n_outputs++] = v;
+        expose_value(g, own->tensors[at].value, &w->input, &w->output);
     }
-    g->outputs = outputs;
+    for (int i = 0; i < c->n_gathers; i++) {
+        Gather *w = &c->gathers[i];
+        expose_value(g, w->node->in[0], &w->input, &w->output);
+    }
     graph_count_uses(g);
     return true;
 }
@@ -87,8 +94,6 @@ static bool observe(Calibration *c) {
         Watch *w = &c->watches[i];
         const mcc_tensor *t = watch_tensor(w, &c->call);
         observer_add(&w->observer, t->data, elements(t));
-        if (w->tensor->hessian)
-            hessian_add(w->tensor->hessian, w->tensor->width, t->data, elements(t) / w->tensor->width);
         if (!w->observer.odd) continue;
         diag_error(c->plan->graph->ctx, NULL,
                    "%s: tensor '%s' has %s values that are NaN or infinite: the float model itself gives them",
@@ -110,7 +115,7 @@ static int run_samples(Calibration *c, Arena *a) {
                        returned);
             return BAD_MODEL;
         }
-        if (!observe(c)) return BAD_MODEL;
+        if (!observe(c) || !gather_sample(c)) return BAD_MODEL;
         c->n_samples++;
         progress_part(samples_groups_begun(c->samples), samples_groups(c->samples));
     }
@@ -119,7 +124,7 @@ static int run_samples(Calibration *c, Arena *a) {
 
 static void set_ranges(Calibration *c, Arena *a) {
     const QuantOptions *o = &c->plan->options;
-    for (int i = 0; i < c->n_watches && o->mode == QUANT_INT8; i++) {
+    for (int i = 0; i < c->n_watches; i++) {
         Watch *w = &c->watches[i];
         Range r = observer_range(&w->observer, o->method, o->percentile, o->symmetric, a);
         quant_set_range(c->plan->graph->ctx, w->tensor, r, o->symmetric);
@@ -153,7 +158,9 @@ static int calibrate(void *arg) {
     QuantOptions o = c->plan->options;
     const QuantPlan *own = quant_choose(c->p.graph, &o, c->plan->f32, c->plan->n_f32);
     watch_all(c, a);
-    if (!own || !expose(c, own)) return BAD_MODEL;
+    if (!own) return BAD_MODEL;
+    gather_list(c, own, a);
+    if (!expose(c, own)) return BAD_MODEL;
     if ((result = pipeline_optimise(&c->p)) != DONE || (result = pipeline_generate(&c->p, "model")) != DONE ||
         (result = pipeline_load(&c->p)) != DONE)
         return result;
@@ -165,8 +172,7 @@ static int calibrate(void *arg) {
     double start = seconds_now();
     result = run_samples(c, a);
     if (result == DONE) set_ranges(c, a);
-    bool report = c->p.ranges && o.mode == QUANT_INT8;
-    if (result == DONE && report && (result = measure_noise(c, a)) == DONE) keep_ranges(c);
+    if (result == DONE && c->p.ranges && c->n_watches && (result = measure_noise(c, a)) == DONE) keep_ranges(c);
     if (result == DONE && k->verbose)
         fprintf(stderr, "mcc: calibrated %d tensors with %d samples in %.2f s\n", c->n_watches, c->n_samples,
                 seconds_now() - start);

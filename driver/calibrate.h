@@ -12,6 +12,13 @@ typedef struct Watch { /* a tensor of the plan */
     double sqnr;       /* noise.c; NAN: not known */
 } Watch;
 
+typedef struct Gather { /* a node of the plan whose inputs' Hessian is wanted */
+    const Node *node;   /* in the float model */
+    Hessian *hessian;
+    const char *name;
+    int input, output; /* where its input is seen, as of a Watch */
+} Gather;
+
 typedef struct SampledCall { /* buffers of a model; its inputs are a sample's */
     const mcc_model *model;
     mcc_tensor *in, *out;
@@ -23,6 +30,8 @@ typedef struct Calibration {
     QuantPlan *plan; /* of the graph that will be quantized */
     Watch *watches;
     int n_watches;
+    Gather *gathers;
+    int n_gathers;
     SampledCall call;
     Samples *samples;
     int n_samples;
@@ -32,6 +41,10 @@ typedef struct Calibration {
 bool sampled_prepare(SampledCall *c, const mcc_model *m, Arena *a);
 int sampled_run(SampledCall *c, const Tensor *const *in); /* an MCC_… code */
 const mcc_tensor *watch_tensor(const Watch *w, const SampledCall *c);
+
+/* ---- gather.c ---- */
+void gather_list(Calibration *c, const QuantPlan *own, Arena *a); /* own: the plan of the float model's graph */
+bool gather_sample(const Calibration *c);                         /* false after diag_error */
 
 /* ---- noise.c ---- */
 /* Once the plan is complete: signal to noise of each watched tensor, the quantized model's against the float one's,

@@ -200,9 +200,14 @@ static const char *set_method(Command *c, const Row *row, const char *value) {
 }
 
 static const char *set_rounding(Command *c, const Row *row, const char *value) {
+    static const char *const names[] = {"nearest", "gptq", "adaround"};
     (void)row;
-    c->quant.compensate = !strcmp(value, "gptq");
-    return c->quant.compensate || !strcmp(value, "nearest") ? fine : "nearest or gptq";
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(value, names[i])) {
+            c->quant.rounding = (Rounding)i;
+            return fine;
+        }
+    return "nearest, gptq or adaround";
 }
 
 static const char *set_activations(Command *c, const Row *row, const char *value) {
@@ -325,8 +330,8 @@ static const Row rows[] = {
      "of ranges: mse (default), minmax, average, percentile[:99.99] or entropy", set_method, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--activations", "TYPE", "u8 (default) with a zero point, or s8 around 0", set_activations, 0, 0,
      0, 0},
-    {QUANTIZES, VALUE, "--rounding", "HOW",
-     "of w8 and w4: nearest (default), or gptq, which makes up for errors by the samples", set_rounding, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--rounding", "HOW", "of weights: nearest (default), or by the samples gptq or adaround",
+     set_rounding, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--quantize-skip", "NODE|OP", "stays in float; may be repeated", set_skip, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--quantize-only", "NODE|OP", "of the products, only these; may be repeated", set_skip, 0, 0, 0,
      1},
@@ -447,16 +452,14 @@ static bool allocate(Command *c, size_t n) {
 }
 
 static bool check_quantize(const Command *c) {
-    const QuantOptions *q = &c->quant;
     bool samples = c->n_calibrate || c->input_norm || c->input_layout, plans = c->plan || c->save_plan;
-    bool weights = q->mode == QUANT_W8 || q->mode == QUANT_W4;
-    if (q->compensate && (!weights || !c->n_calibrate))
-        say_error("--rounding=gptq needs --quantize=w8 or w4, and --calibrate=SAMPLES");
-    else if (samples && q->mode != QUANT_INT8 && !q->compensate)
-        say_error("--calibrate and its like need --quantize=int8, or --rounding=gptq");
-    else if (plans && q->mode != QUANT_INT8) say_error("--plan and --save-plan need --quantize=int8");
-    else if ((q->n_skip || q->n_only) && q->mode == QUANT_NONE)
-        say_error("--quantize-skip and --quantize-only need --quantize");
+    bool rounds = c->quant.rounding != ROUND_NEAREST, narrows = c->quant.mode == QUANT_W8 || c->quant.mode == QUANT_W4;
+    bool names = c->quant.n_skip || c->quant.n_only;
+    if (rounds && !((narrows || c->quant.mode == QUANT_INT8) && c->n_calibrate))
+        say_error("--rounding needs --quantize=int8, w8 or w4, and samples: --calibrate=FOLDER");
+    else if ((plans || (samples && !(narrows && rounds))) && c->quant.mode != QUANT_INT8)
+        say_error("--calibrate, --plan and their like need --quantize=int8");
+    else if (names && c->quant.mode == QUANT_NONE) say_error("--quantize-skip and --quantize-only need --quantize");
     else return true;
     return false;
 }

@@ -30,6 +30,7 @@ static int find_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan) {
     const Command *c = p->command;
     const char *missing;
     if (file && !plan_apply(file, plan)) return BAD_MODEL;
+    if (plan->options.rounding != ROUND_NEAREST) return calibrate_plan(p, plan);
     if (all_known(plan, &missing)) return DONE;
     if (c->n_calibrate) return calibrate_plan(p, plan);
     if (file) diag_error(p->ctx, NULL, "%s says nothing of tensor '%s'", c->plan, diag_name(p->ctx, str_of(missing)));
@@ -49,24 +50,32 @@ static int quantize_static(Pipeline *p) {
     QuantPlan *plan = quant_choose(p->graph, &c->quant, f32, n_f32);
     if (!plan) return BAD_MODEL;
     if (!any_active(plan)) diag_warn(p->ctx, "calibration", NULL, "nothing in this model can be quantized");
+    Arena *hessians = arena_new(p->ctx);
+    if (plan->options.rounding != ROUND_NEAREST) quant_want_hessians(plan, hessians);
     result = find_ranges(p, file, plan);
     if (result == DONE && c->max_drop) result = search_plan(p, &plan);
     if (result == DONE && c->save_plan) result = save_plan(p, plan);
+    if (result == DONE) progress_stage("rounding the weights");
     if (result == DONE && !quant_insert(plan)) result = BAD_MODEL;
+    arena_free(hessians);
     return result;
 }
 
-/* What needs no samples: dynamic, w8, w4 */
+/* What needs no samples but for rounding by them: dynamic, w8, w4 */
 static int quantize_products(Pipeline *p) {
     int result = pipeline_canonicalise(p);
     if (result != DONE) return result;
     QuantPlan *plan = quant_choose(p->graph, &p->command->quant, NULL, 0);
     if (!plan) return BAD_MODEL;
-    if (plan->options.compensate) {
-        quant_want_hessians(plan);
-        if ((result = calibrate_plan(p, plan)) != DONE) return result;
+    Arena *hessians = arena_new(p->ctx);
+    if (plan->options.rounding != ROUND_NEAREST) {
+        quant_want_hessians(plan, hessians);
+        result = calibrate_plan(p, plan);
+        progress_stage("rounding the weights");
     }
-    return quant_products(plan) ? DONE : BAD_MODEL;
+    if (result == DONE && !quant_products(plan)) result = BAD_MODEL;
+    arena_free(hessians);
+    return result;
 }
 
 int pipeline_quantize(Pipeline *p) {

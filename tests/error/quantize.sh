@@ -39,6 +39,10 @@ refuse 'nan.raw: it holds a NaN' --calibrate=nan.raw
 refuse 'cut.npy: ' --calibrate=cut.npy
 refuse 'cut.npz: it is not a .npz file' --calibrate=cut.npz
 refuse 'missing.raw: there is no such file' --calibrate=list.txt
+expect 2 "is not a value of --rounding" "$model" --quantize=w4 --rounding=best --calibrate=black.raw -o out.o
+expect 2 "--rounding needs" "$model" --quantize=w4 --rounding=gptq -o out.o
+expect 2 "--rounding needs" "$model" --quantize=dynamic --rounding=gptq --calibrate=black.raw -o out.o
+refuse 'nan.raw: it holds a NaN' --calibrate=nan.raw --rounding=gptq
 refuse "--quantize-skip: 'nothing' is neither" --calibrate=black.raw --quantize-skip=nothing
 refuse "--quantize-only: 'nothing' is neither" --calibrate=black.raw --quantize-only=nothing
 expect 2 "is not a value of --quantize" "$model" --quantize=int7 -o out.o
@@ -47,9 +51,6 @@ expect 2 "is not a value of --calibrate-method" "$model" --quantize=int8 --calib
 expect 2 "is not a value of --activations" "$model" --quantize=int8 --activations=u9 -o out.o
 expect 2 "is not a value of --quantize" "$model" --quantize=w4:48 -o out.o
 expect 2 "is not a value of --quantize" "$model" --quantize=w8:32 -o out.o
-expect 2 "is not a value of --rounding" "$model" --quantize=w4 --rounding=up -o out.o
-expect 2 "--rounding=gptq needs" "$model" --quantize=w4 --rounding=gptq -o out.o
-expect 2 "--rounding=gptq needs" "$model" --quantize=int8 --calibrate=black.raw --rounding=gptq -o out.o
 expect 2 "need --quantize=int8" "$model" --calibrate=black.raw -o out.o
 expect 2 "need --quantize=int8" "$model" --quantize=w8 --calibrate=black.raw -o out.o
 expect 2 "need --quantize=int8" "$model" --quantize=w8 --save-plan=plan.txt -o out.o

@@ -1,0 +1,49 @@
+/* H = Σ x xᵀ, streamed. In double: whole numbers up to 2^53 add exactly, and no float32 overflows. */
+#include "compress/rounding.h"
+#include <string.h>
+#include "compress/triangle.h"
+
+static int64_t part_size(const Hessian *h, int64_t part) {
+    int64_t rest = h->depth - part * h->part;
+    return rest < h->part ? rest : h->part;
+}
+
+size_t hessian_bytes(int64_t depth, int64_t groups, int64_t part) {
+    int64_t parts = (depth + part - 1) / part, size = depth < part ? depth : part;
+    int64_t each = size * (size + 1) / 2 * 8, total;
+    return product_i64((int64_t[]){each, parts, groups}, 3, &total) ? (size_t)total : SIZE_MAX;
+}
+
+Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part) {
+    Hessian *h = ARENA_NEW(a, Hessian);
+    *h = (Hessian){.depth = depth, .groups = groups, .part = part, .parts = (depth + part - 1) / part};
+    h->most_rows = depth > 2048 ? 2 * depth : 4096;
+    h->sums = ARENA_ARRAY(a, groups * h->parts, double *);
+    h->factored = ARENA_ARRAY(a, groups * h->parts, bool);
+    for (int64_t i = 0; i < groups * h->parts; i++)
+        h->sums[i] = ARENA_ARRAY(a, triangle_row(part_size(h, i % h->parts)), double);
+    h->buffer = ARENA_ARRAY(a, HESSIAN_ROWS * depth, double);
+    return h;
+}
+
+void hessian_add(Hessian *h, int64_t group, int n) {
+    for (int64_t part = 0; part < h->parts; part++) {
+        const double *rows[HESSIAN_ROWS];
+        for (int i = 0; i < n; i++) rows[i] = h->buffer + i * h->depth + part * h->part;
+        triangle_update(h->sums[group * h->parts + part], part_size(h, part), rows, n, 1);
+    }
+}
+
+double hessian_error(const Hessian *h, int64_t group, const double *e) {
+    double sum = 0;
+    for (int64_t part = 0; part < h->parts; part++) {
+        const double *t = h->sums[group * h->parts + part], *own = e + part * h->part;
+        for (int64_t i = 0; i < part_size(h, part); i++) {
+            const double *row = t + triangle_row(i);
+            double s = row[i] * own[i] / 2;
+            for (int64_t k = 0; k < i; k++) s += row[k] * own[k];
+            sum += 2 * s * own[i];
+        }
+    }
+    return sum;
+}

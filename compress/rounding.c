@@ -1,0 +1,192 @@
+/* Weights to codes so that eᵀHe is small, e = w − code · scale.
+ *
+ * gptq: weights in order, each one's error made up for by those that follow as well as they can (E. Frantar et al.,
+ * "GPTQ", 2022; the step for one weight is that of "Optimal Brain Compression", 2022). With H = TᵀT, T lower
+ * triangular, eᵀHe = |Te|², and (Te)_k has no e beyond e_k: the code of weight k is the one nearest to w_k + Σ_{i<k}
+ * T_ki e_i / T_kk which is what GPTQ's updates by the Cholesky factor of H⁻¹ leave in its place, without the inverse.
+ * Where weights of a block share a scale, it is found as the block is reached, from what the weights are then to be.
+ *
+ * adaround: each weight goes up or down; starting from the nearest, a weight turns to its other side wherever that
+ * lowers eᵀHe, until none does. The objective is that of "Up or Down?" (M. Nagel et al., 2020), whose relaxation and
+ * gradient descent this is not. */
+#include "compress/rounding.h"
+#include <math.h>
+#include <string.h>
+#include "compress/triangle.h"
+
+enum { LANES = 8, SWEEPS = 20 }; /* LANES channels at a time read T once */
+
+typedef struct Rounder { /* some channels' weights in one part of the depth */
+    const RoundWeights *r;
+    const double *t;  /* T, or for adaround all of H */
+    int64_t first, n; /* the part */
+    int64_t depth, channel;
+    int lanes;
+    double (*e)[LANES];    /* [n] errors so far */
+    double (*want)[LANES]; /* [block] what the weights are to be */
+} Rounder;
+
+static double weight(const Rounder *d, int64_t k, int lane) {
+    const RoundWeights *r = d->r;
+    return (double)r->w[(d->channel + lane) * r->by_channel + (d->first + k) * r->by_depth];
+}
+
+static float *scale_at(const Rounder *d, int64_t k, int lane) {
+    return &d->r->scales[(d->channel + lane) * (d->depth / d->r->block) + (d->first + k) / d->r->block];
+}
+
+static int8_t *code_at(const Rounder *d, int64_t k, int lane) {
+    const RoundWeights *r = d->r;
+    return &r->codes[(d->channel + lane) * r->by_channel + (d->first + k) * r->by_depth];
+}
+
+static double code_near(const RoundWeights *r, double w, double scale) {
+    return fmin(fmax(rint(w / scale), r->low), r->high);
+}
+
+/* to[lane] += Σ row[i] · e[i][lane] */
+static void add_errors(double *restrict to, const double *restrict row, const double (*restrict e)[LANES], int64_t n) {
+    double sum[LANES] = {0};
+    for (int64_t i = 0; i < n; i++)
+        for (int l = 0; l < LANES; l++) sum[l] += row[i] * e[i][l];
+    for (int l = 0; l < LANES; l++) to[l] += sum[l];
+}
+
+/* ---- gptq ---- */
+
+/* Scales of the block from k on, of weights that make up for all errors before it: T_BB d = Σ T_Bi e_i, want = w + d */
+static void find_scales(const Rounder *d, int64_t k, int64_t n) {
+    double(*shift)[LANES] = d->want;
+    float w[HESSIAN_PART];
+    for (int64_t j = 0; j < n; j++) {
+        const double *row = d->t + triangle_row(k + j);
+        double sum[LANES] = {0}, inside[LANES] = {0};
+        add_errors(sum, row, (const double(*)[LANES])d->e, k);
+        add_errors(inside, row + k, (const double(*)[LANES])shift, j);
+        for (int l = 0; l < LANES; l++) shift[j][l] = (sum[l] - inside[l]) / row[k + j];
+    }
+    for (int l = 0; l < d->lanes; l++) {
+        for (int64_t j = 0; j < n; j++) w[j] = (float)(weight(d, k + j, l) + shift[j][l]);
+        *scale_at(d, k, l) = d->r->find_scale(w, n, d->r->high);
+    }
+}
+
+static void round_in_order(const Rounder *d) {
+    int64_t block = d->r->block;
+    for (int64_t k = 0; k < d->n; k++) {
+        const double *row = d->t + triangle_row(k);
+        double sum[LANES] = {0};
+        if (d->r->find_scale && block < d->depth && k % block == 0) find_scales(d, k, block);
+        add_errors(sum, row, (const double(*)[LANES])d->e, k);
+        for (int l = 0; l < d->lanes; l++) {
+            double w = weight(d, k, l), scale = (double)*scale_at(d, k, l);
+            double code = code_near(d->r, w + sum[l] / row[k], scale);
+            *code_at(d, k, l) = (int8_t)code;
+            d->e[k][l] = w - code * scale;
+        }
+    }
+}
+
+/* ---- adaround ---- */
+
+static void round_nearest(const Rounder *d) {
+    for (int64_t k = 0; k < d->n; k++)
+        for (int l = 0; l < d->lanes; l++) {
+            double w = weight(d, k, l), scale = (double)*scale_at(d, k, l), code = code_near(d->r, w, scale);
+            *code_at(d, k, l) = (int8_t)code;
+            d->e[k][l] = w - code * scale;
+        }
+}
+
+/* Turns weight k where that lowers eᵀHe, by 2·step·(He)_k + step²·H_kk; he follows. */
+static bool turn(const Rounder *d, double *restrict he, int64_t k, int lane) {
+    const double *restrict row = d->t + k * d->n;
+    double e = d->e[k][lane], scale = (double)*scale_at(d, k, lane);
+    double side = e == 0 ? (he[k] < 0 ? 1 : -1) : e < 0 ? 1 : -1; /* of e, as the code goes down or up */
+    double code = (double)*code_at(d, k, lane) - side, step = side * scale;
+    if (code < d->r->low || code > d->r->high || fabs(e + step) >= scale * 1.0000001) return false;
+    if (2 * step * he[k] + step * step * row[k] >= -1e-12 * row[k] * scale * scale) return false;
+    *code_at(d, k, lane) = (int8_t)code;
+    d->e[k][lane] = e + step;
+    for (int64_t i = 0; i < d->n; i++) he[i] += step * row[i];
+    return true;
+}
+
+static void round_turning(const Rounder *d, double *he) {
+    round_nearest(d);
+    for (int l = 0; l < d->lanes; l++) {
+        for (int64_t k = 0; k < d->n; k++) {
+            double sum = 0;
+            for (int64_t i = 0; i < d->n; i++) sum += d->t[k * d->n + i] * d->e[i][l];
+            he[k] = sum;
+        }
+        bool turned = true;
+        for (int sweep = 0; sweep < SWEEPS && turned; sweep++) {
+            turned = false;
+            for (int64_t k = 0; k < d->n; k++) turned |= turn(d, he, k, l);
+        }
+    }
+}
+
+/* ---- parts and channels ---- */
+
+static double damp_of(const double *t, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += t[triangle_row(i) + i];
+    return sum > 0 ? 0.01 * sum / (double)n : 1; /* inputs that are all 0: each weight goes to the nearest */
+}
+
+static const double *factor_part(Hessian *h, int64_t at, int64_t n) {
+    if (!h->factored[at]) triangle_factor(h->sums[at], n, damp_of(h->sums[at], n));
+    h->factored[at] = true;
+    return h->sums[at];
+}
+
+static const double *square_part(const Hessian *h, int64_t at, int64_t n, Arena *scratch) {
+    const double *t = h->sums[at];
+    double *full = ARENA_ARRAY(scratch, n * n, double), damp = damp_of(t, n);
+    for (int64_t i = 0; i < n; i++) {
+        for (int64_t k = 0; k <= i; k++) full[i * n + k] = full[k * n + i] = t[triangle_row(i) + k];
+        full[i * n + i] += damp;
+    }
+    return full;
+}
+
+static void round_part(Rounding how, Hessian *h, Rounder *d, int64_t at, Arena *scratch) {
+    int64_t group = at / h->parts, each = d->r->channels / h->groups;
+    double *he = ARENA_ARRAY(scratch, d->n, double);
+    d->e = (double(*)[LANES])ARENA_ARRAY(scratch, d->n * LANES, double);
+    d->want = (double(*)[LANES])ARENA_ARRAY(scratch, d->n * LANES, double);
+    d->t = how == ROUND_GPTQ ? factor_part(h, at, d->n) : square_part(h, at, d->n, scratch);
+    for (int64_t c = group * each; c < (group + 1) * each; c += LANES) {
+        int64_t rest = (group + 1) * each - c;
+        d->channel = c;
+        d->lanes = rest < LANES ? (int)rest : LANES;
+        memset(d->e, 0, sizeof *d->e * (size_t)d->n);
+        if (how == ROUND_GPTQ) round_in_order(d);
+        else round_turning(d, he);
+    }
+}
+
+/* From the weights as they are: for whole channels, and wherever errors are not carried from block to block */
+static void find_plain_scales(const RoundWeights *r, int64_t depth, Arena *scratch) {
+    float *w = ARENA_ARRAY(scratch, r->block, float);
+    for (int64_t c = 0; c < r->channels; c++)
+        for (int64_t b = 0; b < depth / r->block; b++) {
+            for (int64_t k = 0; k < r->block; k++) w[k] = r->w[c * r->by_channel + (b * r->block + k) * r->by_depth];
+            r->scales[c * (depth / r->block) + b] = r->find_scale(w, r->block, r->high);
+        }
+}
+
+void round_weights(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx) {
+    Arena *scratch = arena_new(ctx);
+    if (r->find_scale) find_plain_scales(r, h->depth, scratch);
+    arena_free(scratch);
+    for (int64_t at = 0; at < h->groups * h->parts; at++) {
+        Rounder d = {.r = r, .depth = h->depth, .first = at % h->parts * h->part};
+        d.n = h->depth - d.first < h->part ? h->depth - d.first : h->part;
+        scratch = arena_new(ctx);
+        round_part(how, h, &d, at, scratch);
+        arena_free(scratch);
+    }
+}

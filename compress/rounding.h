@@ -1,0 +1,45 @@
+/* Rounding of weights by what it does to the sums that they are in, not by each weight's own error: with H = Σ x xᵀ
+ * over the inputs x of a sum, seen in calibration, the squared error of the sums is eᵀHe for the errors e of its
+ * weights. */
+#ifndef MCC_ROUNDING_H
+#define MCC_ROUNDING_H
+
+#include "ir/ir.h"
+
+typedef enum Rounding { ROUND_NEAREST, ROUND_GPTQ, ROUND_ADAROUND } Rounding;
+
+enum { HESSIAN_PART = 4608, HESSIAN_ROWS = 32 };
+
+/* H of a contraction: a triangle for each group of channels and, where sums are long, for each `part` of their
+ * products (what lies between two parts is left out). */
+typedef struct Hessian {
+    int64_t depth, groups, part, parts;
+    int64_t rows, most_rows; /* of x, added and wanted for each group: twice the depth, and 4096 at least */
+    int64_t calls;           /* of hessian_observe */
+    double **sums;           /* [groups · parts]: i, k <= i at i(i+1)/2 + k */
+    double *buffer;          /* HESSIAN_ROWS of depth */
+    bool *factored;          /* sums[…] are T, where TᵀT = H + 1 % of its mean diagonal */
+} Hessian;
+size_t hessian_bytes(int64_t depth, int64_t groups, int64_t part);           /* SIZE_MAX: too many to count */
+Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part); /* part: HESSIAN_PART, or for tests less */
+void hessian_add(Hessian *h, int64_t group, int n); /* the first n rows of the buffer, which it may overwrite */
+
+/* ---- patches.c: the rows of x that a contraction's input holds ---- */
+/* At most 256 a call, evenly spread; which ones differs from call to call. false: the input has a NaN or an infinity */
+bool hessian_observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank);
+
+/* ---- rounding.c ---- */
+typedef struct RoundWeights {
+    const float *w; /* channel c's weight k: w[c · by_channel + k · by_depth]; so are codes */
+    int64_t channels, by_channel, by_depth;
+    int low, high; /* codes */
+    int64_t block; /* weights that share a scale, along the depth; divides HESSIAN_PART or is the depth */
+    float (*find_scale)(const float *w, int64_t n, int high); /* NULL: scales are given */
+    float *scales;                                            /* [channels][depth / block] */
+    int8_t *codes;
+} RoundWeights;
+/* All weights and scales are finite, and scales greater than 0. */
+void round_weights(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx);
+double hessian_error(const Hessian *h, int64_t group, const double *e); /* eᵀHe; before weights are rounded with it */
+
+#endif

@@ -1,0 +1,83 @@
+#!/usr/bin/python3
+"""--rounding on small networks whose samples are correlated: on samples that calibration has not seen, gptq at least halves
+what the nearest codes lose, adaround gains too; both are deterministic; convolutions in groups, and batches, are taken."""
+import os, shutil, subprocess, sys, tempfile
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper, save
+
+MCC = os.environ["MCC"]
+rng = np.random.default_rng(7)
+
+
+def mcc(*options):
+    done = subprocess.run([MCC, *options], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        sys.exit(f"mcc {' '.join(options)}\n{done.stdout}")
+
+
+def normal(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def write_model(path, nodes, shape, constants):
+    info = lambda name, dims: helper.make_tensor_value_info(name, TensorProto.FLOAT, dims)
+    graph = helper.make_graph(nodes, "g", [info("x", shape)], [info("y", None)],
+                              [numpy_helper.from_array(v, k) for k, v in constants.items()])
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+
+
+def products(path):
+    N = helper.make_node
+    nodes = [N("MatMul", ["x", "w0"], ["m"], "first"), N("Relu", ["m"], ["r"]),
+             N("Gemm", ["r", "w1", "b1"], ["g"], "second", transB=1), N("MatMul", ["g", "w2"], ["y"], "third")]
+    write_model(path, nodes, (40, 128), {"w0": normal(128, 192), "w1": normal(96, 192), "b1": normal(96), "w2": normal(96, 40)})
+    mix = normal(16, 128)
+    return lambda: (normal(40, 16) @ mix + 0.1 * normal(40, 128)).astype(np.float32)
+
+
+def convolutions(path):
+    N = helper.make_node
+    nodes = [N("Conv", ["x", "w0", "b0"], ["c"], "grouped", group=2, pads=[1, 1, 1, 1]), N("Relu", ["c"], ["r"]),
+             N("Conv", ["r", "w1"], ["d"], "depthwise", group=24, strides=[2, 2], auto_pad="SAME_LOWER"),
+             N("Conv", ["d", "w2"], ["y"], "points")]
+    write_model(path, nodes, (2, 8, 11, 10),
+                {"w0": normal(24, 4, 3, 3), "b0": normal(24), "w1": normal(24, 1, 3, 3), "w2": normal(10, 24, 1, 1)})
+    mix = normal(3, 8)
+    return lambda: np.einsum("nkhw,kc->nchw", normal(2, 3, 11, 10), mix).astype(np.float32)
+
+
+def output(model, x, *options):
+    np.save("x.npy", x)
+    mcc("run", model, "--input", "x=x.npy", "--output-dir=out", *options)
+    return np.load("out/y.npy").astype(np.float64)
+
+
+def check(make, kind, most):
+    shutil.rmtree("samples", ignore_errors=True)
+    os.mkdir("samples")
+    draw = make("m.onnx")
+    for i in range(24):
+        np.save(f"samples/{i:02}.npy", draw())
+    x = draw()
+    want, lost = output("m.onnx", x), {}
+    options = lambda how: [f"--quantize={kind}"] + (["--calibrate=samples", f"--rounding={how}"]
+                                                    if how != "nearest" or kind == "int8" else [])
+    for how in "nearest", "gptq", "adaround":
+        lost[how] = np.linalg.norm(output("m.onnx", x, *options(how)) - want) / np.linalg.norm(want)
+        print(f"{make.__name__} {kind} {how}: {lost[how]:.5f}")
+        assert lost[how] <= most[how] * lost["nearest"], (kind, how)
+    objects = []
+    for _ in range(2):
+        mcc("m.onnx", *options("gptq"), "-o", "m.o")
+        objects.append(open("m.o", "rb").read())
+    assert objects[0] == objects[1], "not deterministic"
+
+
+folder = tempfile.mkdtemp()
+try:
+    os.chdir(folder)
+    check(products, "w4", {"nearest": 1, "gptq": 0.5, "adaround": 0.8})
+    check(products, "w8", {"nearest": 1, "gptq": 0.5, "adaround": 0.8})
+    check(convolutions, "int8", {"nearest": 1, "gptq": 1.02, "adaround": 1.02})
+finally:
+    shutil.rmtree(folder)
