@@ -67,7 +67,8 @@ static Value *dequantize_constant(Insert *s, Node *n, Value *q, const float *sca
 
 /* Codes for the same scales that lose less of what the sums are. */
 static void round_by_inputs(const Insert *s, const Node *n, const Contraction *c, float *scales, int8_t *codes) {
-    Hessian *h = s->plan->of_node[n->id]->hessian;
+    const QuantNode *planned = n->id < s->plan->n_ids ? s->plan->of_node[n->id] : NULL; /* a twin is not */
+    Hessian *h = planned ? planned->hessian : NULL;
     bool rows = c->shape.outer == 1;
     RoundWeights r = {.w = c->weights->data, .channels = c->shape.channels, .low = -127, .high = 127};
     r.by_channel = rows ? c->depth : 1;

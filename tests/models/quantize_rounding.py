@@ -71,6 +71,8 @@ def check(make, kind, most):
         mcc("m.onnx", *options("gptq"), "-o", "m.o")
         objects.append(open("m.o", "rb").read())
     assert objects[0] == objects[1], "not deterministic"
+    if kind == "int8":  # the search has graphs of its own, rounded by the same samples
+        mcc("m.onnx", *options("gptq"), "--max-drop=0.000000001", "-o", "m.o")
 
 
 folder = tempfile.mkdtemp()
