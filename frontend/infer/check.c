@@ -46,6 +46,9 @@ static const char *classes_text(Ctx *ctx, unsigned classes) {
 bool need_dtype(Ctx *ctx, const Node *n, int in, unsigned classes) {
     Dtype t = type_of(n, in)->dtype;
     if (dtype_class(t) & classes) return true;
+    if (dtype_class(t) == DTC_PACKED)
+        return fail(ctx, n, "input %d is %s, which is supported between QuantizeLinear and DequantizeLinear alone", in,
+                    dtype_name(t));
     return fail(ctx, n, "input %d is %s, must be %s", in, dtype_name(t), classes_text(ctx, classes));
 }
 

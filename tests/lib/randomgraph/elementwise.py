@@ -210,7 +210,7 @@ def power(m):
     m.need(x.mag <= 20)
     most = max(x.mag ** e, x.lo ** e if x.lo > 0 else 0)
     growth = abs(e) * max(x.mag ** (e - 1), x.lo ** (e - 1) if x.lo > 0 else 0)
-    return m.keep(m.node("Pow", [x, m.number(e, x)], x.dims, -most if x.lo < 0 else 0, most, x.err * growth, x.step ** e if e >= 1 else 0))
+    return m.keep(m.node("Pow", [x, m.number(e, x)], x.dims, -most if x.lo < 0 else 0, most, x.err * growth, x.step ** e if e >= 1 and e == int(e) else 0))
 
 
 def prelu(m):
