@@ -153,7 +153,7 @@ static bool add_elementwise(Graph *g, Op op, Dtype t) {
     int n_in = info->max_in == VAR ? 2 : info->max_in;
     for (int i = 0; i < n_in; i++) in[i] = new_input(g, t, op == OP_Clip && i ? "" : "2,3");
     for (int to = 1; op == OP_Cast && to < DT_COUNT; to++) {
-        if (!dtype_supported((Dtype)to)) continue;
+        if (!dtype_computes((Dtype)to)) continue;
         Node *n = node_new(g, op, NULL, in, n_in, 1);
         node_set_int(n, "to", to);
         if (!finish_node(g, n)) return false;
@@ -266,7 +266,7 @@ static bool check_target(const char *triple, const char *cpu, bool all) {
     bool ok = true;
     for (int t = 0; t < DT_COUNT; t++)
         for (int level = 0; level < 2; level++)
-            if (dtype_supported((Dtype)t) && (all || is_sampled((Dtype)t)))
+            if (dtype_computes((Dtype)t) && (all || is_sampled((Dtype)t)))
                 ok = check_dtype(triple, cpu, (Dtype)t, level) && ok;
     fflush(stdout);
     return ok;
