@@ -61,6 +61,7 @@ def gemm(m):
     n, k = m.one(1, 3, 8, 16, 33, 64), k[0]
     w = m.weights(x.dtype, [n, k] if tb else [k, n], k) if m.chance(0.8) else m.tensor(x.dtype, [m.dim(n), m.dim(k)] if tb else [m.dim(k), m.dim(n)])
     alpha, beta = m.one(None, 0.5, 2.0), m.one(None, 0.5, 2.0)
+    beta = beta if k else None  # ONNX Runtime forgets it where nothing is summed
     ins, growth = [x, w], heaviest(m, w, (1,) if tb else (0,)) * (alpha or 1)
     mag = growth * x.mag
     if m.chance(0.75):
