@@ -130,8 +130,9 @@ LLVMValueRef vec_softplus(Kernel *k, LLVMValueRef x, int lanes) {
     return add(&v, where_less(&v, x, zero, zero, x), y);
 }
 
-/* x tanh(log(1 + e^x)), e = e^-|x|: that factor is (1 + 2e) / (1 + 2e + 2e²), and for x < 0 (e² + 2e) / (e² + 2e + 2).
- * The left tail is multiplied while scaled up: it meets the subnormals once. */
+/* x tanh(log(1 + e^x)), e = e^-|x|: that factor is (1 + 2e) / (1 + 2e + 2e²), and for x < 0 e times
+ * 1 - (e² + e) / (e² + 2e + 2), where what is subtracted is small and its rounding too. The left tail is multiplied
+ * while scaled up: it meets the subnormals once. */
 LLVMValueRef vec_mish(Kernel *k, LLVMValueRef x, int lanes) {
     enum { UP = 40 };
     Vec v = {k, lanes};
@@ -140,10 +141,10 @@ LLVMValueRef vec_mish(Kernel *k, LLVMValueRef x, int lanes) {
     LLVMValueRef a = LLVMBuildFNeg(k->b, magnitude(&v, x), ""), c = where_less(&v, a, least, least, a);
     LLVMValueRef scaled = scaled_exp(&v, c, NULL, number(&v, UP)), e = mul(&v, scaled, unit), e2 = add(&v, e, two);
     LLVMValueRef negative = LLVMBuildFCmp(k->b, LLVMRealOLT, x, zero, ""), twice = add(&v, e, e);
-    LLVMValueRef top = add(&v, twice, one), over = LLVMBuildSelect(k->b, negative, e2, top, "");
+    LLVMValueRef top = add(&v, twice, one), over = LLVMBuildSelect(k->b, negative, mul_add(&v, e, e, e), top, "");
     LLVMValueRef under = LLVMBuildSelect(k->b, negative, mul_add(&v, e, e2, two), mul_add(&v, twice, e, top), "");
     LLVMValueRef factor = LLVMBuildFDiv(k->b, over, under, "");
-    LLVMValueRef left = mul(&v, mul(&v, mul(&v, x, scaled), factor), unit);
+    LLVMValueRef left = mul(&v, mul(&v, mul(&v, x, scaled), sub(&v, one, factor)), unit);
     left = where_less(&v, x, least, mul(&v, x, zero), left);
     return LLVMBuildSelect(k->b, negative, left, mul(&v, x, factor), "");
 }
