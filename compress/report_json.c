@@ -11,19 +11,22 @@ static void put_string(FILE *out, const char *key, const char *s) {
     fputc('"', out);
 }
 
+typedef struct Text {
+    const char *key, *value;
+} Text;
+
+static void put_strings(FILE *out, const Text *texts, int n, const char *between) {
+    for (int i = 0; i < n; i++) {
+        if (i) fputs(between, out);
+        put_string(out, texts[i].key, texts[i].value);
+    }
+}
+
 static void put_layer(FILE *out, const ReportLayer *l) {
+    const Text texts[] = {{"name", l->name},   {"operator", l->op}, {"form", l->form},
+                          {"dtype", l->dtype}, {"dims", l->dims},   {"weights", l->scheme}};
     fputs("    {", out);
-    put_string(out, "name", l->name);
-    fputs(", ", out);
-    put_string(out, "operator", l->op);
-    fputs(", ", out);
-    put_string(out, "form", l->form);
-    fputs(", ", out);
-    put_string(out, "dtype", l->dtype);
-    fputs(", ", out);
-    put_string(out, "dims", l->dims);
-    fputs(", ", out);
-    put_string(out, "weights", l->scheme);
+    put_strings(out, texts, sizeof texts / sizeof *texts, ", ");
     fprintf(out, ", \"index\": %d, \"nodes\": %d, \"bytes_before\": %zu, \"bytes_after\": %zu", l->index, l->nodes,
             l->before, l->after);
     if (l->microseconds == l->microseconds) fprintf(out, ", \"microseconds\": %.2f", l->microseconds);
@@ -51,12 +54,9 @@ static void put_range(FILE *out, const ReportRange *r) {
 }
 
 void report_json(const Report *r, FILE *out) {
+    const Text texts[] = {{"model", r->model}, {"target", r->target}, {"mcc", r->version}};
     fputs("{\n  ", out);
-    put_string(out, "model", r->model);
-    fputs(",\n  ", out);
-    put_string(out, "target", r->target);
-    fputs(",\n  ", out);
-    put_string(out, "mcc", r->version);
+    put_strings(out, texts, sizeof texts / sizeof *texts, ",\n  ");
     fprintf(out,
             ",\n  \"totals\": {\"nodes\": %zu, \"layers\": %d, \"bytes_before\": %zu, \"bytes_elsewhere\": %zu, "
             "\"bytes_after\": %zu, \"workspace\": %zu, \"workspace_lower_bound\": %zu},\n  \"layers\": [",

@@ -5,17 +5,11 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include "tests/unit/draw.h"
 
 static int failures;
 #define CHECK(...)                                                                                                     \
     ((__VA_ARGS__) ? (void)0 : (void)(failures++, printf("%s:%d: %s\n", __FILE__, __LINE__, #__VA_ARGS__)))
-
-static uint64_t state = 1;
-static double uniform(void) {
-    state = state * 6364136223846793005ull + 1442695040888963407ull;
-    return (double)(state >> 11) * 0x1p-53;
-}
-static double normal(void) { return sqrt(-2 * log(uniform() + 1e-300)) * cos(6.283185307179586 * uniform()); }
 
 static double low_edge(const Observer *o) { return ldexp((double)o->first, o->step_exponent); }
 
