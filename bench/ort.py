@@ -11,6 +11,7 @@ import numpy
 
 PLACE = {
     "GetErrorMessage": 2, "CreateEnv": 3, "CreateSession": 7, "Run": 9, "CreateSessionOptions": 10,
+    "SetOptimizedModelFilePath": 11, "SetSessionGraphOptimizationLevel": 23,
     "SetIntraOpNumThreads": 24, "SetInterOpNumThreads": 25, "SessionGetInputCount": 30, "SessionGetOutputCount": 31,
     "SessionGetInputTypeInfo": 33, "SessionGetInputName": 36, "SessionGetOutputName": 37,
     "CreateTensorWithDataAsOrtValue": 49, "GetTensorMutableData": 51, "CastTypeInfoToTensorInfo": 55,
@@ -69,11 +70,16 @@ class Library:
 
 
 class Session:
-    def __init__(self, library, model, threads=1):
+    def __init__(self, library, model, threads=1, optimise=True, written=None):
+        """optimise=False: operators one by one, as the standard defines them; written: where its optimised graph goes, as ONNX"""
         self.lib = library
         options = library.make("CreateSessionOptions")
         library.call("SetIntraOpNumThreads", options, ctypes.c_int(threads))
         library.call("SetInterOpNumThreads", options, ctypes.c_int(1))
+        if not optimise:
+            library.call("SetSessionGraphOptimizationLevel", options, ctypes.c_int(0))
+        if written:
+            library.call("SetOptimizedModelFilePath", options, str(written).encode())
         self.handle = library.make("CreateSession", library.env, str(model).encode(), options)
         self.memory = library.make("CreateCpuMemoryInfo", ctypes.c_int(1), ctypes.c_int(0))
         self.inputs = self.names("Input")
