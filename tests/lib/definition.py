@@ -4,6 +4,7 @@ judged by itself, and what one rounds otherwise is not blamed on the next.
 
     pieces(model, given) yields (node, name, kind, want): kind "product" for a contraction of quantized numbers, which has one
     right answer; "moved" for integers that are only moved or selected; else "float"."""
+import collections
 import numpy as np
 from onnx import helper, numpy_helper
 
@@ -69,6 +70,7 @@ class Model:
             if n.op_type == "Constant" and n.attribute[0].name == "value":
                 self.constants[n.output[0]] = numpy_helper.to_array(n.attribute[0].t)
         self.nodes = model.graph.node
+        self.reads = collections.Counter(i for n in model.graph.node for i in n.input) + collections.Counter(o.name for o in model.graph.output)
         self.known = {}
 
     def attrs(self, n):
@@ -111,16 +113,19 @@ class Model:
         return acc, step.reshape(wide) if step.size > 1 else step.reshape(()), whole, floats, wide
 
     def chain(self, name):
-        """The contraction behind Relu and Clip, and their bounds"""
-        lo, hi, n = -np.inf, np.inf, self.makers.get(name)
+        """What is behind Relu and Clip, which all are read by nobody else, and their bounds"""
+        lo, hi, n = -np.inf, np.inf, self.only(name)
         acts = []
         while n is not None and n.op_type in ("Relu", "Clip"):
             acts.append(n)
-            n = self.makers.get(n.input[0])
+            n = self.only(n.input[0])
         for act in reversed(acts):
             low, high = self.bounds(act)
             lo, hi = np.clip(lo, low, high), np.clip(hi, low, high)
         return n, F(lo), F(hi)
+
+    def only(self, name):
+        return self.makers.get(name) if self.reads[name] == 1 else None
 
     def bounds(self, n):
         if n.op_type == "Relu":
@@ -218,5 +223,7 @@ def pieces(model, given):
             continue
         m.known = dict(given)
         kind, want = m.requantized(n)
-        maker, _, _ = m.chain(n.input[0])
+        maker = m.makers.get(n.input[0])
+        while maker is not None and maker.op_type in ("Relu", "Clip"):
+            maker = m.makers.get(maker.input[0])
         yield maker.op_type if maker is not None else "input", n.output[0], kind, want
