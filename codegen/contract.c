@@ -28,6 +28,10 @@ static LLVMValueRef x_at(const Contraction *c, LLVMValueRef base, LLVMValueRef e
     return element_at(c->k, c->x_element, base, elements);
 }
 
+static LLVMValueRef w_at(const Contraction *c, LLVMValueRef base, LLVMValueRef elements) {
+    return element_at(c->k, c->narrow ? c->k->gen->i16 : c->k->gen->f32, base, elements);
+}
+
 /* ---- inside a tile ---- */
 
 typedef struct Place { /* of a block of channels */
@@ -40,14 +44,15 @@ static void channel_steps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, 
     Contraction *c = p->c;
     Kernel *k = c->k;
     LLVMValueRef panel = gen_i64(k->gen, p->vecs * c->lanes);
-    LLVMValueRef w = f32_at(k, at->w, i_mul(k, i_mul(k, tap, at->count), panel));
+    LLVMValueRef w = w_at(c, at->w, i_mul(k, i_mul(k, tap, at->count), panel));
     TileSteps s = {.a = x,
                    .row = i_scale(k, c->x_pixel, c->stride[2]),
                    .b = w,
                    .next = panel,
                    .count = at->count,
                    .inner = 1,
-                   .b_align = (unsigned)c->lanes * 4,
+                   .b_align = (unsigned)c->lanes * (c->narrow ? 2 : 4),
+                   .narrow = c->narrow,
                    .unroll = c->unroll,
                    .mask = mask};
     if (p->ahead) {
@@ -192,7 +197,7 @@ static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) 
     else channelwise_fill(c, &t, p->bias);
     if (c->border) add_border(p, &t, taps);
     For f = for_begin(k, zero(p), p->blocks, 1);
-    Place at = {x_at(c, p->x, i_mul(k, f.i, c->x_block)), p->w ? f32_at(k, p->w, i_scale(k, f.i, panel)) : NULL,
+    Place at = {x_at(c, p->x, i_mul(k, f.i, c->x_block)), p->w ? w_at(c, p->w, i_scale(k, f.i, panel)) : NULL,
                 gen_i64(k->gen, g->block), i_scale(k, f.i, g->block * taps_of(c))};
     if (last != g->block) {
         LLVMValueRef ends = LLVMBuildICmp(k->b, LLVMIntEQ, i_add(k, f.i, p->first), gen_i64(k->gen, blocks - 1), "");
@@ -466,7 +471,7 @@ static void fill_source(Panel *p, const Panels *all, LLVMValueRef index, int64_t
         p->blocks = gen_i64(k->gen, first->count);
         offset = i_plus(k, i_scale(k, index, (int64_t)p->vecs * c->lanes * c->group.channels * taps_of(c)), first->w);
     }
-    p->w = w ? f32_at(k, w, offset) : NULL;
+    p->w = w ? w_at(c, w, offset) : NULL;
 }
 
 /* panels first … last - 1 of those of `vecs` vectors that begin with number `from`, at column `col` */
@@ -532,7 +537,7 @@ void contraction_emit(Contraction *c) {
         w = i_add(k, i_scale(k, w, c->up[i]), phase[i].i);
     }
     p.x = x_at(c, c->x, i_mul(k, batch.i, c->x_batch));
-    emit_runs(&p, &all, c->w ? f32_at(k, c->w, i_scale(k, w, all.weights)) : NULL);
+    emit_runs(&p, &all, c->w ? w_at(c, c->w, i_scale(k, w, all.weights)) : NULL);
     for (int i = 2; i >= 0; i--) for_end(k, &phase[i]);
     for_end(k, &batch);
 }

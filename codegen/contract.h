@@ -81,6 +81,12 @@ LLVMValueRef vec_narrow(Kernel *k, LLVMValueRef wide, bool is_signed, int lanes)
 /* n vectors of int32 as saturated bytes, one behind the other, in one vector; the lanes of all are a power of two */
 LLVMValueRef vec_narrow_many(Kernel *k, LLVMValueRef *wide, int n, bool is_signed, int lanes);
 
+/* ---- widen.c ---- */
+bool vec_has_widening(const Node *n); /* Cast of float16 or bfloat16 to float32 */
+LLVMValueRef vec_widen(Kernel *k, LLVMValueRef v, Dtype from, int lanes);
+/* of finite numbers */
+LLVMValueRef vec_load_wide(Kernel *k, Dtype from, LLVMValueRef p, int lanes, unsigned align);
+
 /* ---- dot.c ---- */
 /* acc + a · b, numbers of at most 16 bits with their sign: a's upper halves are zeros */
 LLVMValueRef dot_add_one(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc, int lanes);
@@ -117,6 +123,7 @@ typedef struct TileSteps { /* for c < count: acc[r][v] += a[r·row + c·inner] �
     LLVMValueRef count;
     int64_t inner;
     unsigned b_align;
+    Dtype narrow; /* of b, widened in registers: DT_F16 or DT_BF16; 0: as the tile's elements are */
     int unroll; /* divides count where that is not constant */
     LLVMValueRef
         ahead; /* what to fetch into L2 meanwhile, `fetch` elements with each turn of the loop; NULL: nothing */
@@ -165,12 +172,12 @@ typedef enum Combine {                    /* what becomes of an input element */
                        COMBINE_MAX,       /* … as the largest of its column; NaN wins */
                        COMBINE_MEAN       /* … as one of those that are averaged */
 } Combine;
-typedef struct Ahead { /* which weights a tile fetches into L2 while it multiplies; elements */
+typedef struct Ahead { /* which weights a tile fetches into L2 while it multiplies; in units of 4 bytes */
     int64_t step;      /* with every turn of its innermost loop; 0: none */
     int64_t distance;  /* from those that the first tile of a run reads */
     int64_t tile;      /* more for each further tile */
 } Ahead;
-/* `tiles` read one panel of `steps` steps after the other: the next one is fetched evenly by all of them, or, where it
+/* `tiles` read one panel of `steps` steps of `wide` units after the other: the next one is fetched evenly by all of them, or, where it
  * is too large for that, each tile reads ahead of itself. Nothing is, where `bytes` of weights stay in L2. */
 Ahead ahead_of_panel(const Target *t, int64_t bytes, int64_t steps, int64_t wide, int64_t tiles, int unroll);
 typedef struct Contraction {
@@ -186,6 +193,7 @@ typedef struct Contraction {
     TileKind kind;           /* of integers, elements of x and w are four bytes, of a channelwise form one of x and
                                 an int32 of w; the bias is of int32 */
     LLVMTypeRef x_element, sum; /* what strides of x count, and the accumulators; NULL: f32 */
+    Dtype narrow;            /* of weights that are not of x's type: DT_F16 or DT_BF16; 0: they are */
     LLVMValueRef x, w, bias; /* bias: by column; NULL: none */
     bool border; /* behind the bias, for each tap: what a tap adds that falls outside of the input, by column */
     LLVMValueRef x_batch, x_block, x_pixel;

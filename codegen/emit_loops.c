@@ -210,7 +210,9 @@ static void reduce_point(Emit *e) {
 
 /* ---- along the innermost axis ---- */
 
-static bool is_vector_dtype(Dtype t) { return t == DT_F32 || t == DT_I32 || t == DT_I8 || t == DT_U8; }
+static bool is_vector_dtype(Dtype t) {
+    return t == DT_F32 || t == DT_F16 || t == DT_BF16 || t == DT_I32 || t == DT_I8 || t == DT_U8;
+}
 
 /* Every operator of the body; what only moves data is in the loads' strides. */
 static bool has_vectors(const Emit *e) {

@@ -19,7 +19,10 @@ Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef ba
 }
 
 static bool emit_product(Kernel *k) {
-    enum { OPEN_ROWS = 64 }; /* as if there were so many, where it is not known */
+    enum {
+        OPEN_ROWS = 64,        /* as if there were so many, where it is not known */
+        NARROW_DISTANCE = 1024 /* 8 % faster from memory than four times that, which floats like */
+    };
     const Node *n = k->node;
     const Value *x = n->in[0], *y = n->out[0];
     LLVMValueRef one = gen_i64(k->gen, 1), none = gen_i64(k->gen, 0);
@@ -34,6 +37,8 @@ static bool emit_product(Kernel *k) {
         c.kind = x->type.dtype == DT_U8 ? TILE_U8 : TILE_S8;
         c.x_element = c.sum = k->gen->i32;
     }
+    int w_bytes = dtype_bits(n->in[1]->type.dtype) / 8 * (x->type.dtype == DT_F32 ? 1 : 4);
+    if (w_bytes == 2) c.narrow = n->in[1]->type.dtype;
     c.group = (Grouping){c.cols, inner, 1, inner};
     for (int i = 0; i < 3; i++) {
         c.in[i] = c.out[i] = one;
@@ -46,8 +51,9 @@ static bool emit_product(Kernel *k) {
     int64_t rows;
     if (i_is_const(c.out[2], &rows)) {
         int64_t tiles = (rows + c.rows - 1) / c.rows;
-        c.ahead = ahead_of_panel(k->gen->target, inner * c.cols * 4, inner, (int64_t)c.vecs * c.lanes,
+        c.ahead = ahead_of_panel(k->gen->target, inner * c.cols * w_bytes, inner, (int64_t)c.vecs * c.lanes * w_bytes / 4,
                                  tiles < c.run ? tiles : c.run, c.unroll);
+        if (c.narrow && !c.ahead.tile) c.ahead.distance = NARROW_DISTANCE;
     }
     contraction_emit(&c);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));

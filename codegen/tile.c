@@ -44,11 +44,18 @@ static void multiply(Tile *t, int row, LLVMValueRef a, LLVMValueRef *b) {
     }
 }
 
+static LLVMValueRef columns_at(Kernel *k, const TileSteps *s, LLVMValueRef base, LLVMValueRef elements) {
+    return element_at(k, s->narrow ? k->gen->i16 : k->gen->f32, base, elements);
+}
+
 static void load_columns(Tile *t, const TileSteps *s, LLVMValueRef base, LLVMValueRef step, LLVMValueRef *b) {
     Kernel *k = t->k;
-    LLVMValueRef p = f32_at(k, base, i_mul(k, step, s->next));
-    for (int v = 0; v < t->vecs; v++)
-        b[v] = vec_load_of(k, t->element, f32_at(k, p, gen_i64(k->gen, v * t->lanes)), t->lanes, s->b_align);
+    LLVMValueRef p = columns_at(k, s, base, i_mul(k, step, s->next));
+    for (int v = 0; v < t->vecs; v++) {
+        LLVMValueRef at = columns_at(k, s, p, gen_i64(k->gen, v * t->lanes));
+        b[v] = s->narrow ? vec_load_wide(k, s->narrow, at, t->lanes, s->b_align)
+                         : vec_load_of(k, t->element, at, t->lanes, s->b_align);
+    }
 }
 
 /* one step at element `at` of the rows from a, and vectors from b */
@@ -155,10 +162,12 @@ void tile_steps(Tile *t, const TileSteps *s) {
     if (rest == 0 || count > rest) {
         For f = for_begin(k, gen_i64(k->gen, 0), end, s->unroll);
         if (s->ahead) fetch_ahead(k, s, f.i);
-        unrolled(&c, s, f32_at(k, s->a, i_scale(k, f.i, s->inner)), f32_at(k, s->b, i_mul(k, f.i, s->next)), s->unroll);
+        unrolled(&c, s, f32_at(k, s->a, i_scale(k, f.i, s->inner)), columns_at(k, s, s->b, i_mul(k, f.i, s->next)),
+                 s->unroll);
         for_end(k, &f);
     }
     if (rest)
-        unrolled(&c, s, f32_at(k, s->a, i_scale(k, end, s->inner)), f32_at(k, s->b, i_mul(k, end, s->next)), (int)rest);
+        unrolled(&c, s, f32_at(k, s->a, i_scale(k, end, s->inner)), columns_at(k, s, s->b, i_mul(k, end, s->next)),
+                 (int)rest);
     chains_end(&c);
 }

@@ -177,7 +177,7 @@ static bool is_f32(const Node *n) {
 }
 
 bool vec_has_elementwise(const Node *n) {
-    if (!is_f32(n)) return vec_has_integer(n);
+    if (!is_f32(n)) return vec_has_widening(n) || vec_has_integer(n);
     switch (n->op) {
     case OP_Add:
     case OP_Sub:
@@ -213,6 +213,7 @@ bool vec_has_elementwise(const Node *n) {
 
 LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *a, int lanes) {
     Vec v = {k, k->b, n, lanes};
+    if (vec_has_widening(n)) return vec_widen(k, a[0], n->in[0]->type.dtype, lanes);
     if (!is_f32(n)) return vec_integer(k, n, a, lanes);
     switch (n->op) {
     case OP_Add: return LLVMBuildFAdd(k->b, a[0], a[1], "");

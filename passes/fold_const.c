@@ -3,7 +3,8 @@
  * dims, they are inferred again.
  *
  * Not folded: what would take too long, what its kernel refuses (it is left to fail at run time), and what grows by
- * repetition (Expand, ConstantOfShape, …) past all proportion, unless it ends up as a weight. */
+ * repetition (Expand, ConstantOfShape, …) past all proportion, unless it ends up as a weight; and
+ * weights of 16 bits whose kernels read them so (passes/narrow.c). */
 #include "eval/eval.h"
 #include "passes/internal.h"
 
@@ -14,6 +15,8 @@ typedef struct Fold {
     Rewrite r;
     bool *is_weight; /* by value id: a contraction wants it constant, perhaps through other operators */
     bool *is_news;   /* by value id: a constant, or of another type, since this walk */
+    int *narrow_uses; /* by value id: kernels that read it as 16 bits */
+    bool widen;       /* even so */
     int64_t work;
 } Fold;
 
@@ -108,8 +111,21 @@ static bool is_worth_it(Fold *f, const Node *n) {
     return true;
 }
 
+static void fill_narrow_uses(Fold *f) {
+    for (const Node *n = f->r.g->first; n; n = n->next) {
+        int i = narrow_operand(n);
+        if (i >= 0) f->narrow_uses[n->in[i]->id]++;
+    }
+}
+
+/* weights of 16 bits, for nobody else */
+static bool stays_narrow(const Fold *f, const Node *n) {
+    const Value *v = n->out[0];
+    return !f->widen && n->op == OP_Cast && v->id < f->r.n_ids && v->n_uses && f->narrow_uses[v->id] == v->n_uses;
+}
+
 static bool is_foldable(Fold *f, const Node *n) {
-    if (n->body || op_has(n->op, OP_DECOMPOSED) || n->n_out == 0 || !n->out[0]) return false;
+    if (n->body || stays_narrow(f, n) || op_has(n->op, OP_DECOMPOSED) || n->n_out == 0 || !n->out[0]) return false;
     for (int i = 0; i < n->n_in; i++)
         if (!input_is_known(n, i)) return false;
     for (int i = 0; i < n->n_out; i++)
@@ -216,7 +232,10 @@ bool pass_fold_const(Graph *g, PassCtx *p) {
     rewrite_begin(&f.r, g);
     f.is_weight = ARENA_ARRAY(f.r.scratch, f.r.n_ids + 1, bool);
     f.is_news = ARENA_ARRAY(f.r.scratch, f.r.n_ids + 1, bool);
+    f.narrow_uses = ARENA_ARRAY(f.r.scratch, f.r.n_ids + 1, int);
+    f.widen = p->widen;
     fill_weights(&f);
+    fill_narrow_uses(&f);
     for (Node *n; (n = rewrite_next(&f.r)) && diag_errors(p->ctx) == errors;) {
         if (!infer_again(&f, n)) break;
         if (!fold_content(&f, n) && !fold_view(&f, n) && is_foldable(&f, n)) evaluate(&f, n);

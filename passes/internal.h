@@ -60,6 +60,10 @@ int64_t axis_of(int64_t axis, int rank);               /* counted from the front
 void node_copy_attrs(Node *to, const Node *from);
 bool broadcast_gives(Value *const *in, int n, const Value *out); /* these operands alone broadcast to out's dims */
 
+/* ---- narrow.c: weights of 16 bits ---- */
+const Tensor *narrow_floats(const Value *v); /* the constant of float16 or bfloat16 that it is as float32; NULL */
+int narrow_operand(const Node *n);           /* the input that is such a constant, which its kernel reads as it is; -1 */
+
 /* ---- steps.c: multiplications and additions of a constant that varies along one axis at most ---- */
 typedef struct Step {
     bool is_scale, inverse; /* x · c or x + c; inverse: x / c or x - c */

@@ -55,12 +55,13 @@ bool lower_product_bias(Node *n); /* Add of a constant row to such sums, into th
 /* how many tiles a panel of weights of a product serves */
 int64_t product_run(const Target *t, int64_t inner, int64_t cols, int64_t rows, const TileChoice *tile);
 typedef struct Weights { /* of (column, channel of its group, tap), at col·out + channel·in + tap·tap of `data` */
-    const float *data;
+    const void *data;
     int64_t out, in, tap;
     int64_t phase, phases; /* between the phases of a transposed convolution, and how many */
     int64_t cols, taps;    /* of all groups */
     Grouping group;
     float scale;
+    Dtype narrow; /* of data and of what is packed: DT_F16 or DT_BF16, and scale is 1; 0: DT_F32 */
     const IntegerWeights *integers; /* in place of data: channels of `group` are four of theirs */
 } Weights;
 Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, bool overlap);

@@ -1,12 +1,14 @@
 /* MatMul and Gemm with constant f32 weights as mcc.PackedMatMul: the weights packed in panels of columns, Gemm's alpha
  * in them, its C as the bias where it is a constant row, else as an addition behind. */
 #include <string.h>
+#include "passes/internal.h"
 #include "passes/lower.h"
 
 typedef struct Product { /* y[rows…, cols] = x[rows…, inner] · w */
     Node *n;
     Value *x;
     const Tensor *w;
+    Dtype narrow;    /* of w where that is not float32 */
     bool transposed; /* w is [cols, inner] */
     int64_t inner, cols;
     double alpha;
@@ -14,9 +16,14 @@ typedef struct Product { /* y[rows…, cols] = x[rows…, inner] · w */
 
 static bool read_product(Node *n, Product *p) {
     *p = (Product){.n = n, .x = n->in[0], .alpha = 1};
-    const Value *x = p->x, *w = n->in[1];
-    if (!value_is_f32(x) || !value_is_f32(n->out[0]) || !w->constant || x->constant || x->type.rank < 2) return false;
-    p->w = w->constant;
+    const Value *x = p->x;
+    if (!value_is_f32(x) || !value_is_f32(n->out[0]) || x->constant || x->type.rank < 2) return false;
+    p->w = n->in[1]->constant;
+    if (narrow_operand(n) == 1) {
+        p->w = narrow_floats(n->in[1]);
+        p->narrow = p->w->dtype;
+    }
+    if (!p->w) return false;
     int rank = p->w->rank;
     for (int i = 0; i + 2 < rank; i++)
         if (p->w->dims[i] != 1) return false;
@@ -128,7 +135,8 @@ static void lower_product(Graph *g, const PassCtx *ctx, const Product *p) {
                  .cols = p->cols,
                  .taps = 1,
                  .group = group,
-                 .scale = (float)p->alpha};
+                 .scale = (float)p->alpha,
+                 .narrow = p->narrow};
     Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL;
     Value *in[3] = {p->x, pack_weights(g, &w, &tile, true), bias}, *out = p->n->out[0];
     Node *made = node_new(g, OP_PackedMatMul, p->n, in, 3, 1);

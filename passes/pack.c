@@ -30,8 +30,8 @@ static void pack_bytes(const IntegerWeights *w, int64_t col, int64_t n, int64_t 
 }
 
 /* one channel at one tap for n columns from `col` on; zeros for columns of other groups and behind the last */
-static void pack_columns(const Weights *w, const float *from, int64_t col, int64_t n, int64_t channel, int64_t tap,
-                         float *to) {
+static void pack_columns(const Weights *w, const char *from, int64_t col, int64_t n, int64_t channel, int64_t tap,
+                         char *to) {
     int64_t group = channel / w->group.channels, low = 0, high = n;
     if (w->integers) {
         pack_bytes(w->integers, col, n, channel, tap, (int8_t *)to);
@@ -44,17 +44,25 @@ static void pack_columns(const Weights *w, const float *from, int64_t col, int64
     if (low < 0) low = 0;
     if (high > n) high = n;
     if (high > w->cols - col) high = w->cols - col;
-    const float *at = from + (channel - group * w->group.channels) * w->in + tap * w->tap + col * w->out;
-    for (int64_t i = low; i < high; i++) to[i] = at[i * w->out] * w->scale;
+    int64_t first = (channel - group * w->group.channels) * w->in + tap * w->tap + col * w->out;
+    if (w->narrow) {
+        const uint16_t *at = (const uint16_t *)from + first;
+        for (int64_t i = low; i < high; i++) ((uint16_t *)to)[i] = at[i * w->out];
+    } else {
+        const float *at = (const float *)from + first;
+        for (int64_t i = low; i < high; i++) ((float *)to)[i] = at[i * w->out] * w->scale;
+    }
 }
 
+static int64_t element_bytes(const Weights *w) { return w->narrow ? 2 : 4; }
+
 /* `n` columns from `col` on: [blocks][taps][channels of the block][n] */
-static float *pack_panel(const Weights *w, const float *from, int64_t col, int64_t n, float *to) {
+static char *pack_panel(const Weights *w, const char *from, int64_t col, int64_t n, char *to) {
     BlockRange r = panel_blocks(&w->group, col, n);
     int64_t all = w->group.channels * w->group.groups, block = w->group.block;
     for (int64_t b = r.first; b < r.first + r.count; b++)
         for (int64_t k = 0; k < w->taps; k++)
-            for (int64_t c = b * block; c < (b + 1) * block && c < all; c++, to += n)
+            for (int64_t c = b * block; c < (b + 1) * block && c < all; c++, to += n * element_bytes(w))
                 pack_columns(w, from, col, n, c, k, to);
     return to;
 }
@@ -84,12 +92,13 @@ static int64_t packed_elements(const Weights *w, const TileChoice *t) {
 
 Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, bool overlap) {
     int64_t dims[2] = {w->phases, packed_elements(w, t)};
-    Tensor *packed = tensor_packed(g, DT_F32, 2, dims);
-    float *to = (float *)packed->data;
+    Tensor *packed = tensor_packed(g, w->narrow ? w->narrow : DT_F32, 2, dims);
+    char *to = (char *)packed->data;
+    const char *from = w->data;
     for (int64_t phase = 0; phase < w->phases; phase++)
         for (PanelWalk p = walk_begin(w, t); walk_next(&p);) {
             int64_t col = overlap && p.col + p.n > w->cols ? w->cols - p.n : p.col;
-            to = pack_panel(w, w->data ? w->data + phase * w->phase : NULL, col, p.n, to);
+            to = pack_panel(w, from ? from + phase * w->phase * element_bytes(w) : NULL, col, p.n, to);
         }
     if (w->integers) {
         packed->dtype = DT_I8;

@@ -81,6 +81,11 @@ static DotForm dot_of(const Row *row, const char *features) {
     return feature_is(features, "dotprod", row->dot != DOT_WIDEN) ? DOT_SIGNED : DOT_WIDEN;
 }
 
+static bool converts_half(const Row *row, const char *cpu, const char *features) {
+    if (starts(row->arch, "aarch64")) return true;
+    return feature_is(features, "f16c", row->vector_bits >= 256 && !strcmp(row->cpu, cpu));
+}
+
 DotForm dot_form(const Target *t, int lanes) {
     bool whole = lanes == 4 || ((lanes == 8 || lanes == 16) && lanes * 32 <= t->vector_bits);
     return whole ? t->dot : DOT_WIDEN;
@@ -183,6 +188,7 @@ const Target *target_find(const char *triple, const char *cpu, const char *featu
                   .vector_registers = row->vector_registers,
                   .has_fma = row->fma,
                   .multiply_bits = row->multiply_bits,
+                  .converts_half = converts_half(row, name, all),
                   .dot = dot_of(row, all),
                   .lane_multiply = starts(arch, "aarch64"),
                   .l1 = row->l1,

@@ -24,6 +24,7 @@ typedef struct Target {
     bool has_fma;           /* fused multiply-add in vector registers */
     int multiply_bits;      /* bits of vectors that it multiplies and adds a cycle */
     bool lane_multiply;     /* multiplies a vector by one lane of another in one instruction */
+    bool converts_half;     /* has an instruction that makes float32 of float16 */
     DotForm dot;
     size_t l1, l2;          /* data cache bytes a core */
 } Target;
