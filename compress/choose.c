@@ -140,8 +140,9 @@ static bool list_nodes(Choice *c, const char *const *f32, int n_f32) {
         c->role[node->id] = q->chosen ? role : STAYS;
         p->of_node[node->id] = q;
     }
-    return check_names(p, p->options.skip, p->options.n_skip, "--quantize-skip") &&
-           check_names(p, p->options.only, p->options.n_only, "--quantize-only");
+    bool prune = p->options.mode == QUANT_NONE;
+    return check_names(p, p->options.skip, p->options.n_skip, prune ? "--prune-skip" : "--quantize-skip") &&
+           check_names(p, p->options.only, p->options.n_only, prune ? "--prune-only" : "--quantize-only");
 }
 
 /* ---- the flow of integers ---- */

@@ -3,7 +3,7 @@
 #include <string.h>
 #include "compress/triangle.h"
 
-static int64_t part_size(const Hessian *h, int64_t part) {
+int64_t hessian_part_size(const Hessian *h, int64_t part) {
     int64_t rest = h->depth - part * h->part;
     return rest < h->part ? rest : h->part;
 }
@@ -21,7 +21,7 @@ Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part) {
     h->sums = ARENA_ARRAY(a, groups * h->parts, double *);
     h->factored = ARENA_ARRAY(a, groups * h->parts, bool);
     for (int64_t i = 0; i < groups * h->parts; i++)
-        h->sums[i] = ARENA_ARRAY(a, triangle_row(part_size(h, i % h->parts)), double);
+        h->sums[i] = ARENA_ARRAY(a, triangle_row(hessian_part_size(h, i % h->parts)), double);
     h->buffer = ARENA_ARRAY(a, HESSIAN_ROWS * depth, double);
     return h;
 }
@@ -30,15 +30,21 @@ void hessian_add(Hessian *h, int64_t group, int n) {
     for (int64_t part = 0; part < h->parts; part++) {
         const double *rows[HESSIAN_ROWS];
         for (int i = 0; i < n; i++) rows[i] = h->buffer + i * h->depth + part * h->part;
-        triangle_update(h->sums[group * h->parts + part], part_size(h, part), rows, n, 1);
+        triangle_update(h->sums[group * h->parts + part], hessian_part_size(h, part), rows, n, 1);
     }
+}
+
+double hessian_damp(const double *t, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += t[triangle_row(i) + i];
+    return sum > 0 ? 0.01 * sum / (double)n : 1;
 }
 
 double hessian_error(const Hessian *h, int64_t group, const double *e) {
     double sum = 0;
     for (int64_t part = 0; part < h->parts; part++) {
         const double *t = h->sums[group * h->parts + part], *own = e + part * h->part;
-        for (int64_t i = 0; i < part_size(h, part); i++) {
+        for (int64_t i = 0; i < hessian_part_size(h, part); i++) {
             const double *row = t + triangle_row(i);
             double s = row[i] * own[i] / 2;
             for (int64_t k = 0; k < i; k++) s += row[k] * own[k];

@@ -8,7 +8,7 @@
 #include "compress/rounding.h"
 #include "ir/ir.h"
 
-typedef enum QuantMode { QUANT_NONE, QUANT_INT8, QUANT_DYNAMIC, QUANT_W8, QUANT_W4 } QuantMode;
+typedef enum QuantMode { QUANT_NONE /* the names alone, for prune.c */, QUANT_INT8, QUANT_DYNAMIC, QUANT_W8, QUANT_W4 } QuantMode;
 typedef struct QuantOptions {
     QuantMode mode;
     RangeMethod method;

@@ -80,7 +80,7 @@ static void round_in_order(const Rounder *d) {
         add_errors(sum, row, (const double(*)[LANES])d->e, k);
         for (int l = 0; l < d->lanes; l++) {
             double w = weight(d, k, l), scale = (double)*scale_at(d, k, l);
-            double code = code_near(d->r, w + sum[l] / row[k], scale);
+            double code = w == 0 ? 0 : code_near(d->r, w + sum[l] / row[k], scale); /* pruned weights stay pruned */
             *code_at(d, k, l) = (int8_t)code;
             d->e[k][l] = w - code * scale;
         }
@@ -104,6 +104,7 @@ static bool turn(const Rounder *d, double *restrict he, int64_t k, int lane) {
     double e = d->e[k][lane], scale = (double)*scale_at(d, k, lane);
     double side = e == 0 ? (he[k] < 0 ? 1 : -1) : e < 0 ? 1 : -1; /* of e, as the code goes down or up */
     double code = (double)*code_at(d, k, lane) - side, step = side * scale;
+    if (weight(d, k, lane) == 0) return false;
     if (code < d->r->low || code > d->r->high || fabs(e + step) >= scale * 1.0000001) return false;
     if (2 * step * he[k] + step * step * row[k] >= -1e-12 * row[k] * scale * scale) return false;
     *code_at(d, k, lane) = (int8_t)code;
@@ -130,21 +131,15 @@ static void round_turning(const Rounder *d, double *he) {
 
 /* ---- parts and channels ---- */
 
-static double damp_of(const double *t, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += t[triangle_row(i) + i];
-    return sum > 0 ? 0.01 * sum / (double)n : 1; /* inputs that are all 0: each weight goes to the nearest */
-}
-
 static const double *factor_part(Hessian *h, int64_t at, int64_t n) {
-    if (!h->factored[at]) triangle_factor(h->sums[at], n, damp_of(h->sums[at], n));
+    if (!h->factored[at]) triangle_factor(h->sums[at], n, hessian_damp(h->sums[at], n));
     h->factored[at] = true;
     return h->sums[at];
 }
 
 static const double *square_part(const Hessian *h, int64_t at, int64_t n, Arena *scratch) {
     const double *t = h->sums[at];
-    double *full = ARENA_ARRAY(scratch, n * n, double), damp = damp_of(t, n);
+    double *full = ARENA_ARRAY(scratch, n * n, double), damp = hessian_damp(t, n);
     for (int64_t i = 0; i < n; i++) {
         for (int64_t k = 0; k <= i; k++) full[i * n + k] = full[k * n + i] = t[triangle_row(i) + k];
         full[i * n + i] += damp;
@@ -184,7 +179,7 @@ void round_weights(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx) {
     arena_free(scratch);
     for (int64_t at = 0; at < h->groups * h->parts; at++) {
         Rounder d = {.r = r, .depth = h->depth, .first = at % h->parts * h->part};
-        d.n = h->depth - d.first < h->part ? h->depth - d.first : h->part;
+        d.n = hessian_part_size(h, at % h->parts);
         scratch = arena_new(ctx);
         round_part(how, h, &d, at, scratch);
         arena_free(scratch);

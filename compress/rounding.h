@@ -23,6 +23,11 @@ typedef struct Hessian {
 size_t hessian_bytes(int64_t depth, int64_t groups, int64_t part);           /* SIZE_MAX: too many to count */
 Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part); /* part: HESSIAN_PART, or for tests less */
 void hessian_add(Hessian *h, int64_t group, int n); /* the first n rows of the buffer, which it may overwrite */
+int64_t hessian_part_size(const Hessian *h, int64_t part);
+/* What to add to the diagonal of a part, sums[…] of n rows, before it is factored. Inputs that are all 0: 1, and each
+ * weight goes to the nearest. */
+double hessian_damp(const double *t, int64_t n);
+double hessian_error(const Hessian *h, int64_t group, const double *e); /* eᵀHe; before weights are rounded with it */
 
 /* ---- patches.c: the rows of x that a contraction's input holds ---- */
 /* At most 256 a call, evenly spread; which ones differs from call to call. false: the input has a NaN or an infinity */
@@ -40,6 +45,5 @@ typedef struct RoundWeights {
 } RoundWeights;
 /* All weights and scales are finite, and scales greater than 0. */
 void round_weights(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx);
-double hessian_error(const Hessian *h, int64_t group, const double *e); /* eᵀHe; before weights are rounded with it */
 
 #endif

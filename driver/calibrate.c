@@ -181,7 +181,7 @@ static int calibrate(void *arg) {
 
 int calibrate_plan(const Pipeline *p, QuantPlan *plan) {
     const char *why;
-    Calibration c = {.plan = plan, .p = {.command = p->command, .is_float = true, .ranges = p->ranges}};
+    Calibration c = {.plan = plan, .p = {.command = p->command, .is_float = true, .ranges = p->ranges, .pruned = p->pruned}};
     if (!(c.p.target = target_find(NULL, "native", NULL, &why))) {
         say_error("calibration runs the model on this machine: %s", why);
         return BAD_MODEL;

@@ -215,13 +215,13 @@ static void summarise(const Compile *k) {
 static int compile(void *arg) {
     Compile *k = arg;
     const Command *c = k->p.command;
-    bool quantize = c->quant.mode != QUANT_NONE;
-    if (c->emit == OUT_ONNX && !quantize) leave_dims_open(k->p.ctx);
+    bool compress = c->quant.mode != QUANT_NONE || c->prune.share > 0;
+    if (c->emit == OUT_ONNX && !compress) leave_dims_open(k->p.ctx);
     int result = pipeline_read(&k->p);
     if (k->json) k->p.ranges = &k->ranges;
     if (result == DONE && k->json) k->imported = report_begin(k->p.ctx, k->p.graph);
     if (result == DONE && c->emit != OUT_ONNX) result = pipeline_optimise(&k->p);
-    else if (result == DONE && quantize) result = pipeline_quantize(&k->p);
+    else if (result == DONE && compress) result = pipeline_compress(&k->p);
     if (result == DONE && c->emit == OUT_ONNX) result = write_onnx(k);
     else if (result == DONE && is_text(c->emit)) result = write_text(k, c);
     else if (result == DONE && (result = pipeline_generate(&k->p, k->name)) == DONE)

@@ -5,6 +5,7 @@
 
 #include "passes/passes.h"
 #include "codegen/codegen.h"
+#include "compress/prune.h"
 #include "compress/quantize.h"
 #include "compress/search.h"
 #include "frontend/frontend.h"
@@ -56,6 +57,7 @@ typedef struct Command {
     const char *output_dir, *tune;
     int64_t jobs, timeout, runs, seconds;
     QuantOptions quant;
+    PruneOptions prune;
     bool report_times;
     const char *report, *input_norm, *input_layout;
     const char **calibrate; /* folders and files of samples */
@@ -128,7 +130,8 @@ typedef struct Pipeline {
     Code code;
     LoadedModel *loaded;
     struct ReportRanges *ranges; /* where calibration leaves what it saw; NULL: nobody asks */
-    bool is_float;               /* --quantize is not for this one */
+    const PrunePlan *pruned;     /* --prune: weights for each reading of the model; NULL: none */
+    bool is_float;               /* --quantize and --prune are not for this one */
 } Pipeline;
 /* work(arg) under the Ctx's handler for exhausted memory. Its result, or BAD_MODEL after "out of memory". */
 int with_memory(Ctx *ctx, int (*work)(void *), void *arg);
@@ -137,6 +140,7 @@ const Target *pipeline_target(const Command *c);       /* NULL after a message *
 Winograd pipeline_winograd(const Command *c);
 /* Each needs the one before it and returns DONE or an exit code after a message. */
 int pipeline_read(Pipeline *p);
+int pipeline_compress(Pipeline *p);     /* what --prune and --quantize ask for; optional */
 int pipeline_canonicalise(Pipeline *p); /* the graph stays one of standard operators and views; optional */
 int pipeline_optimise(Pipeline *p);
 int pipeline_generate(Pipeline *p, const char *name);

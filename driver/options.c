@@ -3,6 +3,7 @@
 #include "compress/image.h"
 #include "driver/driver.h"
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -227,6 +228,62 @@ static const char *set_skip(Command *c, const Row *row, const char *value) {
     return *value ? fine : NULL;
 }
 
+static const char *set_share(Command *c, const Row *row, const char *value) {
+    (void)row;
+    char *end;
+    double v = strtod(value, &end);
+    if (*end == '%') v /= 100, end++;
+    c->prune.share = v;
+    return end != value && !*end && v > 0 && v < 1 ? fine : "a share of the weights such as 0.8 or 80%";
+}
+
+/* n:m, or rows x cols */
+static bool two_numbers(const char *text, char between, int64_t most, int *a, int *b) {
+    char *end;
+    long x = strtol(text, &end, 10);
+    int64_t y;
+    if (end == text || *end != between || !number(end + 1, 1, most, &y) || x < 1 || x > most) return false;
+    *a = (int)x;
+    *b = (int)y;
+    return (y & (y - 1)) == 0;
+}
+
+static const char *set_pattern(Command *c, const Row *row, const char *value) {
+    PruneOptions *p = &c->prune;
+    (void)row;
+    p->rows = p->cols = 4;
+    if (!strcmp(value, "unstructured") || !strcmp(value, "auto")) p->pattern = PRUNE_UNSTRUCTURED;
+    else if (!strcmp(value, "block")) p->pattern = PRUNE_BLOCKS, p->cols = 1;
+    else if (!strncmp(value, "block:", 6) && two_numbers(value + 6, 'x', 64, &p->rows, &p->cols))
+        p->pattern = PRUNE_BLOCKS;
+    else if (two_numbers(value, ':', 64, &p->n, &p->of) && p->n < p->of) p->pattern = PRUNE_N_OF_M;
+    else return "unstructured, 2:4 (of 4, or any power of two), block or block:4x1 (channels x weights of a sum), or auto";
+    return fine;
+}
+
+static const char *set_scope(Command *c, const Row *row, const char *value) {
+    (void)row;
+    c->prune.by_layer = !strcmp(value, "layer");
+    return c->prune.by_layer || !strcmp(value, "global") ? fine : "global or layer";
+}
+
+static const char *set_prune_by(Command *c, const Row *row, const char *value) {
+    static const char *const names[] = {"magnitude", "inputs", "update"};
+    (void)row;
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(value, names[i])) {
+            c->prune.by = (PruneBy)i;
+            return fine;
+        }
+    return "magnitude, inputs or update";
+}
+
+static const char *set_prune_skip(Command *c, const Row *row, const char *value) {
+    if (row->fixed) c->prune.only[c->prune.n_only++] = value;
+    else c->prune.skip[c->prune.n_skip++] = value;
+    return *value ? fine : NULL;
+}
+
 static const char *set_calibrate(Command *c, const Row *row, const char *value) {
     (void)row;
     c->calibrate[c->n_calibrate++] = value;
@@ -342,6 +399,19 @@ static const Row rows[] = {
     {QUANTIZES, VALUE, "--save-plan", "FILE", "write what is quantized, and how, as text", set_text, AT(save_plan), 0,
      0, 0},
     {QUANTIZES, VALUE, "--plan", "FILE", "take it from such a text, edited perhaps", set_text, AT(plan), 0, 0, 0},
+    HEADING("Pruning", QUANTIZES),
+    {QUANTIZES, VALUE, "--prune", "SHARE", "so many of the weights become 0: 0.8, 80%", set_share, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--prune-pattern", "PATTERN",
+     "of the zeros: unstructured (default, as is auto), 2:4, or block:4x1 of 4 channels", set_pattern, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--prune-scope", "SCOPE",
+     "that share of all layers together: global (default), or of each layer", set_scope, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--prune-by", "WHAT",
+     "magnitude (default), or by the samples: inputs, or update, which moves the others to make up for it",
+     set_prune_by, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--prune-rounds", "N", "in so many steps (default 1)", set_number, AT(prune.rounds), 1, 100, 0},
+    {QUANTIZES, FLAG, "--prune-ends", NULL, "the first and the last layer, too", set_bool, AT(prune.ends), 0, 0, 0},
+    {QUANTIZES, VALUE, "--prune-skip", "NODE|OP", "keeps its weights; may be repeated", set_prune_skip, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--prune-only", "NODE|OP", "only these are pruned; may be repeated", set_prune_skip, 0, 0, 0, 1},
     HEADING("Limits", VERB_READS),
     {VERB_READS, VALUE, "--max-fold", "BYTES", "of constants made while compiling (default 1G)", set_size,
      AT(opt.max_fold), 0, 0, 0},
@@ -447,8 +517,28 @@ static bool allocate(Command *c, size_t n) {
     c->calibrate = calloc(n, sizeof *c->calibrate);
     c->quant.skip = calloc(n, sizeof *c->quant.skip);
     c->quant.only = calloc(n, sizeof *c->quant.only);
-    return c->calibrate && c->quant.skip && c->quant.only && c->files && c->dims && c->max_dims && c->shapes &&
-           c->warnings && c->inputs;
+    c->prune.skip = calloc(n, sizeof *c->prune.skip);
+    c->prune.only = calloc(n, sizeof *c->prune.only);
+    return c->calibrate && c->quant.skip && c->quant.only && c->prune.skip && c->prune.only && c->files && c->dims &&
+           c->max_dims && c->shapes && c->warnings && c->inputs;
+}
+
+/* A pattern of n of m says the share itself. */
+static bool check_prune(Command *c) {
+    PruneOptions *p = &c->prune;
+    if (p->pattern == PRUNE_N_OF_M) {
+        double share = 1 - (double)p->n / (double)p->of;
+        if (p->share > 0 && fabs(p->share - share) > 1e-9) {
+            say_error("--prune-pattern=%d:%d makes %g %% of the weights 0, not --prune=%g", p->n, p->of, 100 * share,
+                      p->share);
+            return false;
+        }
+        p->share = share;
+    }
+    if (p->share > 0) return true;
+    bool more = p->pattern || p->by_layer || p->by || p->rounds != 1 || p->ends || p->n_skip || p->n_only;
+    if (more) say_error("--prune-pattern and its like need --prune=SHARE");
+    return !more;
 }
 
 static bool check_quantize(const Command *c) {
@@ -457,7 +547,7 @@ static bool check_quantize(const Command *c) {
     bool names = c->quant.n_skip || c->quant.n_only;
     if (rounds && !((narrows || c->quant.mode == QUANT_INT8) && c->n_calibrate))
         say_error("--rounding needs --quantize=int8, w8 or w4, and samples: --calibrate=FOLDER");
-    else if ((plans || (samples && !(narrows && rounds))) && c->quant.mode != QUANT_INT8)
+    else if ((plans || (samples && !(narrows && rounds) && !c->prune.by)) && c->quant.mode != QUANT_INT8)
         say_error("--calibrate, --plan and their like need --quantize=int8");
     else if (names && c->quant.mode == QUANT_NONE) say_error("--quantize-skip and --quantize-only need --quantize");
     else return true;
@@ -483,6 +573,7 @@ int command_parse(Command *c, int argc, char **argv) {
                    .seed = 1,
                    .timeout = 60,
                    .quant = {.method = RANGE_MSE, .percentile = 99.999, .block = 32},
+                   .prune = {.rounds = 1},
                    .opt = {.max_fold = (size_t)1 << 30, .max_memory = MEM_UNLIMITED}};
     if (!allocate(c, (size_t)argc + 1)) {
         say_error("out of memory");
@@ -501,7 +592,7 @@ int command_parse(Command *c, int argc, char **argv) {
     c->opt.dims = c->dims;
     c->opt.max_dims = c->max_dims;
     c->opt.shapes = c->shapes;
-    return check_quantize(c) && check_drop(c) ? DONE : BAD_USAGE;
+    return check_prune(c) && check_quantize(c) && check_drop(c) ? DONE : BAD_USAGE;
 }
 
 bool one_model(const Command *c) {
@@ -520,6 +611,8 @@ void command_free(Command *c) {
     free(c->calibrate);
     free(c->quant.skip);
     free(c->quant.only);
+    free(c->prune.skip);
+    free(c->prune.only);
 }
 
 void command_options_help(Verb verb, FILE *out) {

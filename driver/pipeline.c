@@ -1,5 +1,6 @@
 /* A model's way from its file to code, a step at a time, under one handler for exhausted memory. */
 #include "driver/driver.h"
+#include "driver/prune.h"
 #include "driver/quantize.h"
 #include "passes/passes.h"
 
@@ -75,16 +76,24 @@ int pipeline_canonicalise(Pipeline *p) {
     pass.canonical_only = true;
     pass.widen = p->command->quant.mode != QUANT_NONE; /* which decides over weights itself */
     if (pass.opt_level < 1) pass.opt_level = 1;
-    return outcome(p, passes_run(p->graph, &pass));
+    int result = outcome(p, passes_run(p->graph, &pass));
+    bool again = p->pruned && p->graph != p->pruned->nodes->graph;
+    return result == DONE && again && !prune_apply(p->pruned, p->graph) ? BAD_MODEL : result;
+}
+
+int pipeline_compress(Pipeline *p) {
+    const Command *c = p->command;
+    int result = DONE;
+    if (c->prune.share > 0) result = pipeline_prune(p);
+    if (result == DONE && c->quant.mode != QUANT_NONE) result = pipeline_quantize(p);
+    return result;
 }
 
 int pipeline_optimise(Pipeline *p) {
     const Command *c = p->command;
     const struct Tuning *tuning = NULL;
-    if (c->quant.mode != QUANT_NONE && !p->is_float) {
-        int result = pipeline_quantize(p);
-        if (result != DONE) return result;
-    }
+    int result = p->is_float ? DONE : pipeline_compress(p);
+    if (result != DONE) return result;
     progress_stage("optimising the graph");
     if (c->tune && !p->is_float && tuning_load(p->ctx, c->tune, p->target, &tuning) != DONE) return BAD_MODEL;
     PassCtx pass = pass_options(p);

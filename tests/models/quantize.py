@@ -2,50 +2,11 @@
 """The digits example, quantized with a hundred of its digits: every method keeps the accuracy over all held-out digits
 within 0.2 points and makes the object 3.5 times smaller; a saved plan gives the same object without samples, and an
 edited one another."""
-import os, re, shutil, struct, subprocess, sys, tempfile
-
-MCC, SOURCE = os.environ["MCC"], os.environ["SOURCE"]
-FOLDER = os.path.join(SOURCE, "examples", "digits")
-
-
-def read_digits(path, count):
-    """The first pixels of heldout.rle, as bytes of 784 float32 each."""
-    data, at, out = open(path, "rb").read(), 0, []
-    while len(out) < count:
-        at += 1  # the class
-        pixels = []
-        while len(pixels) < 784:
-            if data[at]:
-                pixels.append(data[at])
-                at += 1
-            else:
-                pixels += [0] * data[at + 1]
-                at += 2
-        out.append(struct.pack("<784f", *(p / 255 for p in pixels)))
-    return out
-
-
-def run(*command, good=True):
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-    if good and done.returncode:
-        sys.exit(f"{' '.join(command)}\n{done.stdout}")
-    return done.stdout
-
-
-def accuracy(*options):
-    run(MCC, "digits.onnx", "-o", "digits.o", *options)
-    run("cc", "-std=c11", "-O2", "-I", os.path.join(SOURCE, "include"), "app.c", "digits.o", "-o", "digits")
-    return float(re.match(r"accuracy ([0-9.]+)", run("./digits", "--accuracy", "heldout.rle"))[1])
+import os, re, tempfile
+from digits import accuracy, prepare
 
 
 def main():
-    os.chdir(folder)
-    for name in ("app.c", "digits.onnx", "heldout.rle"):
-        shutil.copy(os.path.join(FOLDER, name), ".")
-    os.mkdir("samples")
-    for i, image in enumerate(read_digits("heldout.rle", 100)):
-        open(f"samples/{i:03}.raw", "wb").write(image)
-
     exact, size = accuracy(), os.path.getsize("digits.o")
     for method, activations in ("average", "u8"), ("percentile:99.99", "u8"), ("mse", "u8"), ("minmax", "s8"):
         got = accuracy("--quantize=int8", "--calibrate=samples", f"--calibrate-method={method}",
@@ -68,8 +29,6 @@ def main():
     assert skipped == exact, "with nothing quantized, nothing changes"
 
 
-folder = tempfile.mkdtemp()
-try:
+with tempfile.TemporaryDirectory() as folder:
+    prepare(folder, 100)
     main()
-finally:
-    shutil.rmtree(folder)

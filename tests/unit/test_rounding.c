@@ -7,7 +7,7 @@
 #include <string.h>
 #include "compress/triangle.h"
 #include "ir/ir.h"
-#include "tests/unit/draw.h"
+#include "tests/unit/correlated.h"
 
 static int failures;
 #define CHECK(...)                                                                                                     \
@@ -17,26 +17,6 @@ static float find_scale(const float *w, int64_t n, int high) {
     float most = 0;
     for (int64_t i = 0; i < n; i++) most = fmaxf(most, fabsf(w[i]));
     return fmaxf(most / (float)high, 1e-20f);
-}
-
-/* Rows of 24 hidden numbers, mixed, and a little noise; after inputs that are 0 where `dead` */
-static void add_correlated(Hessian *h, int64_t group, int rows, bool dead) {
-    enum { HIDDEN = 24 };
-    double *mix = malloc(sizeof *mix * (size_t)h->depth * HIDDEN);
-    for (int64_t i = 0; i < h->depth * HIDDEN; i++) mix[i] = normal();
-    for (int r = 0; r < rows; r += HESSIAN_ROWS) {
-        for (int i = 0; i < HESSIAN_ROWS; i++) {
-            double hidden[HIDDEN];
-            for (int k = 0; k < HIDDEN; k++) hidden[k] = normal();
-            for (int64_t c = 0; c < h->depth; c++) {
-                double x = 0.1 * normal();
-                for (int k = 0; k < HIDDEN; k++) x += mix[c * HIDDEN + k] * hidden[k];
-                h->buffer[i * h->depth + c] = dead && c % 3 == 0 ? 0 : x;
-            }
-        }
-        hessian_add(h, group, HESSIAN_ROWS);
-    }
-    free(mix);
 }
 
 typedef struct Case {

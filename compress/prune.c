@@ -1,0 +1,141 @@
+/* Which contractions are pruned, and the rounds. Spared are the first and the last, unless asked for, those that the
+ * user keeps, and sums so short that nothing in them is redundant (depthwise convolutions). */
+#include "compress/prune.h"
+#include <math.h>
+#include <string.h>
+#include "compress/triangle.h"
+
+enum { SHORT_SUM = 16 };
+
+/* ---- the plan ---- */
+
+static bool all_finite(const Tensor *t) {
+    const float *w = t->data;
+    for (size_t i = 0; i < t->bytes / 4; i++)
+        if (!isfinite(w[i])) return false;
+    return true;
+}
+
+static const char *why_spared(Ctx *ctx, const PruneLayer *l) {
+    if (!l->q->chosen) return "as asked for";
+    if (l->c.depth < SHORT_SUM) return "its sums are short";
+    if (all_finite(l->c.weights)) return NULL;
+    diag_warn(ctx, "calibration", l->q->node, "its weights are not finite: they are not pruned");
+    return "its weights are not finite";
+}
+
+static void spare_ends(PrunePlan *p) {
+    PruneLayer *ends[] = {&p->layers[0], &p->layers[p->n - 1]};
+    for (int i = 0; i < 2; i++)
+        if (p->n && !ends[i]->spared) ends[i]->spared = i ? "the last layer" : "the first layer";
+}
+
+PrunePlan *prune_choose(Graph *g, const PruneOptions *o) {
+    PrunePlan *p = ARENA_NEW(g->arena, PrunePlan);
+    QuantOptions names = {
+        .mode = QUANT_NONE, .skip = o->skip, .only = o->only, .n_skip = o->n_skip, .n_only = o->n_only};
+    *p = (PrunePlan){.options = *o, .nodes = quant_choose(g, &names, NULL, 0)};
+    if (!p->nodes) return NULL;
+    p->layers = ARENA_ARRAY(g->arena, p->nodes->n_nodes + 1, PruneLayer);
+    for (int i = 0; i < p->nodes->n_nodes; i++) {
+        PruneLayer l = {.q = &p->nodes->nodes[i]};
+        if (!contraction_read(l.q->node, &l.c)) continue;
+        l.spared = why_spared(g->ctx, &l);
+        p->layers[p->n++] = l;
+    }
+    if (!o->ends && p->n > 2) spare_ends(p);
+    for (int i = 0; i < p->n; i++) p->layers[i].q->chosen = !p->layers[i].spared;
+    return p;
+}
+
+bool prune_needs_samples(const PruneOptions *o) { return o->by != PRUNE_BY_MAGNITUDE; }
+
+/* ---- a round ---- */
+
+static PruneWeights weights_of(const PruneLayer *l) {
+    bool rows = l->c.shape.outer == 1;
+    int64_t channels = l->c.shape.channels;
+    return (PruneWeights){l->weights, channels, rows ? l->c.depth : 1, rows ? 1 : channels};
+}
+
+/* Σ x² of the input that channel c's weight k meets; 1 where nothing is known */
+static double input_power(const PruneLayer *l, int64_t c, int64_t k) {
+    const Hessian *h = l->q->hessian;
+    if (!h) return 1;
+    int64_t group = c / (l->c.shape.channels / h->groups), part = k / h->part, i = k % h->part;
+    return h->sums[group * h->parts + part][triangle_row(i) + i];
+}
+
+static float *score_layer(const PruneLayer *l, Arena *scratch) {
+    PruneWeights w = weights_of(l);
+    float *score = ARENA_ARRAY(scratch, l->c.depth * w.channels + 1, float);
+    for (int64_t k = 0; k < l->c.depth; k++)
+        for (int64_t c = 0; c < w.channels; c++) {
+            double v = (double)w.w[c * w.by_channel + k * w.by_depth];
+            score[k * w.channels + c] = (float)fmin(v * v * input_power(l, c, k), 1e30);
+        }
+    return score;
+}
+
+static void prune_layer(const PrunePlan *p, const PruneLayer *l) {
+    Ctx *ctx = p->nodes->graph->ctx;
+    PruneWeights w = weights_of(l);
+    if (p->options.by == PRUNE_BY_UPDATE && l->q->hessian) {
+        prune_update(&p->options, l->q->hessian, &w, l->share, ctx);
+        return;
+    }
+    Arena *scratch = arena_new(ctx);
+    uint8_t *zero = ARENA_ARRAY(scratch, l->c.depth * w.channels, uint8_t);
+    PruneMatrix m = {score_layer(l, scratch), l->c.depth, w.channels};
+    prune_select(&p->options, m, l->share, zero, scratch);
+    for (int64_t k = 0; k < l->c.depth; k++)
+        for (int64_t c = 0; c < w.channels; c++)
+            if (zero[k * w.channels + c]) w.w[c * w.by_channel + k * w.by_depth] = 0;
+    arena_free(scratch);
+}
+
+static void copy_weights(const PrunePlan *p, PruneLayer *l) {
+    const Tensor *from = l->c.weights;
+    l->weights = ARENA_ARRAY(p->nodes->graph->arena, from->bytes / 4, float);
+    memcpy(l->weights, from->data, from->bytes);
+}
+
+void prune_round(PrunePlan *p, double portion) {
+    Arena *scratch = arena_new(p->nodes->graph->ctx);
+    float **importances = ARENA_ARRAY(scratch, p->n + 1, float *);
+    for (int i = 0; i < p->n; i++) {
+        PruneLayer *l = &p->layers[i];
+        if (!l->spared && !l->weights) copy_weights(p, l);
+        if (!l->spared && !p->options.by_layer) importances[i] = score_layer(l, scratch);
+    }
+    prune_shares(p, importances, p->options.share * portion, scratch);
+    arena_free(scratch);
+    for (int i = 0; i < p->n; i++)
+        if (!p->layers[i].spared) prune_layer(p, &p->layers[i]);
+}
+
+/* ---- its result ---- */
+
+double prune_zeros(const PruneLayer *l) {
+    const float *w = l->weights ? l->weights : l->c.weights->data;
+    int64_t n = l->c.depth * l->c.shape.channels, zeros = 0;
+    for (int64_t i = 0; i < n; i++) zeros += w[i] == 0;
+    return (double)zeros / (double)n;
+}
+
+bool prune_apply(const PrunePlan *p, Graph *g) {
+    QuantOptions names = p->nodes->options;
+    const QuantPlan *own = g == p->nodes->graph ? p->nodes : quant_choose(g, &names, NULL, 0);
+    if (!own) return false;
+    for (int i = 0; i < p->n; i++) {
+        const PruneLayer *l = &p->layers[i];
+        if (!l->weights) continue;
+        Node *n = own->nodes[l->q - p->nodes->nodes].node;
+        Tensor *t = tensor_new(g, DT_F32, l->c.weights->rank, l->c.weights->dims);
+        if (!t) return false;
+        memcpy((void *)(uintptr_t)t->data, l->weights, t->bytes);
+        n->in[1] = value_of_tensor(g, t);
+    }
+    graph_count_uses(g);
+    return true;
+}

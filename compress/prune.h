@@ -1,0 +1,76 @@
+/* Pruning of a float graph: which weights of which contractions become 0, and what those that stay become to make up
+ * for it. The graph keeps dense tensors with zeros in them; what zeros are worth is the passes' business. A table of
+ * contents; each group stands under the file that defines it. */
+#ifndef MCC_PRUNE_H
+#define MCC_PRUNE_H
+
+#include "compress/quantize.h"
+
+typedef enum PrunePattern { PRUNE_UNSTRUCTURED, PRUNE_N_OF_M, PRUNE_BLOCKS } PrunePattern;
+typedef enum PruneBy {
+    PRUNE_BY_MAGNITUDE, /* w² */
+    PRUNE_BY_INPUTS,    /* w² · Σ x², each channel for itself (M. Sun et al., "A Simple and Effective Pruning Approach
+                           for Large Language Models", 2023) */
+    PRUNE_BY_UPDATE     /* by the error of the sums, which the weights that stay make up for: update.c */
+} PruneBy;
+typedef struct PruneOptions {
+    double share; /* of the weights that become 0; 0: nothing is pruned */
+    PrunePattern pattern;
+    int n, of;      /* PRUNE_N_OF_M: n of `of` consecutive weights of a sum stay */
+    int rows, cols; /* of a block: output channels, consecutive weights of a sum */
+    bool by_layer;  /* each layer to that share; else all together */
+    PruneBy by;
+    int64_t rounds;
+    bool ends; /* the first and the last layer as well */
+    const char **skip, **only;
+    int n_skip, n_only;
+} PruneOptions;
+
+typedef struct PruneLayer {
+    QuantNode *q;       /* node, name, Hessian */
+    Contraction c;
+    const char *spared; /* why it stays dense; NULL: it is pruned */
+    double share;       /* of its weights that are to become 0 */
+    float *weights;     /* as pruned so far; NULL: as they were */
+} PruneLayer;
+typedef struct PrunePlan {
+    QuantPlan *nodes; /* its names, and what calibration fills */
+    PruneOptions options;
+    PruneLayer *layers; /* in the graph's order */
+    int n;
+} PrunePlan;
+
+/* ---- prune.c ---- */
+PrunePlan *prune_choose(Graph *g, const PruneOptions *o); /* NULL after diag_error */
+bool prune_needs_samples(const PruneOptions *o);
+/* Another round: shares of layers, then their weights, which go on from the round before. portion: of the zeros that
+ * are wanted in the end. */
+void prune_round(PrunePlan *p, double portion);
+/* The weights into a graph, which was made as the plan's was. false after diag_error */
+bool prune_apply(const PrunePlan *p, Graph *g);
+double prune_zeros(const PruneLayer *l); /* share of zeros in its weights as they are now */
+
+/* ---- prune_share.c ---- */
+/* Sets the share of each layer that is pruned, from importances[i]: of layer i's weights, in any order. They are sorted
+ * in place. */
+void prune_shares(PrunePlan *p, float *const *importances, double share, Arena *scratch);
+
+/* ---- prune_select.c ---- */
+typedef struct PruneMatrix { /* of one score a weight, at k · channels + c; not negative */
+    const float *score;
+    int64_t depth, channels;
+} PruneMatrix;
+/* zero[k · channels + c] = 1 for the share of least score, whole blocks or all of each N:M group as the pattern wants.
+ * Of equal ones the first. */
+void prune_select(const PruneOptions *o, PruneMatrix m, double share, uint8_t *zero, Arena *scratch);
+
+/* ---- prune_update.c ---- */
+typedef struct PruneWeights { /* channel c's weight k: w[c · by_channel + k · by_depth] */
+    float *w;
+    int64_t channels, by_channel, by_depth;
+} PruneWeights;
+/* Zeros by what they do to the sums that the weights are in, and the weights that stay moved so that the sums change
+ * least. */
+void prune_update(const PruneOptions *o, const Hessian *h, const PruneWeights *w, double share, Ctx *ctx);
+
+#endif

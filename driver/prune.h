@@ -1,0 +1,12 @@
+/* --prune: what the driver adds to compress/. */
+#ifndef MCC_DRIVER_PRUNE_H
+#define MCC_DRIVER_PRUNE_H
+
+#include "compress/prune.h"
+#include "driver/driver.h"
+
+/* The graph that was read becomes a pruned one, before it is quantized and optimised. p->pruned is what other readings
+ * of the model get by pipeline_canonicalise. */
+int pipeline_prune(Pipeline *p);
+
+#endif

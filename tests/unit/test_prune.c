@@ -1,0 +1,191 @@
+/* Pruning: patterns have the zeros that they promise, the least scores among them; shares add up over layers and leave
+ * none empty; the update leaves a part of the error that zeros alone would make, and the least that its zeros allow. */
+#include "compress/prune.h"
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+#include "compress/triangle.h"
+#include "tests/unit/correlated.h"
+
+static int failures;
+#define CHECK(...)                                                                                                     \
+    ((__VA_ARGS__) ? (void)0 : (void)(failures++, printf("%s:%d: %s\n", __FILE__, __LINE__, #__VA_ARGS__)))
+
+enum { DEPTH = 72, CHANNELS = 13, WEIGHTS = DEPTH * CHANNELS };
+
+static float *random_scores(Arena *a, int64_t n, bool few) {
+    float *score = ARENA_ARRAY(a, n, float);
+    for (int64_t i = 0; i < n; i++) score[i] = few ? (float)(int)(4 * uniform()) : (float)exp(4 * normal());
+    return score;
+}
+
+static void test_unstructured(Ctx *ctx, double share, bool few) {
+    Arena *a = arena_new(ctx);
+    PruneMatrix m = {random_scores(a, WEIGHTS, few), DEPTH, CHANNELS};
+    uint8_t zero[WEIGHTS];
+    float largest = 0, least = INFINITY;
+    int count = 0;
+    prune_select(&(PruneOptions){.pattern = PRUNE_UNSTRUCTURED}, m, share, zero, a);
+    for (int i = 0; i < WEIGHTS; i++) {
+        count += zero[i];
+        if (zero[i]) largest = fmaxf(largest, m.score[i]);
+        else least = fminf(least, m.score[i]);
+    }
+    CHECK(count == (int)(share * WEIGHTS + 0.5) && largest <= least);
+    arena_free(a);
+}
+
+static void test_blocks(Ctx *ctx, int rows, int cols) {
+    Arena *a = arena_new(ctx);
+    PruneMatrix m = {random_scores(a, WEIGHTS, false), DEPTH, CHANNELS};
+    uint8_t zero[WEIGHTS];
+    int blocks = 0, zeros = 0;
+    prune_select(&(PruneOptions){.pattern = PRUNE_BLOCKS, .rows = rows, .cols = cols}, m, 0.6, zero, a);
+    for (int k = 0; k < DEPTH; k += cols)
+        for (int c = 0; c < CHANNELS; c += rows) {
+            blocks++;
+            zeros += zero[k * CHANNELS + c];
+            for (int i = k; i < k + cols && i < DEPTH; i++)
+                for (int j = c; j < c + rows && j < CHANNELS; j++)
+                    CHECK(zero[i * CHANNELS + j] == zero[k * CHANNELS + c]);
+        }
+    CHECK(zeros == (int)(0.6 * blocks + 0.5));
+    arena_free(a);
+}
+
+static void test_n_of_m(Ctx *ctx) {
+    Arena *a = arena_new(ctx);
+    PruneMatrix m = {random_scores(a, WEIGHTS, false), DEPTH, CHANNELS};
+    uint8_t zero[WEIGHTS];
+    prune_select(&(PruneOptions){.pattern = PRUNE_N_OF_M, .n = 2, .of = 8}, m, 0.75, zero, a);
+    for (int c = 0; c < CHANNELS; c++)
+        for (int first = 0; first < DEPTH; first += 8) {
+            int stay = 0;
+            for (int k = first; k < first + 8; k++) {
+                int larger = 0;
+                for (int i = first; i < first + 8; i++) larger += m.score[i * CHANNELS + c] > m.score[k * CHANNELS + c];
+                CHECK(zero[k * CHANNELS + c] == (larger >= 2));
+                stay += !zero[k * CHANNELS + c];
+            }
+            CHECK(stay == 2);
+        }
+    arena_free(a);
+}
+
+/* Three layers whose weights differ by powers of ten, and one that is spared */
+static void test_shares(Ctx *ctx, double share) {
+    enum { LAYERS = 4 };
+    Arena *a = arena_new(ctx);
+    PruneLayer layers[LAYERS] = {0};
+    float *importances[LAYERS];
+    double zeros = 0, all = 0;
+    for (int i = 0; i < LAYERS; i++) {
+        int64_t n = 1000 + 3000 * i;
+        layers[i].c = (Contraction){.depth = n / 10, .shape = {1, 10, n / 10}};
+        layers[i].spared = i == 2 ? "for a test" : NULL;
+        importances[i] = random_scores(a, n, false);
+        for (int64_t k = 0; k < n; k++) importances[i][k] *= powf(1000, (float)(i - 2));
+    }
+    PrunePlan p = {.layers = layers, .n = LAYERS};
+    prune_shares(&p, importances, share, a);
+    for (int i = 0; i < LAYERS; i++) {
+        double n = (double)(layers[i].c.depth * 10);
+        if (i == 2) {
+            CHECK(layers[i].share == 0);
+            continue;
+        }
+        CHECK(layers[i].share >= 0 && layers[i].share * n < n - 0.5);
+        zeros += layers[i].share * n;
+        all += n;
+    }
+    CHECK(fabs(zeros / all - share) < 1e-3);
+    arena_free(a);
+}
+
+typedef struct Case {
+    int64_t depth, groups, channels, part;
+    bool by_rows;
+    PruneOptions options;
+} Case;
+
+static double lost(const Hessian *h, const PruneWeights *was, const PruneWeights *is) {
+    double *e = malloc(sizeof *e * (size_t)h->depth), sum = 0;
+    for (int64_t c = 0; c < was->channels; c++) {
+        for (int64_t k = 0; k < h->depth; k++) {
+            int64_t at = c * was->by_channel + k * was->by_depth;
+            e[k] = (double)was->w[at] - (double)is->w[at];
+        }
+        sum += hessian_error(h, c / (was->channels / h->groups), e);
+    }
+    free(e);
+    return sum;
+}
+
+/* (He)_k of the weights that stay, beside (H|e|)_k: 0 where nothing that they could do makes it less. Where sums lie in
+ * several parts only the first is looked at. */
+static double slope(const Hessian *h, const PruneWeights *was, const PruneWeights *is, int64_t c) {
+    int64_t n = hessian_part_size(h, 0);
+    const double *t = h->sums[c / (was->channels / h->groups) * h->parts];
+    double worst = 0, damp = hessian_damp(t, n);
+    for (int64_t k = 0; k < n; k++) {
+        double sum = 0, size = 0;
+        if (is->w[c * is->by_channel + k * is->by_depth] == 0) continue;
+        for (int64_t i = 0; i < n; i++) {
+            int64_t at = c * was->by_channel + i * was->by_depth;
+            double e = (double)was->w[at] - (double)is->w[at];
+            double own = (i < k ? t[triangle_row(k) + i] : t[triangle_row(i) + k]) + (i == k ? damp : 0);
+            sum += own * e;
+            size += fabs(own * e);
+        }
+        worst = fmax(worst, fabs(sum) / size);
+    }
+    return worst;
+}
+
+static void test_update(Ctx *ctx, Case t, double share, double most) {
+    Arena *a = arena_new(ctx);
+    int64_t n = t.channels * t.depth, zeros = 0;
+    Hessian *h = hessian_new(a, t.depth, t.groups, t.part);
+    for (int64_t g = 0; g < t.groups; g++) add_correlated(h, g, (int)(4 * t.depth), false);
+    PruneWeights was = {ARENA_ARRAY(a, n, float), t.channels, t.by_rows ? t.depth : 1, t.by_rows ? 1 : t.channels};
+    PruneWeights is = was, plain = was;
+    is.w = ARENA_ARRAY(a, n, float);
+    plain.w = ARENA_ARRAY(a, n, float);
+    for (int64_t i = 0; i < n; i++) was.w[i] = plain.w[i] = is.w[i] = (float)normal();
+    was.w[5] = is.w[5] = 0;
+    prune_update(&t.options, h, &is, share, ctx);
+    for (int64_t i = 0; i < n; i++) zeros += is.w[i] == 0, plain.w[i] = is.w[i] == 0 ? 0 : was.w[i];
+    CHECK(fabs((double)zeros / (double)n - share) < 0.02 && is.w[5] == 0);
+    double got = lost(h, &was, &is), without = lost(h, &was, &plain);
+    if (!(got < most * without)) printf("update: %g of %g\n", got, without);
+    CHECK(got < most * without);
+    for (int64_t c = 0; c < t.channels; c++) CHECK(slope(h, &was, &is, c) < 0.02);
+    arena_free(a);
+}
+
+static void test_all(Ctx *ctx) {
+    for (int i = 0; i <= 10; i++) test_unstructured(ctx, i / 10.0, i % 2);
+    test_blocks(ctx, 1, 4);
+    test_blocks(ctx, 4, 1);
+    test_blocks(ctx, 16, 2);
+    test_n_of_m(ctx);
+    for (int i = 1; i < 10; i += 2) test_shares(ctx, i / 10.0);
+    PruneOptions any = {.pattern = PRUNE_UNSTRUCTURED, .by = PRUNE_BY_UPDATE};
+    PruneOptions blocks = {.pattern = PRUNE_BLOCKS, .by = PRUNE_BY_UPDATE, .rows = 2, .cols = 4};
+    PruneOptions two_of_four = {.pattern = PRUNE_N_OF_M, .by = PRUNE_BY_UPDATE, .n = 2, .of = 4};
+    test_update(ctx, (Case){160, 1, 20, HESSIAN_PART, true, any}, 0.8, 0.3);
+    test_update(ctx, (Case){160, 1, 20, HESSIAN_PART, false, any}, 0.5, 0.3);
+    test_update(ctx, (Case){64, 3, 12, 32, true, any}, 0.3, 0.3);
+    test_update(ctx, (Case){160, 1, 20, HESSIAN_PART, true, blocks}, 0.6, 0.3);
+    test_update(ctx, (Case){160, 1, 20, HESSIAN_PART, true, two_of_four}, 0.5, 0.5);
+}
+
+int main(void) {
+    Ctx *ctx = ctx_new("model.onnx");
+    if (!ctx) return 1;
+    mem_limit(ctx, MEM_UNLIMITED);
+    test_all(ctx);
+    ctx_free(ctx);
+    if (failures) printf("%d failures\n", failures);
+    return failures != 0;
+}
