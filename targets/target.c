@@ -197,6 +197,11 @@ const Target *target_find(const char *triple, const char *cpu, const char *featu
     return t;
 }
 
+int sparse_lanes(const Target *t) {
+    bool elf = !strstr(t->triple, "darwin") && !strstr(t->triple, "macos") && !strstr(t->triple, "windows");
+    return elf && starts(t->triple, "x86_64") && t->vector_bits == 512 ? 16 : 0;
+}
+
 bool target_is_host(const Target *t) {
     char *host = LLVMGetDefaultTargetTriple();
     bool same = !strcmp(host, t->triple);

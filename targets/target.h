@@ -35,6 +35,8 @@ const Target *target_find(const char *triple, const char *cpu, const char *featu
 DotForm dot_form(const Target *t, int lanes); /* that of vectors of so many int32 */
 /* The form takes bytes of the other signedness only: they are multiplied with their highest bit turned. */
 bool dot_flips(DotForm form, bool is_signed);
+/* Elements of f32 that straight-line code of sparse products (codegen/sparse.h) works on at once; 0: there is none for it. */
+int sparse_lanes(const Target *t);
 bool target_is_host(const Target *t); /* its code can run in this process */
 void target_print_all(FILE *out);     /* --print-targets */
 

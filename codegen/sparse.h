@@ -1,0 +1,54 @@
+/* Sparse products as straight-line code: the pattern of a constant matrix becomes instructions, one multiply-add a
+ * nonzero.
+ *
+ * A layer is y[row] = clamp(bias[row] + Σ weights[row][s] · x[source s] + residual[row]), for panels of `lanes`
+ * elements (pixels, tokens). A source is one vector of the panel, as an offset from the panel's start. So convolutions
+ * of any kernel and stride, and linears over tokens, differ in their sources alone. */
+#ifndef MCC_CODEGEN_SPARSE_H
+#define MCC_CODEGEN_SPARSE_H
+
+#include "ir/ir.h"
+#include "targets/target.h"
+
+typedef struct SparseSource {
+    int64_t offset; /* bytes from the panel's start in x; may be negative */
+    int mask; /* lanes that count: 0 all, else word `mask` - 1 of the panel's masks. Others count as 0, and are not read
+               */
+    bool fetch; /* the same lines of the next call's panels, behind those of this call, are fetched meanwhile */
+} SparseSource;
+
+typedef enum SparseStore {
+    SPARSE_STORE_ALL,   /* whole vectors */
+    SPARSE_STORE_ZEROS, /* whole vectors, 0 beyond store_mask */
+    SPARSE_STORE_WITHIN /* the lanes of store_mask */
+} SparseStore;
+
+enum { SPARSE_MASKS = 4 /* words of 16 bits that a panel has at most, as many as it takes up */ };
+
+typedef struct SparseLayer {
+    int64_t rows, n_sources;
+    const float *weights; /* [rows][n_sources]; zeros cost nothing */
+    const SparseSource *sources;
+    const float *bias;                     /* [rows]; NULL: none */
+    bool residual;                         /* add residual[row] before the clamp; it may be y itself */
+    float low, high;                       /* -INFINITY, INFINITY: no clamp. NaN stays NaN */
+    int64_t x_step, y_step, residual_step; /* bytes from panel to panel */
+    int64_t y_row, residual_row;           /* bytes from row to row */
+    SparseStore store;
+    int store_mask; /* as SparseSource.mask */
+    int64_t panels; /* that a call has, mostly: it fetches the code of the next block meanwhile; at least 1 */
+    bool repeats;   /* it is called again at once: the last block fetches the first, else what lies behind the code */
+} SparseLayer;
+
+/* What the code is called as. masks: SPARSE_MASKS words a panel, from the first panel's on (NULL where nothing is
+ * masked); blocks: of rows, the first and 2³² times the one behind the last: of sparse_blocks. */
+typedef void SparseCode(const void *x, void *y, const void *residual, const uint16_t *masks, int64_t panels,
+                        int64_t blocks);
+
+/* All for targets with sparse_lanes() > 0, targets/target.h: the elements of a panel. */
+int64_t sparse_blocks(const Target *t, int64_t rows);
+bool sparse_fits(const Target *t, const SparseLayer *l); /* offsets fit the instructions */
+/* Position independent, weights within; to lie at a multiple of 64 in executable memory. */
+Str sparse_encode(Arena *a, const Target *t, const SparseLayer *l);
+
+#endif

@@ -1,0 +1,361 @@
+/* Sparse products for AVX-512. Rows are cut into blocks of up to 31, whose sums stay in zmm0 … zmm30 while zmm31 takes
+ * each source that any of them needs: one load a source, and a nonzero is one vfmadd231ps with its weight broadcast
+ * from memory. A block is a loop over panels, its weights lie behind it in the order in which they are read, then comes
+ * the next block.
+ *
+ * The front end would wait for each block's code, which is read once a call. So while a block runs its n panels, panel
+ * j fetches lines j, j + n, … of the next block, spread over its instructions: every line once.
+ *
+ * rdi x, rsi y, rdx residual, rcx masks, r8 panels, r9 the block behind the last; they stay. r11 … r14: the panel's x,
+ * y, residual, masks; r15: panels left; rax, r10: near the source, the weight that is next; rbx: what is fetched. */
+#include <math.h>
+#include <string.h>
+#include "codegen/sparse.h"
+#include "codegen/x86.h"
+
+enum {
+    LANES = 16,
+    VECTOR = 64, /* bytes */
+    LINE = 64,
+    ROWS = 31,
+    SOURCE = 31, /* the register */
+    MAX_SETS = 4,
+    LATENCY = 8 /* sums in turn that hide a multiply-add's latency, two a cycle */
+};
+
+static const X86Mask all = {0, false};
+
+typedef struct Block { /* rows first … first + rows - 1 */
+    int64_t first;
+    int rows, sets; /* sets: sums a row has, in turn */
+    int64_t nonzeros, loads;
+    size_t at, weights_at, end; /* places in the code */
+} Block;
+
+typedef struct Sparse {
+    const SparseLayer *l;
+    X86 x;
+    Block *blocks;
+    int64_t n_blocks;
+    Block *b;       /* that is being written */
+    bool *used;     /* by source: does the block need it? */
+    float *weights; /* of the block, in their order */
+    int64_t n_weights;
+    int64_t weight_base, source_base; /* what r10 and rax stand at, from the weights' start and the panel's */
+    int turn[ROWS];                   /* by row: the set that its next product goes to */
+    int64_t fetched, to_fetch;
+} Sparse;
+
+int64_t sparse_blocks(const Target *t, int64_t rows) {
+    (void)t;
+    return (rows + ROWS - 1) / ROWS;
+}
+
+/* ---- blocks ---- */
+
+static float weight(const Sparse *s, const Block *b, int row, int64_t source) {
+    return s->l->weights[(b->first + row) * s->l->n_sources + source];
+}
+
+static int64_t count_nonzeros(const Sparse *s, const Block *b, int64_t source) {
+    int64_t n = 0;
+    for (int r = 0; r < b->rows; r++) n += weight(s, b, r, source) != 0;
+    return n;
+}
+
+static void measure(const Sparse *s, Block *b) {
+    for (int64_t i = 0; i < s->l->n_sources; i++) {
+        int64_t n = count_nonzeros(s, b, i);
+        b->nonzeros += n;
+        b->loads += n > 0;
+    }
+}
+
+/* rows are spread evenly; few of them take several sums each, or additions would wait for one another */
+static void cut_rows(Sparse *s, Arena *a, const Target *t) {
+    int64_t rows = s->l->rows, n = s->n_blocks = sparse_blocks(t, rows);
+    s->blocks = ARENA_ARRAY(a, n, Block);
+    for (int64_t i = 0; i < n; i++) {
+        Block *b = &s->blocks[i];
+        b->first = rows * i / n;
+        b->rows = (int)(rows * (i + 1) / n - b->first);
+        for (b->sets = 1; b->sets < MAX_SETS && b->rows * (b->sets + 1) <= ROWS && b->rows * b->sets < LATENCY;)
+            b->sets++;
+        measure(s, b);
+    }
+}
+
+/* about how long its code and weights are */
+static int64_t block_bytes(const Block *b) {
+    enum { NONZERO = 11, LOAD = 9, ROW = 32, REST = 128 };
+    return b->nonzeros * NONZERO + b->loads * LOAD + b->rows * ROW + REST;
+}
+
+/* ---- fetching ahead ---- */
+
+static int64_t share_of(int64_t n, int64_t part, int64_t parts) { return n * part / parts; }
+
+static int64_t lines_to_fetch(const Sparse *s) {
+    const Block *next = s->b + 1 < s->blocks + s->n_blocks ? s->b + 1 : s->blocks;
+    int64_t lines = (block_bytes(next) + LINE - 1) / LINE;
+    return (lines + s->l->panels - 1) / s->l->panels;
+}
+
+/* the i-th source that this block has to fetch, NULL: there are fewer; blocks share them out */
+static const SparseSource *source_to_fetch(const Sparse *s, int64_t i) {
+    int64_t b = s->b - s->blocks, n = s->l->n_sources, to = share_of(n, b + 1, s->n_blocks);
+    for (int64_t k = share_of(n, b, s->n_blocks); k < to; k++)
+        if (s->l->sources[k].fetch && i-- == 0) return &s->l->sources[k];
+    return NULL;
+}
+
+static void fetch_one(Sparse *s, int64_t i) {
+    int64_t lines = lines_to_fetch(s);
+    if (i < lines) {
+        x86_prefetch(&s->x, (X86Mem){RBX, i * LINE * s->l->panels});
+        return;
+    }
+    const SparseSource *source = source_to_fetch(s, i - lines);
+    x86_prefetch(&s->x, (X86Mem){R11, source->offset + s->l->panels * s->l->x_step});
+}
+
+static void begin_fetching(Sparse *s) {
+    s->fetched = 0;
+    s->to_fetch = lines_to_fetch(s);
+    while (source_to_fetch(s, s->to_fetch - lines_to_fetch(s))) s->to_fetch++;
+}
+
+/* as far as belongs to `done` of the block's `of` steps */
+static void fetch(Sparse *s, int64_t done, int64_t of) {
+    while (s->fetched < share_of(s->to_fetch, done, of)) fetch_one(s, s->fetched++);
+}
+
+/* ---- a panel ---- */
+
+/* the next place of the stream of weights, which v takes; r10 follows */
+static X86Mem put_weight(Sparse *s, float v) {
+    enum { REACH = 127 * 4, BACK = 128 * 4 };
+    int64_t at = s->n_weights * 4;
+    if (at - s->weight_base > REACH) {
+        int64_t by = at + BACK - s->weight_base;
+        x86_add(&s->x, R10, by);
+        s->weight_base += by;
+    }
+    s->weights[s->n_weights++] = v;
+    return (X86Mem){R10, at - s->weight_base};
+}
+
+static void broadcast(Sparse *s, int reg, float v) {
+    evex_mem(&s->x, VBROADCASTSS, reg, 0, put_weight(s, v), 4, false, all);
+}
+
+static X86Mem residual_of(const Sparse *s, int row) { return (X86Mem){R13, row * s->l->residual_row}; }
+
+static void begin_sums(Sparse *s) {
+    const Block *b = s->b;
+    for (int r = 0; r < b->rows; r++) {
+        if (s->l->bias) broadcast(s, r, s->l->bias[b->first + r]);
+        if (s->l->bias && s->l->residual) evex_mem(&s->x, VADDPS, r, r, residual_of(s, r), VECTOR, false, all);
+        else if (s->l->residual) evex_mem(&s->x, VMOVUPS_LOAD, r, 0, residual_of(s, r), VECTOR, false, all);
+        else if (!s->l->bias) evex_reg(&s->x, VPXORD, r, r, r, all);
+    }
+    for (int i = b->rows; i < b->rows * b->sets; i++) evex_reg(&s->x, VPXORD, i, i, i, all);
+}
+
+/* How many of the next sources that are used lie within a vector's reach of rax, stood it so that this one is the
+ * lowest. */
+static int in_reach(const Sparse *s, int64_t source) {
+    enum { LOOK = 8 };
+    int n = 0;
+    const SparseSource *sources = s->l->sources;
+    for (int64_t i = source; i < s->l->n_sources && i < source + LOOK; i++) {
+        int64_t by = sources[i].offset - sources[source].offset;
+        n += by >= 0 && by % VECTOR == 0 && by / VECTOR < 256 && s->used[i];
+    }
+    return n;
+}
+
+/* where the source lies; moves rax where that makes several instructions shorter */
+static X86Mem source_at(Sparse *s, int64_t source) {
+    enum { LEAST = 3 };
+    int64_t offset = s->l->sources[source].offset, by = offset - s->source_base;
+    bool near = by % VECTOR == 0 && by >= -128 * VECTOR && by <= 127 * VECTOR;
+    if (!near && in_reach(s, source) >= LEAST) {
+        by += 128 * VECTOR;
+        x86_add(&s->x, RAX, by);
+        s->source_base += by;
+    }
+    return (X86Mem){RAX, offset - s->source_base};
+}
+
+static void multiply_source(Sparse *s, int64_t source) {
+    const Block *b = s->b;
+    int mask = s->l->sources[source].mask;
+    evex_mem(&s->x, VMOVUPS_LOAD, SOURCE, 0, source_at(s, source), VECTOR, false, (X86Mask){mask, mask != 0});
+    for (int r = 0; r < b->rows; r++) {
+        float w = weight(s, b, r, source);
+        if (w == 0) continue;
+        int sum = r + b->rows * s->turn[r];
+        s->turn[r] = (s->turn[r] + 1) % b->sets;
+        evex_mem(&s->x, VFMADD231PS, sum, SOURCE, put_weight(s, w), 4, true, all);
+    }
+}
+
+static void multiply(Sparse *s) {
+    int64_t done = 0;
+    begin_fetching(s);
+    memset(s->turn, 0, sizeof s->turn);
+    for (int64_t i = 0; i < s->l->n_sources; i++) {
+        if (!s->used[i]) continue;
+        multiply_source(s, i);
+        fetch(s, ++done, s->b->loads);
+    }
+    fetch(s, 1, 1);
+}
+
+static void add_sets(Sparse *s) {
+    int rows = s->b->rows;
+    for (int n = s->b->sets; n > 1; n--)
+        for (int r = 0; r < rows; r++) evex_reg(&s->x, VADDPS, r, r, r + (n - 1) * rows, all);
+}
+
+/* NaN as the second source is the result, so the bound is the first */
+static void clamp(Sparse *s, X86Op op, float bound) {
+    if (isinf(bound)) return;
+    if (bound == 0) evex_reg(&s->x, VPXORD, SOURCE, SOURCE, SOURCE, all);
+    else broadcast(s, SOURCE, bound);
+    for (int r = 0; r < s->b->rows; r++) evex_reg(&s->x, op, r, SOURCE, r, all);
+}
+
+static void store(Sparse *s) {
+    const SparseLayer *l = s->l;
+    X86Mask zeros = {l->store_mask, true}, within = {l->store == SPARSE_STORE_WITHIN ? l->store_mask : 0, false};
+    for (int r = 0; r < s->b->rows; r++) {
+        if (l->store == SPARSE_STORE_ZEROS && l->store_mask) evex_reg(&s->x, VMOVAPS, r, 0, r, zeros);
+        evex_mem(&s->x, VMOVUPS_STORE, r, 0, (X86Mem){R12, r * l->y_row}, VECTOR, false, within);
+    }
+}
+
+static unsigned masks_used(const SparseLayer *l) {
+    unsigned used = l->store == SPARSE_STORE_ALL ? 0 : 1u << l->store_mask;
+    for (int64_t i = 0; i < l->n_sources; i++) used |= 1u << l->sources[i].mask;
+    return used & ~1u;
+}
+
+static void write_panel(Sparse *s) {
+    enum { AHEAD = 512 };
+    unsigned masks = masks_used(s->l);
+    size_t lea = x86_lea_rip(&s->x, R10);
+    x86_patch(&s->x, lea, s->b->weights_at + AHEAD);
+    s->n_weights = 0, s->weight_base = AHEAD, s->source_base = 0;
+    x86_move(&s->x, RAX, R11);
+    for (int k = 1; k <= SPARSE_MASKS; k++)
+        if (masks >> k & 1) x86_kmov(&s->x, k, (X86Mem){R14, (k - 1) * 2});
+    begin_sums(s);
+    multiply(s);
+    add_sets(s);
+    clamp(s, VMAXPS, s->l->low);
+    clamp(s, VMINPS, s->l->high);
+    store(s);
+}
+
+/* ---- the function ---- */
+
+static const X86Reg saved[] = {RBX, R12, R13, R14, R15};
+enum { N_SAVED = sizeof saved / sizeof *saved };
+
+static void leave(Sparse *s) {
+    for (int i = N_SAVED - 1; i >= 0; i--) x86_pop(&s->x, saved[i]);
+    x86_leave_vectors(&s->x);
+    x86_byte(&s->x, 0xC3);
+}
+
+static void write_block(Sparse *s, int64_t i) {
+    const SparseLayer *l = s->l;
+    Block *b = s->b = &s->blocks[i], *next = i + 1 < s->n_blocks ? b + 1 : NULL;
+    for (int64_t k = 0; k < l->n_sources; k++) s->used[k] = count_nonzeros(s, b, k) > 0;
+    x86_align(&s->x, LINE, 0xCC);
+    b->at = s->x.n;
+    size_t lea = x86_lea_rip(&s->x, RBX);
+    x86_patch(&s->x, lea, next ? next->at : l->repeats ? s->blocks[0].at : b->end);
+    x86_move(&s->x, R11, RDI);
+    x86_move(&s->x, R12, RSI);
+    x86_add(&s->x, R12, b->first * l->y_row);
+    x86_move(&s->x, R13, RDX);
+    x86_add(&s->x, R13, b->first * l->residual_row);
+    x86_move(&s->x, R14, RCX);
+    x86_move(&s->x, R15, R8);
+    size_t loop = s->x.n;
+    write_panel(s);
+    x86_add(&s->x, R11, l->x_step);
+    x86_add(&s->x, R12, l->y_step);
+    x86_add(&s->x, R13, l->residual_step);
+    x86_add(&s->x, R14, SPARSE_MASKS * 2);
+    x86_add(&s->x, RBX, LINE);
+    x86_add(&s->x, R15, -1);
+    x86_patch(&s->x, x86_jump_if(&s->x, X86_NOT_EQUAL), loop);
+    if (next) {
+        x86_compare(&s->x, R9, i + 1);
+        x86_patch(&s->x, x86_jump_if(&s->x, X86_GREATER), next->at);
+    }
+    leave(s);
+    x86_align(&s->x, LINE, 0xCC);
+    b->weights_at = s->x.n;
+    x86_bytes(&s->x, s->weights, (size_t)s->n_weights * 4);
+    b->end = (s->x.n + LINE - 1) / LINE * LINE;
+}
+
+/* goes to the block that the call begins with, by a table of how far each is from the table */
+static void write_entry(Sparse *s) {
+    x86_test(&s->x, R8);
+    size_t some = x86_jump_if(&s->x, X86_GREATER), last;
+    x86_byte(&s->x, 0xC3);
+    x86_patch(&s->x, some, s->x.n);
+    for (int i = 0; i < N_SAVED; i++) x86_push(&s->x, saved[i]);
+    last = x86_lea_rip(&s->x, RAX);
+    static const uint8_t go[] = {0x45, 0x89, 0xCA,       /* mov r10d, r9d */
+                                 0x49, 0xC1, 0xE9, 0x20, /* shr r9, 32 */
+                                 0x4E, 0x63, 0x14, 0x90, /* movsxd r10, [rax + 4·r10] */
+                                 0x4C, 0x01, 0xD0,       /* add rax, r10 */
+                                 0xFF, 0xE0};            /* jmp rax */
+    x86_bytes(&s->x, go, sizeof go);
+    x86_align(&s->x, 4, 0xCC);
+    size_t table = s->x.n;
+    x86_patch(&s->x, last, table);
+    for (int64_t i = 0; i < s->n_blocks; i++) {
+        x86_bytes(&s->x, (const uint8_t[4]){0}, 4);
+        x86_patch_from(&s->x, s->x.n, table, s->blocks[i].at);
+    }
+}
+
+static void write_code(Sparse *s) {
+    s->x.n = 0;
+    write_entry(s);
+    for (int64_t i = 0; i < s->n_blocks; i++) write_block(s, i);
+    x86_align(&s->x, LINE, 0xCC);
+}
+
+static bool fits(int64_t v) { return v >= -(1 << 29) && v <= 1 << 29; } /* so do differences, with what rax is ahead */
+
+bool sparse_fits(const Target *t, const SparseLayer *l) {
+    if (!sparse_lanes(t) || l->rows < 1 || l->n_sources < 1 || l->n_sources > 1 << 24) return false;
+    for (int64_t i = 0; i < l->n_sources; i++)
+        if (!fits(l->sources[i].offset)) return false;
+    return l->rows <= 1 << 20 && fits(l->x_step) && fits(l->y_step) && fits(l->residual_step) && l->panels <= 1 << 16 &&
+           fits(l->panels * l->x_step) && fits(l->y_row) && fits(l->rows * l->y_row) && fits(l->residual_row) &&
+           fits(l->rows * l->residual_row);
+}
+
+Str sparse_encode(Arena *a, const Target *t, const SparseLayer *l) {
+    Sparse s = {.l = l};
+    cut_rows(&s, a, t);
+    int64_t most = 0;
+    for (int64_t i = 0; i < s.n_blocks; i++)
+        if (s.blocks[i].nonzeros > most) most = s.blocks[i].nonzeros;
+    s.weights = ARENA_ARRAY(a, most + ROWS + 2, float);
+    s.used = ARENA_ARRAY(a, l->n_sources, bool);
+    write_code(&s); /* counts, and finds where everything lies */
+    s.x.bytes = arena_alloc(a, s.x.n);
+    write_code(&s);
+    return (Str){(const char *)s.x.bytes, s.x.n};
+}
