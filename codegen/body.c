@@ -98,7 +98,9 @@ static bool run_node(Body *s, const Node *n) {
     Gen *g = s->g;
     LLVMValueRef *in = ARENA_ARRAY(g->ctx->arena, n->n_in, LLVMValueRef),
                  *out = ARENA_ARRAY(g->ctx->arena, n->n_out, LLVMValueRef);
-    for (int i = 0; i < n->n_in; i++) in[i] = n->in[i] ? place(s, n->in[i]) : NULL;
+    for (int i = 0; i < n->n_in; i++) in[i] = n->in[i] && !kernel_has_code_of(n, i) ? place(s, n->in[i]) : NULL;
+    int code = g->plan.code_of[n->id];
+    if (code >= 0) in[1] = gen_offset(g, s->b, g->code, gen_i64(g, (int64_t)g->plan.code.list[code].offset));
     define_data_dims(s, n, in);
     if (op_has(n->op, OP_VIEW) && same_place(g, n->in[0], n->out[0])) return true;
     if (g->plan.joined[n->id]) return true;

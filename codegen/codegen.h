@@ -23,6 +23,12 @@ typedef struct Segment { /* a constant in the weights section; segments are in o
     const Node *reader; /* the first node that reads it; NULL: it is an output of the graph */
 } Segment;
 
+typedef struct Segments {
+    const Segment *list;
+    int n;
+    size_t bytes;
+} Segments;
+
 typedef struct PlanBlock { /* of workspace, for one or more values that take turns in it */
     size_t bytes, offset;
     int first, last; /* places of nodes in the graph's order: alive in [first, last] */
@@ -34,6 +40,7 @@ typedef struct Code {
     const Segment *weights;
     int n_weights;
     size_t weights_bytes;
+    Segments code;      /* machine code that LLVM has no part in, a section too */
     const char *header; /* C text */
     size_t workspace_bytes, workspace_lower_bound;
     const char *name, *build_id;

@@ -27,23 +27,30 @@ static LLVMValueRef embedded_weights(Gen *g) { /* where we cannot append: one co
     return gen_bytes(g, all, g->plan.weights_bytes, 64);
 }
 
-static void declare_weights(Gen *g) {
+/* a section that is appended to the object: <name>_<what> */
+static LLVMValueRef declare_section(Gen *g, const char *what, size_t bytes) {
+    const char *name = arena_printf(g->ctx->arena, "%s_%s", g->opt->name, what);
+    LLVMValueRef section = LLVMAddGlobal(g->module, LLVMArrayType2(g->i8, bytes), name);
+    LLVMSetGlobalConstant(section, 1);
+    LLVMSetVisibility(section, LLVMHiddenVisibility);
+    LLVMSetAlignment(section, 64);
+    return section;
+}
+
+static void declare_sections(Gen *g) {
+    if (g->plan.code.n) g->code = declare_section(g, "code", g->plan.code.bytes);
     if (!g->plan.n_weights) return;
     if (!object_is_elf(g->target)) {
         g->weights = embedded_weights(g);
         return;
     }
-    const char *name = arena_printf(g->ctx->arena, "%s_weights", g->opt->name);
-    g->weights = LLVMAddGlobal(g->module, LLVMArrayType2(g->i8, g->plan.weights_bytes), name);
-    LLVMSetGlobalConstant(g->weights, 1);
-    LLVMSetVisibility(g->weights, LLVMHiddenVisibility);
-    LLVMSetAlignment(g->weights, 64);
+    g->weights = declare_section(g, "weights", g->plan.weights_bytes);
 }
 
 static bool build_module(Gen *g) {
     if (!plan_memory(g->ctx, g->graph, g->opt, &g->plan)) return false;
     collect_open_dims(g);
-    declare_weights(g);
+    declare_sections(g);
     LLVMValueRef body = gen_body(g);
     if (!body) return false;
     if (typed_entry_exists(g->graph)) gen_typed_entry(g, body);
@@ -68,8 +75,8 @@ static Hash hash_more(Hash h, const void *data, size_t n) { /* eight bytes a ste
     return (Hash){hash_bytes(h.a, p, n), hash_bytes(h.b, p, n)};
 }
 
-/* Of all that decides the bytes of the object, as 32 hexadecimal digits: the code as mcc made it, the kernels, the weights,
- * what LLVM is to make of them and which LLVM it is. */
+/* Of all that decides the bytes of the object, as 32 hexadecimal digits: the code as mcc made it, the kernels, the
+ * weights, what LLVM is to make of them and which LLVM it is. */
 static const char *build_id(Gen *g) {
     Hash h = {HASH_SEED, ~HASH_SEED};
     for (int i = 0; i < g->n_parts; i++) {
@@ -78,12 +85,13 @@ static const char *build_id(Gen *g) {
         LLVMDisposeMemoryBuffer(bitcode);
     }
     for (int i = 0; i < g->plan.n_weights; i++) h = hash_more(h, g->plan.weights[i].data, g->plan.weights[i].bytes);
+    for (int i = 0; i < g->plan.code.n; i++) h = hash_more(h, g->plan.code.list[i].data, g->plan.code.list[i].bytes);
     Str kernels = carried_kernels(g->target);
     h = hash_more(h, kernels.p, kernels.n);
     unsigned llvm[3];
     LLVMGetVersion(&llvm[0], &llvm[1], &llvm[2]);
-    const char *how = arena_printf(g->ctx->arena, "%s %s %d %d %u.%u.%u", g->target->cpu, g->target->features, g->opt->opt_level,
-                                   g->opt->optimize_size, llvm[0], llvm[1], llvm[2]);
+    const char *how = arena_printf(g->ctx->arena, "%s %s %d %d %u.%u.%u", g->target->cpu, g->target->features,
+                                   g->opt->opt_level, g->opt->optimize_size, llvm[0], llvm[1], llvm[2]);
     h = hash_more(h, how, strlen(how));
     return arena_printf(g->ctx->arena, "%016llx%016llx", (unsigned long long)h.a, (unsigned long long)h.b);
 }
@@ -133,7 +141,9 @@ bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
     Gen g;
     *out = (Code){.name = o->name, .pointer_bits = o->target->pointer_bits};
     double start = seconds();
-    int64_t most_cost = !object_can_merge(o->target) || kernels_shared(o) ? INT64_MAX : o->part_cost ? o->part_cost : PART_COST;
+    int64_t most_cost = !object_can_merge(o->target) || kernels_shared(o) ? INT64_MAX
+                        : o->part_cost                                    ? o->part_cost
+                                                                          : PART_COST;
     bool ok = part_open(&g, ctx, graph, o, most_cost) && build_module(&g);
     if (ok) stamp(&g, out->build_id = build_id(&g));
     tell_time(&g, "module: build", start);
@@ -141,7 +151,9 @@ bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
     ok = ok && compile_parts(&g, LLVMObjectFile) && join_parts(&g, out);
     if (ok) {
         out->header = header_text(&g, out->build_id);
-        if (object_is_elf(o->target)) out->weights = g.plan.weights, out->n_weights = g.plan.n_weights, out->weights_bytes = g.plan.weights_bytes;
+        if (object_is_elf(o->target))
+            out->weights = g.plan.weights, out->n_weights = g.plan.n_weights, out->weights_bytes = g.plan.weights_bytes;
+        out->code = g.plan.code;
         out->segments = g.plan.weights, out->n_segments = g.plan.n_weights;
         out->blocks = g.plan.blocks, out->n_blocks = g.plan.n_blocks;
         out->n_parts = g.n_parts;

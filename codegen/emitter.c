@@ -32,4 +32,9 @@ const Emitter *emitter_of(const Node *n) {
     }
 }
 
+bool kernel_has_code_of(const Node *n, int input) {
+    const Emitter *e = emitter_of(n);
+    return e->code && n->in[input] && n->in[input]->constant && e->in_code(n, input);
+}
+
 const char *codegen_form(const Node *n) { return emitter_of(n)->form; }

@@ -23,6 +23,8 @@ typedef struct Plan {
     Segment *weights;
     int n_weights;
     size_t weights_bytes;
+    Segments code;   /* of emitters with `code` */
+    int *code_of;    /* by node id: its place in that list, or -1 */
     const PlanBlock *blocks;
     int n_blocks;
 } Plan;
@@ -45,6 +47,7 @@ typedef struct Gen { /* one partition of the code: an LLVM module in a context o
     LLVMTargetDataRef layout;
     LLVMTypeRef i1, i8, i16, i32, i64, f32, f64, ptr, void_type, size_type;
     LLVMValueRef weights; /* the section's symbol, NULL without weights */
+    LLVMValueRef code;    /* likewise */
     Symbol *open;         /* the open dims, in the order of the entry's parameters */
     int n_open;
     struct KernelEntry *kernels; /* made so far, by key */
@@ -129,8 +132,12 @@ typedef struct Emitter {
     double (*work)(const Node *n); /* that k->chunks share out: operations on vectors, about; NULL or 0: one chunk */
     int (*most_chunks)(const Node *n); /* NULL: as many as there may be */
     bool (*in_place)(const Node *n, int input);       /* may output 0 overwrite this input? NULL: never */
+    /* Machine code, position independent, that stands for constants of the node: the kernel sees it as input 1. ELF targets only. */
+    Str (*code)(Ctx *ctx, const Target *t, const Node *n);
+    bool (*in_code)(const Node *n, int input); /* this constant is part of it, and nowhere else */
 } Emitter;
 const Emitter *emitter_of(const Node *n);
+bool kernel_has_code_of(const Node *n, int input); /* a constant that is part of the node's machine code */
 
 /* ---- reference.c: a call of ref_<op>; shape_<op> for dims that depend on data ---- */
 extern const Emitter reference_emitter;

@@ -1,8 +1,8 @@
-/* The static memory plan: each value gets a place in a parameter, the weights, or the workspace. Views share their base's
- * place, and so do slices that are one piece of it; what Concat joins is computed where it will lie; a result goes straight
- * into the app's buffer where it can; an elementwise result overwrites an input that dies there. Workspace blocks that are
- * alive at the same time do not overlap; offsets are found largest block first. The lower bound is the largest sum of blocks
- * alive at one node. */
+/* The static memory plan: each value gets a place in a parameter, the weights, or the workspace. Views share their
+ * base's place, and so do slices that are one piece of it; what Concat joins is computed where it will lie; a result
+ * goes straight into the app's buffer where it can; an elementwise result overwrites an input that dies there.
+ * Workspace blocks that are alive at the same time do not overlap; offsets are found largest block first. The lower
+ * bound is the largest sum of blocks alive at one node. */
 #include <stdlib.h>
 #include <string.h>
 #include "codegen/gen.h"
@@ -14,19 +14,19 @@ typedef struct Planner {
     Graph *g;
     const CodeOptions *opt;
     Plan *p;
-    int *base;     /* by value id: whose place it shares */
-    size_t *shift; /* by value id: where in it, bytes */
-    bool *shared;  /* by base value id: others have parts of it */
+    int *base;              /* by value id: whose place it shares */
+    size_t *shift;          /* by value id: where in it, bytes */
+    bool *shared;           /* by base value id: others have parts of it */
     const Node **joined_by; /* by base value id: the last Concat that asked for it */
-    Value **value; /* by id: those that nodes compute */
-    int *block_of; /* by base value id: its block, or -1 */
-    int *last_use; /* by base value id */
+    Value **value;          /* by id: those that nodes compute */
+    int *block_of;          /* by base value id: its block, or -1 */
+    int *last_use;          /* by base value id */
     PlanBlock *blocks;
     int n_blocks, end;
 } Planner;
 
-/* The value whose place this one has a part of, `shift` bytes from its start. A base moves into another at most once and takes
- * along what has parts of it: those find the way here, and shorten it. */
+/* The value whose place this one has a part of, `shift` bytes from its start. A base moves into another at most once
+ * and takes along what has parts of it: those find the way here, and shorten it. */
 static int base_of_id(const Planner *s, int id) {
     int base = id;
     size_t shift = 0;
@@ -77,8 +77,8 @@ static bool joins_whole_parts(const Node *n) {
 static bool can_move(Planner *s, const Value *v, size_t bytes) {
     int base = base_of(s, v);
     size_t whole;
-    return s->value[base] && !s->shared[base] && s->p->loc[base].kind == LOC_NONE && constant_bytes(s, s->value[base], &whole) &&
-           whole == bytes && shift_of(s, v) == 0;
+    return s->value[base] && !s->shared[base] && s->p->loc[base].kind == LOC_NONE &&
+           constant_bytes(s, s->value[base], &whole) && whole == bytes && shift_of(s, v) == 0;
 }
 
 static void move(Planner *s, int from, int to, size_t by) {
@@ -87,8 +87,8 @@ static void move(Planner *s, int from, int to, size_t by) {
     s->shared[to] = true;
 }
 
-/* Inputs that nobody placed yet go into the output's place; where all of them lie behind one another already, in that of a later
- * Concat, the output is there. false: it has to be copied together. */
+/* Inputs that nobody placed yet go into the output's place; where all of them lie behind one another already, in that
+ * of a later Concat, the output is there. false: it has to be copied together. */
 static bool join(Planner *s, const Node *n) {
     size_t bytes, at = 0, start = shift_of(s, n->in[0]);
     bool movable = true, joined = true;
@@ -177,8 +177,10 @@ static void place_slices(Planner *s) {
         size_t all, bytes;
         int axis;
         int64_t start;
-        if (!constant_bytes(s, x, &all) || !constant_bytes(s, y, &bytes) || !bytes || !is_piece(slice, &axis, &start)) continue;
-        if (base_of(s, x) == base_of(s, y) || !can_move(s, y, bytes) || !is_worth_keeping(s, base_of(s, x), bytes)) continue;
+        if (!constant_bytes(s, x, &all) || !constant_bytes(s, y, &bytes) || !bytes || !is_piece(slice, &axis, &start))
+            continue;
+        if (base_of(s, x) == base_of(s, y) || !can_move(s, y, bytes) || !is_worth_keeping(s, base_of(s, x), bytes))
+            continue;
         size_t step = all / (size_t)x->type.dims[axis]->value;
         move(s, base_of(s, y), base_of(s, x), shift_of(s, x) + (size_t)start * step);
         s->p->joined[n->id] = true;
@@ -209,7 +211,8 @@ static void keep_outputs(Planner *s) {
     for (int i = 0; i < s->g->n_outputs; i++) {
         const Value *v = s->g->outputs[i];
         Loc l = s->p->loc[base_of(s, v)];
-        if (!v->constant && (l.kind != LOC_OUTPUT || l.index != i || shift_of(s, v))) s->last_use[base_of(s, v)] = s->end;
+        if (!v->constant && (l.kind != LOC_OUTPUT || l.index != i || shift_of(s, v)))
+            s->last_use[base_of(s, v)] = s->end;
     }
 }
 
@@ -228,7 +231,9 @@ static bool reuse_input(Planner *s, const Node *n, int at, size_t bytes, int out
     for (int i = 0; e->in_place && i < n->n_in; i++) {
         if (!n->in[i] || n->in[i]->constant || !e->in_place(n, i)) continue;
         int in_base = base_of(s, n->in[i]), b = s->block_of[in_base];
-        if (b < 0 || s->shared[in_base] || s->last_use[in_base] != at || s->blocks[b].bytes < bytes || s->blocks[b].last != at) continue;
+        if (b < 0 || s->shared[in_base] || s->last_use[in_base] != at || s->blocks[b].bytes < bytes ||
+            s->blocks[b].last != at)
+            continue;
         s->block_of[out_base] = b;
         s->blocks[b].last = s->last_use[out_base] < at ? at : s->last_use[out_base];
         return true;
@@ -248,7 +253,8 @@ static bool place_outputs(Planner *s, const Node *n, int at) {
             continue;
         }
         if (!value_max_bytes(s->ctx, v, &bytes)) {
-            diag_error(s->ctx, n, "output %d has no bound on its size, or one that overflows (give --max-dim or --dim)", i);
+            diag_error(s->ctx, n, "output %d has no bound on its size, or one that overflows (give --max-dim or --dim)",
+                       i);
             return false;
         }
         int last = s->last_use[v->id] < at ? at : s->last_use[v->id];
@@ -285,6 +291,27 @@ static void place_weight(Planner *s, const Value *v, const Node *reader) {
     p->weights_bytes = round_up(p->weights_bytes + v->constant->bytes);
 }
 
+/* where the code lies in the list: equal code is there once */
+static int code_segment(Segments *c, Segment *list, Str code, const Node *n) {
+    for (int i = 0; i < c->n; i++)
+        if (list[i].bytes == code.n && !memcmp(list[i].data, code.p, code.n)) return i;
+    list[c->n] = (Segment){code.p, code.n, c->bytes, n};
+    c->bytes = round_up(c->bytes + code.n);
+    return c->n++;
+}
+
+static void place_code(Planner *s) {
+    Plan *p = s->p;
+    int most = 0;
+    for (const Node *n = s->g->first; n; n = n->next) most += emitter_of(n)->code != NULL;
+    Segment *list = ARENA_ARRAY(s->g->arena, most, Segment);
+    p->code.list = list;
+    for (const Node *n = s->g->first; n; n = n->next) {
+        const Emitter *e = emitter_of(n);
+        p->code_of[n->id] = e->code ? code_segment(&p->code, list, e->code(s->ctx, s->opt->target, n), n) : -1;
+    }
+}
+
 static void place_weights(Planner *s) {
     int most = s->g->n_outputs;
     for (const Node *n = s->g->first; n; n = n->next) most += n->n_in;
@@ -292,7 +319,7 @@ static void place_weights(Planner *s) {
     for (const Node *n = s->g->first; n; n = n->next)
         for (int i = 0; i < n->n_in; i++)
             if (n->in[i] && n->in[i]->constant) {
-                if (kernel_embeds(n, i) && !op_has(n->op, OP_VIEW)) continue;
+                if ((kernel_embeds(n, i) && !op_has(n->op, OP_VIEW)) || kernel_has_code_of(n, i)) continue;
                 place_weight(s, n->in[i], n);
             }
     for (int i = 0; i < s->g->n_outputs; i++)
@@ -312,7 +339,8 @@ static int by_offset(const void *a, const void *b) {
 
 /* largest first, each at the lowest offset that no block alive beside it covers */
 static void assign_offsets(Planner *s) {
-    PlanBlock **order = ARENA_ARRAY(s->g->arena, s->n_blocks, PlanBlock *), **near = ARENA_ARRAY(s->g->arena, s->n_blocks, PlanBlock *);
+    PlanBlock **order = ARENA_ARRAY(s->g->arena, s->n_blocks, PlanBlock *),
+              **near = ARENA_ARRAY(s->g->arena, s->n_blocks, PlanBlock *);
     for (int i = 0; i < s->n_blocks; i++) order[i] = &s->blocks[i];
     qsort(order, (size_t)s->n_blocks, sizeof *order, by_size);
     for (int i = 0; i < s->n_blocks; i++) {
@@ -343,7 +371,8 @@ static void fill_locations(Planner *s) {
     for (int i = 0; i < s->n_blocks; i++)
         if (s->blocks[i].owner < 0) s->p->scratch[-1 - s->blocks[i].owner] = s->blocks[i].offset;
     for (int id = 0; id < s->ctx->next_id; id++)
-        if (s->base[id] == id && s->block_of[id] >= 0) s->p->loc[id] = (Loc){LOC_WORKSPACE, 0, s->blocks[s->block_of[id]].offset};
+        if (s->base[id] == id && s->block_of[id] >= 0)
+            s->p->loc[id] = (Loc){LOC_WORKSPACE, 0, s->blocks[s->block_of[id]].offset};
     for (int id = 0; id < s->ctx->next_id; id++)
         if (base_of_id(s, id) != id) {
             s->p->loc[id] = s->p->loc[s->base[id]];
@@ -358,6 +387,7 @@ bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     p->scratch = ARENA_ARRAY(g->arena, ids, size_t);
     for (size_t i = 0; i < ids; i++) p->scratch[i] = NO_SCRATCH;
     p->joined = ARENA_ARRAY(g->arena, ids, bool);
+    p->code_of = ARENA_ARRAY(g->arena, ids, int);
     s.base = ARENA_ARRAY(g->arena, ids, int);
     s.shift = ARENA_ARRAY(g->arena, ids, size_t);
     s.shared = ARENA_ARRAY(g->arena, ids, bool);
@@ -373,6 +403,7 @@ bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     fill_last_uses(&s);
     keep_outputs(&s);
     place_weights(&s);
+    place_code(&s);
     int at = 0;
     for (const Node *n = g->first; n; n = n->next, at++)
         if (!place_outputs(&s, n, at) || !place_scratch(&s, n, at)) return false;

@@ -7,14 +7,12 @@
 #ifndef MCC_CODEGEN_SPARSE_H
 #define MCC_CODEGEN_SPARSE_H
 
-#include "ir/ir.h"
-#include "targets/target.h"
+#include "codegen/gen.h"
 
 typedef struct SparseSource {
     int64_t offset; /* bytes from the panel's start in x; may be negative */
     int mask; /* lanes that count: 0 all, else word `mask` - 1 of the panel's masks. Others count as 0, and are not read
                */
-    bool fetch; /* the same lines of the next call's panels, behind those of this call, are fetched meanwhile */
 } SparseSource;
 
 typedef enum SparseStore {
@@ -23,7 +21,7 @@ typedef enum SparseStore {
     SPARSE_STORE_WITHIN /* the lanes of store_mask */
 } SparseStore;
 
-enum { SPARSE_MASKS = 4 /* words of 16 bits that a panel has at most, as many as it takes up */ };
+enum { SPARSE_MASKS = 8 /* words of 16 bits that a panel takes up; the last cannot be used */ };
 
 typedef struct SparseLayer {
     int64_t rows, n_sources;
@@ -50,5 +48,12 @@ int64_t sparse_blocks(const Target *t, int64_t rows);
 bool sparse_fits(const Target *t, const SparseLayer *l); /* offsets fit the instructions */
 /* Position independent, weights within; to lie at a multiple of 64 in executable memory. */
 Str sparse_encode(Arena *a, const Target *t, const SparseLayer *l);
+
+/* ---- sparse_call.c: from a kernel ---- */
+typedef struct SparseCall { /* the parameters of SparseCode; residual, masks NULL: none */
+    LLVMValueRef x, y, residual, masks, panels, blocks;
+} SparseCall;
+void sparse_call(Kernel *k, LLVMValueRef code, const SparseCall *c);
+LLVMValueRef sparse_all_blocks(Kernel *k, int64_t rows); /* what `blocks` is for all of them */
 
 #endif

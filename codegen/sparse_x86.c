@@ -93,41 +93,21 @@ static int64_t block_bytes(const Block *b) {
 
 /* ---- fetching ahead ---- */
 
-static int64_t share_of(int64_t n, int64_t part, int64_t parts) { return n * part / parts; }
-
 static int64_t lines_to_fetch(const Sparse *s) {
     const Block *next = s->b + 1 < s->blocks + s->n_blocks ? s->b + 1 : s->blocks;
     int64_t lines = (block_bytes(next) + LINE - 1) / LINE;
     return (lines + s->l->panels - 1) / s->l->panels;
 }
 
-/* the i-th source that this block has to fetch, NULL: there are fewer; blocks share them out */
-static const SparseSource *source_to_fetch(const Sparse *s, int64_t i) {
-    int64_t b = s->b - s->blocks, n = s->l->n_sources, to = share_of(n, b + 1, s->n_blocks);
-    for (int64_t k = share_of(n, b, s->n_blocks); k < to; k++)
-        if (s->l->sources[k].fetch && i-- == 0) return &s->l->sources[k];
-    return NULL;
-}
-
-static void fetch_one(Sparse *s, int64_t i) {
-    int64_t lines = lines_to_fetch(s);
-    if (i < lines) {
-        x86_prefetch(&s->x, (X86Mem){RBX, i * LINE * s->l->panels});
-        return;
-    }
-    const SparseSource *source = source_to_fetch(s, i - lines);
-    x86_prefetch(&s->x, (X86Mem){R11, source->offset + s->l->panels * s->l->x_step});
-}
-
 static void begin_fetching(Sparse *s) {
     s->fetched = 0;
     s->to_fetch = lines_to_fetch(s);
-    while (source_to_fetch(s, s->to_fetch - lines_to_fetch(s))) s->to_fetch++;
 }
 
 /* as far as belongs to `done` of the block's `of` steps */
 static void fetch(Sparse *s, int64_t done, int64_t of) {
-    while (s->fetched < share_of(s->to_fetch, done, of)) fetch_one(s, s->fetched++);
+    for (int64_t to = s->to_fetch * done / of; s->fetched < to; s->fetched++)
+        x86_prefetch(&s->x, (X86Mem){RBX, s->fetched * LINE * s->l->panels});
 }
 
 /* ---- a panel ---- */
@@ -249,7 +229,7 @@ static void write_panel(Sparse *s) {
     x86_patch(&s->x, lea, s->b->weights_at + AHEAD);
     s->n_weights = 0, s->weight_base = AHEAD, s->source_base = 0;
     x86_move(&s->x, RAX, R11);
-    for (int k = 1; k <= SPARSE_MASKS; k++)
+    for (int k = 1; k < SPARSE_MASKS; k++)
         if (masks >> k & 1) x86_kmov(&s->x, k, (X86Mem){R14, (k - 1) * 2});
     begin_sums(s);
     multiply(s);

@@ -37,7 +37,7 @@ Tensor *tensor_packed(Graph *g, Dtype dtype, int rank, const int64_t *dims); /* 
 /* Constant weights of integers less their zero points, all of them s8: of (column, channel of its group, tap), at
  * col·out + channel·in + tap·tap of `data`. */
 typedef struct IntegerWeights {
-    const Tensor *w, *zero;        /* zero: one, or one a column; NULL: none */
+    const Tensor *w, *zero; /* zero: one, or one a column; NULL: none */
     int64_t out, in, tap;
     int64_t cols, channels, groups, taps; /* columns and channels of a group */
 } IntegerWeights;
@@ -51,7 +51,7 @@ Value *integer_bias(Graph *g, const IntegerWeights *w, int64_t cols, int32_t zer
 /* Adds constants to the bias of a node made here; axis: of `like`, the node's columns. false: they are not such. */
 bool integer_bias_add(Node *made, const Value *v, const Value *like, int axis);
 bool lower_product_integer(Graph *g, PassCtx *ctx, Node *n); /* MatMulInteger; false: stays as it is */
-bool lower_product_bias(Node *n); /* Add of a constant row to such sums, into their bias */
+bool lower_product_bias(Node *n);                            /* Add of a constant row to such sums, into their bias */
 /* how many tiles a panel of weights of a product serves */
 int64_t product_run(const Target *t, int64_t inner, int64_t cols, int64_t rows, const TileChoice *tile);
 typedef struct Weights { /* of (column, channel of its group, tap), at col·out + channel·in + tap·tap of `data` */
@@ -74,6 +74,16 @@ typedef struct FixedWindow {
 } FixedWindow;
 bool window_fixed(const Node *n, const int64_t *kernel, FixedWindow *w); /* false: not known, or more than three axes */
 void window_set(Node *n, const FixedWindow *w);
+
+/* ---- sparse_cost.c: products whose pattern is code (codegen/sparse.h); for targets with sparse_lanes() > 0 ---- */
+typedef struct SparseWork {
+    int64_t rows, sources; /* of the matrix */
+    int64_t nonzeros;
+    int64_t panels; /* how often: vectors of sparse_lanes() columns */
+} SparseWork;
+double sparse_cycles(const Target *t, const SparseWork *w); /* an estimate, comparable with tile_choice_cycles */
+double sparse_bytes(const SparseWork *w);                   /* of code and weights, about */
+int64_t count_nonzeros(const Tensor *t);                    /* of a constant of f32 */
 
 bool value_is_f32(const Value *v);
 bool value_in_blocks(const Value *v); /* a tensor of a dtype that kernels of blocked values know: f32, i32, i8, u8 */
@@ -115,8 +125,8 @@ void winograd_candidates(const Convolution *c, int in_block, int out_block, Laye
 bool tile_tuned(const Target *t, const Work *w, const LayerChoice *choice, TileChoice *out);
 bool lower_conv_integer(Layout *l, Node *n); /* lower_integer.c: ConvInteger; false: stays as it is */
 bool lower_bias_integer(Layout *l, Node *n); /* Add of a constant a channel to its sums, into their bias */
-bool lower_conv(Layout *l, Node *n); /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
-bool lower_pool(Layout *l, Node *n); /* lower_pool.c */
+bool lower_conv(Layout *l, Node *n);         /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
+bool lower_pool(Layout *l, Node *n);         /* lower_pool.c */
 bool lower_reduction(Layout *l, Node *n);
 bool lower_elementwise(Layout *l, Node *n); /* lower_blocked.c: what can follow its inputs into blocks */
 bool lower_movement(Layout *l, Node *n);
