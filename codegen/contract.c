@@ -29,7 +29,7 @@ static LLVMValueRef x_at(const Contraction *c, LLVMValueRef base, LLVMValueRef e
 }
 
 static LLVMValueRef w_at(const Contraction *c, LLVMValueRef base, LLVMValueRef elements) {
-    return element_at(c->k, c->narrow ? c->k->gen->i16 : c->k->gen->f32, base, elements);
+    return element_at(c->k, c->half ? c->k->gen->i16 : c->k->gen->f32, base, elements);
 }
 
 /* ---- inside a tile ---- */
@@ -51,8 +51,8 @@ static void channel_steps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, 
                    .next = panel,
                    .count = at->count,
                    .inner = 1,
-                   .b_align = (unsigned)c->lanes * (c->narrow ? 2 : 4),
-                   .narrow = c->narrow,
+                   .b_align = (unsigned)c->lanes * (c->half ? 2 : 4),
+                   .half = c->half,
                    .unroll = c->unroll,
                    .mask = mask};
     if (p->ahead) {

@@ -123,7 +123,7 @@ typedef struct TileSteps { /* for c < count: acc[r][v] += a[r·row + c·inner] �
     LLVMValueRef count;
     int64_t inner;
     unsigned b_align;
-    Dtype narrow; /* of b, widened in registers: DT_F16 or DT_BF16; 0: as the tile's elements are */
+    Dtype half; /* of b, widened in registers: DT_F16 or DT_BF16; 0: as the tile's elements are */
     int unroll; /* divides count where that is not constant */
     LLVMValueRef
         ahead; /* what to fetch into L2 meanwhile, `fetch` elements with each turn of the loop; NULL: nothing */
@@ -193,7 +193,7 @@ typedef struct Contraction {
     TileKind kind;           /* of integers, elements of x and w are four bytes, of a channelwise form one of x and
                                 an int32 of w; the bias is of int32 */
     LLVMTypeRef x_element, sum; /* what strides of x count, and the accumulators; NULL: f32 */
-    Dtype narrow;            /* of weights that are not of x's type: DT_F16 or DT_BF16; 0: they are */
+    Dtype half;              /* of weights that are not of x's type: DT_F16 or DT_BF16; 0: they are */
     LLVMValueRef x, w, bias; /* bias: by column; NULL: none */
     bool border; /* behind the bias, for each tap: what a tap adds that falls outside of the input, by column */
     LLVMValueRef x_batch, x_block, x_pixel;

@@ -38,7 +38,7 @@ static bool emit_product(Kernel *k) {
         c.x_element = c.sum = k->gen->i32;
     }
     int w_bytes = dtype_bits(n->in[1]->type.dtype) / 8 * (x->type.dtype == DT_F32 ? 1 : 4);
-    if (w_bytes == 2) c.narrow = n->in[1]->type.dtype;
+    if (w_bytes == 2) c.half = n->in[1]->type.dtype;
     c.group = (Grouping){c.cols, inner, 1, inner};
     for (int i = 0; i < 3; i++) {
         c.in[i] = c.out[i] = one;
@@ -53,7 +53,7 @@ static bool emit_product(Kernel *k) {
         int64_t tiles = (rows + c.rows - 1) / c.rows;
         c.ahead = ahead_of_panel(k->gen->target, inner * c.cols * w_bytes, inner, (int64_t)c.vecs * c.lanes * w_bytes / 4,
                                  tiles < c.run ? tiles : c.run, c.unroll);
-        if (c.narrow && !c.ahead.tile) c.ahead.distance = NARROW_DISTANCE;
+        if (c.half && !c.ahead.tile) c.ahead.distance = NARROW_DISTANCE;
     }
     contraction_emit(&c);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));

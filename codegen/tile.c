@@ -45,7 +45,7 @@ static void multiply(Tile *t, int row, LLVMValueRef a, LLVMValueRef *b) {
 }
 
 static LLVMValueRef columns_at(Kernel *k, const TileSteps *s, LLVMValueRef base, LLVMValueRef elements) {
-    return element_at(k, s->narrow ? k->gen->i16 : k->gen->f32, base, elements);
+    return element_at(k, s->half ? k->gen->i16 : k->gen->f32, base, elements);
 }
 
 static void load_columns(Tile *t, const TileSteps *s, LLVMValueRef base, LLVMValueRef step, LLVMValueRef *b) {
@@ -53,7 +53,7 @@ static void load_columns(Tile *t, const TileSteps *s, LLVMValueRef base, LLVMVal
     LLVMValueRef p = columns_at(k, s, base, i_mul(k, step, s->next));
     for (int v = 0; v < t->vecs; v++) {
         LLVMValueRef at = columns_at(k, s, p, gen_i64(k->gen, v * t->lanes));
-        b[v] = s->narrow ? vec_load_wide(k, s->narrow, at, t->lanes, s->b_align)
+        b[v] = s->half ? vec_load_wide(k, s->half, at, t->lanes, s->b_align)
                          : vec_load_of(k, t->element, at, t->lanes, s->b_align);
     }
 }

@@ -8,6 +8,7 @@
 typedef enum Role {
     STAYS,       /* in float */
     CONTRACTS,   /* Conv, Gemm, MatMul */
+    LOOKS_UP,    /* Gather of a constant table, whose weights alone can be narrow */
     CARRIES,     /* elements pass through unchanged: the result has its input's scale */
     JOINS,       /* Concat */
     COMPUTES,    /* pooling and its like: reads integers, writes integers */
@@ -51,9 +52,10 @@ static bool computes_floats(const Node *n) {
     return varying > 0 && n->n_out == 1 && is_f32(n->out[0]);
 }
 
-static Role role_of(const Node *n) {
+static Role role_of(const Node *n, QuantMode mode) {
     Contraction c;
     if (contraction_read(n, &c)) return CONTRACTS;
+    if ((mode == QUANT_F16 || mode == QUANT_BF16) && table_read(n)) return LOOKS_UP;
     if (carries(n)) return CARRIES;
     if (!computes_floats(n) || n->body) return STAYS;
     if (n->op == OP_Concat) return JOINS;
@@ -106,7 +108,7 @@ static bool is_wanted(const QuantPlan *p, const QuantNode *q, Role role, const c
     if (listed(o->skip, o->n_skip, q)) return false;
     for (int i = 0; i < n_f32; i++)
         if (!strcmp(f32[i], q->name)) return false;
-    return role != CONTRACTS || !o->n_only || listed(o->only, o->n_only, q);
+    return (role != CONTRACTS && role != LOOKS_UP) || !o->n_only || listed(o->only, o->n_only, q);
 }
 
 static bool check_names(const QuantPlan *p, const char *const *list, int n, const char *option) {
@@ -130,14 +132,14 @@ static bool list_nodes(Choice *c, const char *const *f32, int n_f32) {
     NameSet names = names_new(c->scratch, n);
     p->nodes = ARENA_ARRAY(a, n + 1, QuantNode);
     for (Node *node = c->g->first; node; node = node->next) {
-        Role role = role_of(node);
+        Role role = role_of(node, p->options.mode);
         if (role == STAYS) continue;
         QuantNode *q = &p->nodes[p->n_nodes];
         *q = (QuantNode){.node = node};
         q->name = take_name(&names, a, node->name, arena_printf(a, "%s#%d", op_info(node->op)->name, p->n_nodes));
         p->n_nodes++;
         q->chosen = is_wanted(p, q, role, f32, n_f32);
-        c->role[node->id] = q->chosen ? role : STAYS;
+        c->role[node->id] = q->chosen && role != LOOKS_UP ? role : STAYS;
         p->of_node[node->id] = q;
     }
     bool prune = p->options.mode == QUANT_NONE;

@@ -8,7 +8,15 @@
 #include "compress/rounding.h"
 #include "ir/ir.h"
 
-typedef enum QuantMode { QUANT_NONE /* the names alone, for prune.c */, QUANT_INT8, QUANT_DYNAMIC, QUANT_W8, QUANT_W4 } QuantMode;
+typedef enum QuantMode {
+    QUANT_NONE /* the names alone, for prune.c */,
+    QUANT_INT8,
+    QUANT_DYNAMIC,
+    QUANT_W8,
+    QUANT_W4,
+    QUANT_F16,
+    QUANT_BF16
+} QuantMode;
 typedef struct QuantOptions {
     QuantMode mode;
     RangeMethod method;
@@ -83,6 +91,10 @@ bool quant_twins(QuantPlan *p, Node **twins);
 
 /* ---- weights.c: dynamic, w8, w4 ---- */
 bool quant_products(QuantPlan *p); /* its chosen products. false after diag_error */
+
+/* ---- half.c: f16, bf16 ---- */
+bool quant_halves(QuantPlan *p); /* weights of its chosen nodes. false after diag_error */
+bool table_read(const Node *n);  /* a Gather of rows of a constant of float32 */
 
 /* ---- contraction.c: what of a contraction is constant, and how it lies ---- */
 typedef struct Contraction {

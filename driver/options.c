@@ -167,9 +167,9 @@ static const char *set_winograd(Command *c, const Row *row, const char *value) {
 }
 
 static const char *set_quantize(Command *c, const Row *row, const char *value) {
-    static const char *const names[] = {"int8", "dynamic", "w8", "w4"};
+    static const char *const names[] = {"int8", "dynamic", "w8", "w4", "f16", "bf16"};
     (void)row;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         size_t n = strlen(names[i]);
         if (strncmp(value, names[i], n) != 0) continue;
         c->quant.mode = (QuantMode)(QUANT_INT8 + i);
@@ -180,7 +180,7 @@ static const char *set_quantize(Command *c, const Row *row, const char *value) {
         c->quant.block = (int)block;
         return fine;
     }
-    return "int8, dynamic, w8, w4, or with the size of blocks w4:32, w4:64, w4:128";
+    return "int8, dynamic, f16, bf16, w8, w4, or with the size of blocks w4:32, w4:64, w4:128";
 }
 
 static const char *set_method(Command *c, const Row *row, const char *value) {
@@ -376,7 +376,7 @@ static const Row rows[] = {
      AT(tune), 0, 0, 0},
     HEADING("Quantization", QUANTIZES),
     {QUANTIZES, VALUE, "--quantize", "KIND",
-     "int8 (with samples), dynamic, or weights alone: w8, w4, w4:64 by blocks of 64", set_quantize, 0, 0, 0, 0},
+     "int8 (with samples), dynamic, or weights alone: f16, bf16, w8, w4, w4:64 by blocks of 64", set_quantize, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--calibrate", "PATH", "samples of the inputs: a folder, a file or a .txt list; may be repeated",
      set_calibrate, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--input-norm", "MEAN:DEV", "of pictures: (value / 255 - MEAN) / DEV; or R,G,B:R,G,B", set_norm,

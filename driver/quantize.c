@@ -61,7 +61,9 @@ static int quantize_static(Pipeline *p) {
     return result;
 }
 
-/* What needs no samples but for rounding by them: dynamic, w8, w4 */
+static bool is_half(QuantMode m) { return m == QUANT_F16 || m == QUANT_BF16; }
+
+/* What needs no samples but for rounding by them: dynamic, and weights alone */
 static int quantize_products(Pipeline *p) {
     int result = pipeline_canonicalise(p);
     if (result != DONE) return result;
@@ -73,7 +75,7 @@ static int quantize_products(Pipeline *p) {
         result = calibrate_plan(p, plan);
         progress_stage("rounding the weights");
     }
-    if (result == DONE && !quant_products(plan)) result = BAD_MODEL;
+    if (result == DONE && !(is_half(plan->options.mode) ? quant_halves(plan) : quant_products(plan))) result = BAD_MODEL;
     arena_free(hessians);
     return result;
 }

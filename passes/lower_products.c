@@ -8,7 +8,7 @@ typedef struct Product { /* y[rows…, cols] = x[rows…, inner] · w */
     Node *n;
     Value *x;
     const Tensor *w;
-    Dtype narrow;    /* of w where that is not float32 */
+    Dtype half;      /* of w where that is not float32 */
     bool transposed; /* w is [cols, inner] */
     int64_t inner, cols;
     double alpha;
@@ -21,7 +21,7 @@ static bool read_product(Node *n, Product *p) {
     p->w = n->in[1]->constant;
     if (narrow_operand(n) == 1) {
         p->w = narrow_floats(n->in[1]);
-        p->narrow = p->w->dtype;
+        p->half = p->w->dtype;
     }
     if (!p->w) return false;
     int rank = p->w->rank;
@@ -136,7 +136,7 @@ static void lower_product(Graph *g, const PassCtx *ctx, const Product *p) {
                  .taps = 1,
                  .group = group,
                  .scale = (float)p->alpha,
-                 .narrow = p->narrow};
+                 .half = p->half};
     Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL;
     Value *in[3] = {p->x, pack_weights(g, &w, &tile, true), bias}, *out = p->n->out[0];
     Node *made = node_new(g, OP_PackedMatMul, p->n, in, 3, 1);

@@ -45,7 +45,7 @@ static void pack_columns(const Weights *w, const char *from, int64_t col, int64_
     if (high > n) high = n;
     if (high > w->cols - col) high = w->cols - col;
     int64_t first = (channel - group * w->group.channels) * w->in + tap * w->tap + col * w->out;
-    if (w->narrow) {
+    if (w->half) {
         const uint16_t *at = (const uint16_t *)from + first;
         for (int64_t i = low; i < high; i++) ((uint16_t *)to)[i] = at[i * w->out];
     } else {
@@ -54,7 +54,7 @@ static void pack_columns(const Weights *w, const char *from, int64_t col, int64_
     }
 }
 
-static int64_t element_bytes(const Weights *w) { return w->narrow ? 2 : 4; }
+static int64_t element_bytes(const Weights *w) { return w->half ? 2 : 4; }
 
 /* `n` columns from `col` on: [blocks][taps][channels of the block][n] */
 static char *pack_panel(const Weights *w, const char *from, int64_t col, int64_t n, char *to) {
@@ -92,7 +92,7 @@ static int64_t packed_elements(const Weights *w, const TileChoice *t) {
 
 Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, bool overlap) {
     int64_t dims[2] = {w->phases, packed_elements(w, t)};
-    Tensor *packed = tensor_packed(g, w->narrow ? w->narrow : DT_F32, 2, dims);
+    Tensor *packed = tensor_packed(g, w->half ? w->half : DT_F32, 2, dims);
     char *to = (char *)packed->data;
     const char *from = w->data;
     for (int64_t phase = 0; phase < w->phases; phase++)

@@ -35,16 +35,22 @@ static mcc_tensor tensor_of(const mcc_tensor_info *i) {
     return t;
 }
 int main(void) {
-    mcc_tensor in = tensor_of(m_model.inputs), out = tensor_of(m_model.outputs);
+    mcc_tensor in[32], out[32];
     void *workspace = aligned_alloc(64, (m_model.workspace_bytes + 63) / 64 * 64);
     uint32_t seed = 1;
-    for (size_t i = 0; i < in.bytes / 4; i++) {
-        seed = seed * 1664525u + 1013904223u;
-        if (in.dtype == 7) ((int64_t *)in.data)[i / 2] = (int64_t)(seed >> 24) % 50;
-        else ((float *)in.data)[i] = (float)((int32_t)seed >> 8) / 4194304.0f;
+    for (int n = 0; n < m_model.n_outputs; n++) out[n] = tensor_of(&m_model.outputs[n]);
+    for (int n = 0; n < m_model.n_inputs; n++) {
+        in[n] = tensor_of(&m_model.inputs[n]);
+        for (size_t i = 0; i < in[n].bytes / 4; i++) {
+            seed = seed * 1664525u + 1013904223u;
+            if (in[n].dtype == 7) ((int64_t *)in[n].data)[i / 2] = (int64_t)(seed >> 24) % 50;
+            else ((float *)in[n].data)[i] = (float)((int32_t)seed >> 8) / 4194304.0f;
+        }
     }
-    if (m_model.run(&in, &out, workspace)) return 2;
-    return fwrite(out.data, 1, out.bytes, stdout) != out.bytes;
+    if (m_model.run(in, out, workspace)) return 2;
+    for (int n = 0; n < m_model.n_outputs; n++)
+        if (fwrite(out[n].data, 1, out[n].bytes, stdout) != out[n].bytes) return 3;
+    return 0;
 }
 """
 
@@ -62,59 +68,69 @@ def float_weights(rng, shape, dtype):
     return bits, values(bits)
 
 
-def initializer(name, dtype, bits):
-    return helper.make_tensor(name, dtype, bits.shape, bits.tobytes(), raw=True)
+class Pair:
+    """A model with weights of 16 bits behind a Cast, and its twin of float32 weights."""
+
+    def __init__(self):
+        self.nodes, self.casts, self.narrow, self.wide, self.inputs, self.outputs = [], [], [], [], [], []
+
+    def add(self, dtype, x, bits, values, *ops):
+        """ops: (operator, its other inputs, attributes), one after the other; "x" is an input of dtype and dims, "w" the weights"""
+        n = len(self.outputs)
+        name = lambda v: f"{v}{n}"
+        for i, (op, inputs, attributes) in enumerate(ops):
+            out = name("y" if i == len(ops) - 1 else f"t{i}_")
+            self.nodes.append(helper.make_node(op, [name(v) for v in inputs], [out], **attributes))
+        self.casts.append(helper.make_node("Cast", [name("h")], [name("w")], to=TensorProto.FLOAT))
+        self.narrow.append(helper.make_tensor(name("h"), dtype, bits.shape, bits.tobytes(), raw=True))
+        self.wide.append(numpy_helper.from_array(values, name("w")))
+        self.inputs.append(helper.make_tensor_value_info(name("x"), *x))
+        self.outputs.append(helper.make_tensor_value_info(name("y"), TensorProto.FLOAT, None))
+
+    def save(self, folder):
+        paths = []
+        for kind, nodes, constants in ("16", self.casts + self.nodes, self.narrow), ("32", self.nodes, self.wide):
+            graph = helper.make_graph(nodes, "g", self.inputs, self.outputs, constants)
+            paths.append(os.path.join(folder, kind + ".onnx"))
+            onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), paths[-1])
+        return paths
 
 
-def save(path, nodes, x, constants):
-    graph = helper.make_graph(nodes, "g", [x], [helper.make_tensor_value_info("y", TensorProto.FLOAT, None)], constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-
-
-def pairs(folder):
-    """Models with weights of 16 bits behind a Cast, each with its twin of float32 weights"""
-    node, rng = helper.make_node, numpy.random.default_rng(3)
-    real = lambda dims: helper.make_tensor_value_info("x", TensorProto.FLOAT, dims)
-    kinds = [("gemv", 1, 257, 130), ("few", 3, 64, 31), ("many", 70, 129, 100), ("slim", 5, 40, 3), ("open", "N", 33, 48)]
+def products(folder):
+    pair, rng = Pair(), numpy.random.default_rng(3)
+    kinds = [(1, 257, 130), (3, 64, 31), (70, 129, 100), (5, 40, 3), ("N", 33, 48)]
     for dtype in TensorProto.FLOAT16, TensorProto.BFLOAT16:
-        for i, (name, rows, inner, cols) in enumerate(kinds):
-            turned = (i + (dtype == TensorProto.FLOAT16)) % 2
-            bits, values = float_weights(rng, (cols, inner) if turned else (inner, cols), dtype)
-            bias = numpy_helper.from_array(rng.standard_normal(cols).astype(numpy.float32), "b")
-            tail = [node("Gemm", ["x", "w", "b"], ["g"], transB=1)] if turned and rows != "N" else \
-                   [node("Transpose", ["w"], ["t"])] * turned + [node("MatMul", ["x", "t" if turned else "w"], ["g"])]
-            yield write(folder, f"{name}{dtype}", tail + [node("Relu", ["g"], ["y"])], real([rows, inner]), dtype, bits, values, [bias])
+        for rows, inner, cols in kinds:
+            for turned in "", "Transpose", "Gemm":
+                if turned == "Gemm" and rows == "N":
+                    continue
+                bits, values = float_weights(rng, (cols, inner) if turned else (inner, cols), dtype)
+                ops = {"": [("MatMul", "xw", {})], "Transpose": [("Transpose", "w", {}), ("MatMul", ["x", "t0_"], {})],
+                       "Gemm": [("Gemm", "xw", {"transB": 1})]}[turned]
+                pair.add(dtype, (TensorProto.FLOAT, [rows, inner]), bits, values, *ops)
         bits, values = float_weights(rng, (50, 67), dtype)
-        index = helper.make_tensor_value_info("x", TensorProto.INT64, [7])
-        yield write(folder, f"rows{dtype}", [node("Gather", ["w", "x"], ["y"])], index, dtype, bits, values, [])
-
-
-def write(folder, name, nodes, x, dtype, bits, values, constants):
-    narrow, wide = (os.path.join(folder, name + kind) for kind in (".16.onnx", ".32.onnx"))
-    cast = helper.make_node("Cast", ["h"], ["w"], to=TensorProto.FLOAT)
-    save(narrow, [cast] + nodes, x, [initializer("h", dtype, bits)] + constants)
-    save(wide, nodes, x, [numpy_helper.from_array(values, "w")] + constants)
-    return narrow, wide
+        pair.add(dtype, (TensorProto.INT64, [7]), bits, values, ("Gather", "wx", {}))
+    return pair.save(folder)
 
 
 def run(path, flags, emulated, folder):
     stem = os.path.join(folder, "m")
     subprocess.run([MCC, path, "-o", stem + ".o", "--name=m", "--max-dim=*=23", *flags], check=True)
     subprocess.run([f"{ARM}-gcc" if emulated else "cc", "-std=c11", f"-I{SOURCE}/include", stem + ".c", stem + ".o", "-static", "-o", stem], check=True)
-    return subprocess.run([*(["qemu-aarch64", "-cpu", "max"] if emulated else []), stem], check=True, capture_output=True).stdout
+    out = subprocess.run([*(["qemu-aarch64", "-cpu", "max"] if emulated else []), stem], check=True, capture_output=True).stdout
+    assert out.strip(b"\0")
+    return out
 
 
 def check_size(folder):
-    """Half of the bytes; and what nobody reads as 16 bits is folded, as constants are."""
+    """Half of the bytes"""
     bits, values = float_weights(numpy.random.default_rng(4), (512, 300), TensorProto.FLOAT16)
-    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 512])
-    paths = write(folder, "size", [helper.make_node("MatMul", ["x", "w"], ["y"])], x, TensorProto.FLOAT16, bits, values, [])
-    sizes = []
-    for path in paths:
+    pair, sizes = Pair(), []
+    pair.add(TensorProto.FLOAT16, (TensorProto.FLOAT, [1, 512]), bits, values, ("MatMul", "xw", {}))
+    for path in pair.save(folder):
         subprocess.run([MCC, path, "-o", os.path.join(folder, "s.o")], check=True)
         sizes.append(os.path.getsize(os.path.join(folder, "s.o")))
-    weights = bits.nbytes
-    assert weights <= sizes[0] < weights + 16384 and sizes[1] > 2 * weights, sizes
+    assert bits.nbytes <= sizes[0] < bits.nbytes + 16384 and sizes[1] > 2 * bits.nbytes, sizes
 
 
 def main():
@@ -126,13 +142,13 @@ def main():
         with open(os.path.join(folder, "m.c"), "w") as f:
             f.write(MAIN)
         check_size(folder)
-        for narrow, wide in pairs(folder):
-            for flags, emulated in FORMS:
-                if emulated and not arm:
-                    continue
-                if run(narrow, flags, emulated, folder) != run(wide, flags, emulated, folder):
-                    print(f"{os.path.basename(narrow)} with {' '.join(flags)}: other bits than with float32")
-                    failures += 1
+        narrow, wide = products(folder)
+        for flags, emulated in FORMS:
+            if emulated and not arm:
+                continue
+            if run(narrow, flags, emulated, folder) != run(wide, flags, emulated, folder):
+                print(f"{' '.join(flags)}: other bits than with float32")
+                failures += 1
     return 1 if failures else 0
 
 
