@@ -5,6 +5,7 @@
  *   QLinearAdd, QLinearMul                    a, b; then y's scale and zero point
  *   QLinearSigmoid, QLinearAveragePool, …     x; then y's
  *   QLinearConcat                             y's; then each part
+ *   QLinearWhere                              a condition; then x, y; then the result's
  *   QGemm                                     a, b; an int32 bias in steps of a's scale times b's; then y's, without
  * which y is f32
  *
@@ -12,25 +13,33 @@
 #include <string.h>
 #include "frontend/reader.h"
 
-typedef enum Inputs { SAME, OF_ONE, OF_TWO, OF_MANY, OF_GEMM } Inputs;
+typedef bool Expand(Ctx *ctx, Node *n);
+typedef enum Inputs { SAME, OF_ONE, OF_TWO, OF_MANY, OF_GEMM, OF_WHERE, OTHER } Inputs;
 typedef struct Row {
     const char *name;
     Op op;
     Inputs inputs;
+    Expand *other;
 } Row;
 
 static const Row rows[] = {
-    {"DequantizeLinear", OP_DequantizeLinear, SAME},
-    {"QGemm", OP_Gemm, OF_GEMM},
-    {"QLinearAdd", OP_Add, OF_TWO},
-    {"QLinearAveragePool", OP_AveragePool, OF_ONE},
-    {"QLinearConcat", OP_Concat, OF_MANY},
-    {"QLinearGlobalAveragePool", OP_GlobalAveragePool, OF_ONE},
-    {"QLinearLeakyRelu", OP_LeakyRelu, OF_ONE},
-    {"QLinearMul", OP_Mul, OF_TWO},
-    {"QLinearSigmoid", OP_Sigmoid, OF_ONE},
-    {"QLinearSoftmax", OP_Softmax, OF_ONE},
-    {"QuantizeLinear", OP_QuantizeLinear, SAME},
+    {"DequantizeLinear", OP_DequantizeLinear, SAME, NULL},
+    {"DynamicQuantizeLSTM", OP_LSTM, OTHER, microsoft_dynamic_lstm},
+    {"DynamicQuantizeMatMul", OP_Mul, OTHER, microsoft_dynamic_product},
+    {"MatMulIntegerToFloat", OP_Mul, OTHER, microsoft_product_to_float},
+    {"MatMulNBits", OP_MatMul, OTHER, microsoft_narrow},
+    {"QGemm", OP_Gemm, OF_GEMM, NULL},
+    {"QLinearAdd", OP_Add, OF_TWO, NULL},
+    {"QLinearAveragePool", OP_AveragePool, OF_ONE, NULL},
+    {"QLinearConcat", OP_Concat, OF_MANY, NULL},
+    {"QLinearGlobalAveragePool", OP_GlobalAveragePool, OF_ONE, NULL},
+    {"QLinearLeakyRelu", OP_LeakyRelu, OF_ONE, NULL},
+    {"QLinearMul", OP_Mul, OF_TWO, NULL},
+    {"QLinearReduceMean", OP_ReduceMean, OF_ONE, NULL},
+    {"QLinearSigmoid", OP_Sigmoid, OF_ONE, NULL},
+    {"QLinearSoftmax", OP_Softmax, OF_ONE, NULL},
+    {"QLinearWhere", OP_Where, OF_WHERE, NULL},
+    {"QuantizeLinear", OP_QuantizeLinear, SAME, NULL},
 };
 
 static const Row *find(Str name) {
@@ -97,20 +106,9 @@ static bool expand_concat(Ctx *ctx, Node *n) {
 }
 
 /* The bias counts in steps of both scales; b has one, or one a column. */
-static Value *bias_of(Ctx *ctx, Node *n) {
-    Value *a = node_in(n, 1), *b = node_in(n, 4);
-    const Tensor *x = a ? a->constant : NULL, *w = b ? b->constant : NULL;
-    int64_t one, count;
-    bool known = x && w && x->dtype == DT_F32 && w->dtype == DT_F32 && w->rank <= 1;
-    if (!known || !product_i64(x->dims, x->rank, &one) || one != 1 || !product_i64(w->dims, w->rank, &count)) {
-        diag_error(ctx, n, "a bias needs constant scales, one of a, and one or a list of b");
-        return NULL;
-    }
-    Tensor *steps = tensor_new(n->graph, DT_F32, count == 1 ? 0 : 1, w->dims);
-    if (!steps) return NULL;
-    for (int64_t i = 0; i < count; i++)
-        ((float *)(void *)steps->data)[i] = (float)tensor_float(x, 0) * (float)tensor_float(w, i);
-    Node *dq = upgrade_insert(n, OP_DequantizeLinear, n, (Value *[]){n->in[6], value_of_tensor(n->graph, steps)}, 2);
+static Value *bias_of(Node *n) {
+    Node *steps = upgrade_insert(n, OP_Mul, n, (Value *[]){n->in[1], n->in[4]}, 2);
+    Node *dq = upgrade_insert(n, OP_DequantizeLinear, n, (Value *[]){n->in[6], steps->out[0]}, 2);
     node_set_int(dq, "axis", -1);
     return dq->out[0];
 }
@@ -119,9 +117,17 @@ static bool expand_gemm(Ctx *ctx, Node *n) {
     Value *in[3] = {dequantized(ctx, n, 0, 1), NULL, NULL}, *scale = node_in(n, 7), *zero = node_in(n, 8);
     const Attr *turned = node_attr(n, "transB");
     if (!in[0] || !(in[1] = dequantized(ctx, n, 3, turned && turned->i ? 0 : 1))) return false;
-    if (node_in(n, 6) && !(in[2] = bias_of(ctx, n))) return false;
+    if (node_in(n, 6)) in[2] = bias_of(n);
     take_inputs(n, in, in[2] ? 3 : 2);
     return !scale || quantize_output(ctx, n, scale, zero);
+}
+
+static bool expand_where(Ctx *ctx, Node *n) {
+    Value *in[] = {node_in(n, 0), dequantized(ctx, n, 1, 1), NULL}, *scale = node_in(n, 7), *zero = node_in(n, 8);
+    if (!in[0]) diag_error(ctx, n, "input 0 is missing");
+    if (!in[0] || !in[1] || !(in[2] = dequantized(ctx, n, 4, 1))) return false;
+    take_inputs(n, in, 3);
+    return quantize_output(ctx, n, scale, zero);
 }
 
 static bool wants_channels_second(Ctx *ctx, Node *n) {
@@ -137,10 +143,13 @@ bool microsoft_node(Ctx *ctx, Node *n, Str name) {
     const Attr *a = row ? node_attr(n, "opset") : NULL;
     int opset = a && a->i > 0 && a->i < OPSET_MAX ? (int)a->i : OPSET_MAX;
     if (!row || row->inputs == SAME) return true;
+    if (row->inputs == OTHER) return row->other(ctx, n);
     if (!wants_channels_second(ctx, n)) return false;
     if (row->inputs == OF_GEMM) return expand_gemm(ctx, n);
     if (row->inputs == OF_MANY) return expand_concat(ctx, n);
+    if (row->inputs == OF_WHERE) return expand_where(ctx, n);
     if (!expand(ctx, n, row->inputs == OF_TWO ? 2 : 1)) return false;
+    if (row->op == OP_ReduceMean) return upgrade_node(ctx, n, str_of("ReduceMean"), 13);
     if (row->op != OP_Softmax) return true;
     node_remove_attr(n, "opset"); /* whose Softmax it is */
     return upgrade_node(ctx, n, str_of("Softmax"), opset);

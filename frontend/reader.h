@@ -108,10 +108,17 @@ Op upgrade_find(Str domain,
 bool upgrade_node(Ctx *ctx, Node *n, Str name,
                   int opset); /* name: the model's; n keeps its outputs' values and names */
 Node *upgrade_insert(Node *near, Op op, Node *before, Value **in, int n_in); /* with one output; named as `near` */
-void upgrade_hand_output(Node *n, int i, Node *to); /* output i of n becomes to's only one; n gets a fresh value there */
+void upgrade_hand_output(Node *n, int i,
+                         Node *to); /* output i of n becomes to's only one; n gets a fresh value there */
 
 /* ---- microsoft.c ---- */
-Op microsoft_find(Str name); /* like upgrade_find, of ONNX Runtime's own domain */
+Op microsoft_find(Str name);                      /* like upgrade_find, of ONNX Runtime's own domain */
 bool microsoft_node(Ctx *ctx, Node *n, Str name); /* before upgrade_node's work, for every node */
+
+/* ---- microsoft_products.c ---- */
+bool microsoft_narrow(Ctx *ctx, Node *n);           /* MatMulNBits */
+bool microsoft_dynamic_product(Ctx *ctx, Node *n);  /* DynamicQuantizeMatMul */
+bool microsoft_product_to_float(Ctx *ctx, Node *n); /* MatMulIntegerToFloat */
+bool microsoft_dynamic_lstm(Ctx *ctx, Node *n);
 
 #endif

@@ -72,6 +72,30 @@ static bool transpose_below(Rewrite *r, Node *n) {
     return true;
 }
 
+/* The axis of the view `to` whose indices are those of `axis` of `from`; -1: there is none */
+static int64_t axis_behind_view(const Value *from, const Value *to, int axis) {
+    int64_t dims[MCC_MAX_RANK], before, seen;
+    if (!value_static_dims(from, dims)) return -1;
+    int64_t size = dims[axis];
+    if (!product_i64(dims, axis, &before) || !value_static_dims(to, dims)) return -1;
+    for (int i = 0; i < to->type.rank && product_i64(dims, i, &seen); i++)
+        if (seen == before && dims[i] == size) return i;
+    return -1;
+}
+
+static bool view_below(Rewrite *r, Node *n) {
+    Quant q;
+    const char *why;
+    if (!quant_of(n->in[0], OP_DequantizeLinear, &q, &why) || q.n == 1 || !dtype_computes(q.codes->type.dtype))
+        return false;
+    int64_t axis = axis_behind_view(q.codes, n->out[0], q.axis);
+    if (axis < 0) return false;
+    Value *in[] = {q.codes};
+    compute_on_codes(r, n, OP_View, in, 1, n->in[0]->def);
+    node_set_int(n, "axis", axis);
+    return true;
+}
+
 static bool concat_below(Rewrite *r, Node *n) {
     Value **in = ARENA_ARRAY(r->scratch, n->n_in, Value *);
     Quant first, q;
@@ -158,6 +182,7 @@ static bool dequantize_later(Rewrite *r, Node *n) {
     if (n->n_in == 0 || !n->in[0] || n->n_out == 0 || !n->out[0] || writes_dims(n)) return false;
     if (n->op == OP_Concat) return concat_below(r, n);
     if (n->op == OP_Transpose && transpose_below(r, n)) return true;
+    if (op_has(n->op, OP_VIEW) && view_below(r, n)) return true;
     if (!is_dequantized(n->in[0], &q)) return false;
     if (is_movement(n)) return move_below(r, n, &q);
     switch (n->op) {
@@ -250,7 +275,6 @@ bool pass_move_quantized(Graph *g, PassCtx *p) {
     (void)p;
     rewrite_begin(&r, g);
     for (Node *n; (n = rewrite_next(&r));) {
-        if (n->op == OP_QuantizeLinear && rewrite_fold(&r, n)) continue;
         if (n->op == OP_QuantizeLinear) raise(&r, n);
         else dequantize_later(&r, n);
     }

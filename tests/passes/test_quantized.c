@@ -4,8 +4,8 @@
 #include "tests/passes/passtest.h"
 
 #define PASSES                                                                                                         \
-    pass_expand_qlinear, pass_move_quantized, pass_lower_quantized, pass_split_scales, pass_warn_fallback,             \
-        pass_dead_code
+    pass_fold_quantized, pass_expand_qlinear, pass_move_quantized, pass_lower_quantized, pass_split_scales,            \
+        pass_warn_fallback, pass_dead_code
 
 static Value *codes(Case *c, const char *name, const char *spec) { return input_of(c, name, DT_U8, spec); }
 
@@ -61,6 +61,20 @@ static void check_contractions(void) {
     Node *turned = NODE(&c, Transpose, listed(&c, integers(&c, DT_I8, "5x4", -3, 3), 5, 0));
     output(&c, "y", DO(&c, MatMul, dq(&c, codes(&c, "x", "2x3x4"), 0.25, 0), result(&c, turned)));
     CHECK(&c, "product with transposed weights, no Q", 0, PASSES);
+
+    case_begin(&c);
+    Value *shaped = DO(&c, Reshape, listed(&c, integers(&c, DT_I8, "5x2x2", -3, 3), 5, 0), INTS_OF(&c, 1, 5, 4));
+    Node *last = NODE(&c, Transpose, DO(&c, Squeeze, shaped, INTS_OF(&c, 0)));
+    output(&c, "y", DO(&c, MatMul, dq(&c, codes(&c, "x", "3x4"), 0.25, 0), result(&c, last)));
+    CHECK(&c, "weights under views that keep their channels together", 0, PASSES);
+
+    case_begin(&c);
+    Value *scale = DO(&c, Mul, number(&c, 0.5), number(&c, 0.25));
+    Value *weights = DO(&c, Clip, q(&c, DO(&c, Neg, number(&c, -4)), 0.125, 0), const_integer(c.g, DT_U8, 1),
+                        const_integer(c.g, DT_U8, 30));
+    Value *one = DO(&c, Reshape, DO(&c, DequantizeLinear, weights, scale), INTS_OF(&c, 1, 1));
+    output(&c, "y", DO(&c, MatMul, dq(&c, codes(&c, "x", "3x1"), 0.25, 0), one));
+    CHECK(&c, "scale and weights that are computed", 0, PASSES);
 
     case_begin(&c);
     Node *gemm =
