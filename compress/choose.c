@@ -265,7 +265,11 @@ bool quant_take_ranges(QuantPlan *to, const QuantPlan *from) {
         t->zero = quant_root(like)->zero;
         t->known = true;
     }
-    for (int i = 0; i < to->n_nodes && to->n_nodes == from->n_nodes; i++) to->nodes[i].hessian = from->nodes[i].hessian;
+    to->equalization = from->equalization;
+    for (int i = 0; i < to->n_nodes && to->n_nodes == from->n_nodes; i++) {
+        to->nodes[i].hessian = from->nodes[i].hessian;
+        to->nodes[i].seen = from->nodes[i].seen;
+    }
     return true;
 }
 

@@ -2,6 +2,7 @@
  *
  *   # mcc plan 1
  *   tensor NAME u8|i8 SCALE ZERO        or   tensor NAME like OTHER
+ *   equalize NAME LOG2 …                (plan_channels.c)
  *   node   NAME int8|f32 OPERATOR
  *
  * Names hold no spaces. The file is as little trusted as a model: scales must be positive and finite, zero points
@@ -36,6 +37,7 @@ void plan_write(const QuantPlan *p, FILE *out) {
             fprintf(out, "tensor %s %s %.9g %d\n", t->name, p->options.symmetric ? "i8" : "u8", (double)t->scale,
                     t->zero);
     }
+    if (p->equalization) plan_write_channels(p, out);
     fputs("# node NAME int8|f32 OPERATOR\n", out);
     for (int i = 0; i < p->n_nodes; i++)
         fprintf(out, "node %s %s %s\n", p->nodes[i].name, p->nodes[i].active ? "int8" : "f32",
@@ -52,13 +54,18 @@ static bool split_line(char *text, PlanLine *l) {
     for (char *word = strtok_r(text, " \t\r", &save); word; word = strtok_r(NULL, " \t\r", &save)) {
         if (l->n == MOST_WORDS) return false;
         l->words[l->n++] = word;
+        if (l->n < 2 || strcmp(l->words[0], "equalize") != 0) continue;
+        l->words[l->n++] = save ? save : ""; /* a number for each channel */
+        break;
     }
     return true;
 }
 
 static bool check_line(Ctx *ctx, PlanFile *f, PlanLine *l) {
     bool tensor = !strcmp(l->words[0], "tensor"), node = !strcmp(l->words[0], "node");
-    if (!tensor && !node) return bad_line(ctx, f, l, "a line begins with tensor, node or #");
+    bool equalize = !strcmp(l->words[0], "equalize");
+    if (!tensor && !node && !equalize) return bad_line(ctx, f, l, "a line begins with tensor, equalize, node or #");
+    if (equalize && l->n != 3) return bad_line(ctx, f, l, "wanted: equalize NAME LOG2 …");
     if (tensor && l->n != 5 && !(l->n == 4 && !strcmp(l->words[2], "like")))
         return bad_line(ctx, f, l, "wanted: tensor NAME u8|i8 SCALE ZERO, or tensor NAME like OTHER");
     if (node && l->n != 3 && l->n != 4) return bad_line(ctx, f, l, "wanted: node NAME int8|f32");
@@ -170,8 +177,28 @@ bool plan_apply(const PlanFile *f, QuantPlan *p) {
             if (!apply_tensor(ctx, f, l, p)) return false;
             continue;
         }
+        if (!strcmp(l->words[0], "equalize")) continue; /* plan_equalization */
         for (int k = 0; k < p->n_nodes && !found; k++) found = !strcmp(p->nodes[k].name, l->words[1]);
         if (!found) return bad_line(ctx, f, l, "the model has no such node to quantize");
     }
     return true;
+}
+
+bool plan_has_tensors(const PlanFile *f) {
+    for (int i = 0; i < f->n_lines; i++)
+        if (!strcmp(f->lines[i].words[0], "tensor")) return true;
+    return false;
+}
+
+Equalization *plan_equalization(const PlanFile *f, const QuantPlan *p, ChannelMap *m) {
+    Arena *a = p->graph->arena;
+    Equalization *e = ARENA_NEW(a, Equalization);
+    *e = (Equalization){.n = m->n, .exponents = ARENA_ARRAY(a, m->n + 1, int8_t)};
+    for (int i = 0; i < f->n_lines; i++) {
+        const PlanLine *l = &f->lines[i];
+        const char *why =
+            strcmp(l->words[0], "equalize") ? NULL : plan_read_channels(p, m, e, l->words[1], l->words[2]);
+        if (why) return bad_line(p->graph->ctx, f, l, why), NULL;
+    }
+    return e;
 }

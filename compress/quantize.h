@@ -4,8 +4,10 @@
 #ifndef MCC_QUANTIZE_H
 #define MCC_QUANTIZE_H
 
+#include "compress/equalize.h"
 #include "compress/observe.h"
 #include "compress/rounding.h"
+#include "compress/seen.h"
 #include "ir/ir.h"
 
 typedef enum QuantMode {
@@ -26,6 +28,8 @@ typedef struct QuantOptions {
     int n_skip, n_only;
     int block; /* weights of 4 bits that share a scale */
     Rounding rounding;
+    EqualizeKind equalize;
+    double alpha; /* of EQUALIZE_SAMPLES, or ALPHA_BEST */
 } QuantOptions;
 
 typedef struct QuantTensor { /* an activation that is held as integers */
@@ -43,6 +47,7 @@ typedef struct QuantNode { /* a node that could work on integers */
     bool chosen;      /* the user does not keep it in float */
     bool active;      /* integers flow through it */
     Hessian *hessian; /* of its inputs, to round its weights by; NULL: each goes to the nearest */
+    Seen *seen;       /* of its input's channels; NULL: nobody asks */
 } QuantNode;
 typedef struct QuantPlan {
     Graph *graph;
@@ -54,7 +59,8 @@ typedef struct QuantPlan {
     QuantNode **of_node;      /* by node id */
     const char **value_names; /* of all float32 values but constants, by value id */
     int n_ids;
-    const char *const *f32; /* nodes that a plan file leaves in float */
+    const Equalization *equalization; /* that the graph has been given; NULL: none */
+    const char *const *f32;           /* nodes that a plan file leaves in float */
     int n_f32;
 } QuantPlan;
 
@@ -82,6 +88,8 @@ bool quant_bias(const float *bias, int64_t n, float sums, const float *scales, i
 /* For --rounding: an empty Hessian, in `a`, for each contraction whose weights will be rounded; equal inputs share one.
  */
 void quant_want_hessians(QuantPlan *p, Arena *a);
+void quant_want_seen(QuantPlan *p, Arena *a); /* of the input of each contraction; equal inputs share one */
+void quant_channels_seen(const QuantPlan *p, const ChannelMap *m, ChannelSeen *seen); /* by root */
 
 /* ---- insert.c ---- */
 bool quant_insert(QuantPlan *p); /* all tensors are known. false after diag_error */
@@ -111,5 +119,13 @@ typedef struct PlanFile PlanFile;
 PlanFile *plan_read(Ctx *ctx, const char *path);        /* NULL after diag_error */
 const char *const *plan_f32(const PlanFile *f, int *n); /* nodes that stay in float */
 bool plan_apply(const PlanFile *f, QuantPlan *p);       /* sets what the file knows; false after diag_error */
+bool plan_has_tensors(const PlanFile *f);               /* scales, which belong to the equalization that it says */
+/* NULL after diag_error */
+Equalization *plan_equalization(const PlanFile *f, const QuantPlan *p, ChannelMap *m);
+
+/* ---- plan_channels.c ---- */
+void plan_write_channels(const QuantPlan *p, FILE *out);
+/* One line's; NULL, or why not */
+const char *plan_read_channels(const QuantPlan *p, ChannelMap *m, Equalization *e, const char *name, const char *text);
 
 #endif

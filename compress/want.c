@@ -1,4 +1,4 @@
-/* Which contractions gather Σ x xᵀ. */
+/* Which contractions gather what of their inputs: Σ x xᵀ, or what their channels hold. */
 #include "compress/quantize.h"
 
 static const size_t most_bytes = (size_t)4 << 30; /* of all of them; weights of those beyond go to the nearest */
@@ -32,5 +32,33 @@ void quant_want_hessians(QuantPlan *p, Arena *a) {
         }
         total += bytes;
         q->hessian = hessian_new(a, c.depth, groups, HESSIAN_PART);
+    }
+}
+
+void quant_want_seen(QuantPlan *p, Arena *a) {
+    Seen **of_value = ARENA_ARRAY(a, p->n_ids, Seen *);
+    for (int i = 0; i < p->n_nodes; i++) {
+        QuantNode *q = &p->nodes[i];
+        Contraction c;
+        if (!contraction_read(q->node, &c)) continue;
+        Seen **known = &of_value[q->node->in[0]->id];
+        int axis = q->node->op == OP_MatMul ? q->node->in[0]->type.rank - 1 : 1;
+        if (!*known || (*known)->axis != axis) *known = seen_new(q->node, a);
+        q->seen = *known;
+    }
+}
+
+void quant_channels_seen(const QuantPlan *p, const ChannelMap *m, ChannelSeen *seen) {
+    for (int i = 0; i < p->n_nodes; i++) {
+        const Seen *s = p->nodes[i].seen;
+        const Value *v = p->nodes[i].node->in[0];
+        if (!s || !(s->count > 0) || channel_count(m, v) != s->channels || m->axis[v->id] != s->axis) continue;
+        for (int64_t k = 0; k < s->channels; k++) {
+            ChannelSeen *to = &seen[channel_root(m, m->first[v->id] + (int)k)];
+            double square = s->squares[k] / s->count;
+            to->low = s->low[k] < to->low ? s->low[k] : to->low;
+            to->high = s->high[k] > to->high ? s->high[k] : to->high;
+            to->square = square > to->square ? square : to->square;
+        }
     }
 }

@@ -4,10 +4,12 @@
 #include "compress/report.h"
 #include <string.h>
 
+enum { CHANNEL_SAMPLES = 64 };
+
 static void watch_all(Calibration *c, Arena *a) {
     QuantPlan *p = c->plan;
     c->watches = ARENA_ARRAY(a, p->n_tensors + 1, Watch);
-    for (int i = 0; i < p->n_tensors && p->options.mode == QUANT_INT8; i++) {
+    for (int i = 0; i < p->n_tensors && p->options.mode == QUANT_INT8 && !c->channels_only; i++) {
         if (p->tensors[i].known || p->tensors[i].shares) continue;
         Watch *w = &c->watches[c->n_watches++];
         *w = (Watch){.tensor = &p->tensors[i], .input = -1, .output = -1};
@@ -103,12 +105,16 @@ static bool observe(Calibration *c) {
     return true;
 }
 
+static SampleStatus next_sample(const Calibration *c, const Tensor **in) {
+    return c->channels_only && c->n_samples == CHANNEL_SAMPLES ? SAMPLE_END : samples_next(c->samples, in);
+}
+
 /* One sample after the other. DONE, or an exit code after a message */
 static int run_samples(Calibration *c, Arena *a) {
     const mcc_model *m = loaded_model(c->p.loaded);
     const Tensor **in = ARENA_ARRAY(a, m->n_inputs + 1, const Tensor *);
     SampleStatus status;
-    while ((status = samples_next(c->samples, in)) == SAMPLE_GIVEN) {
+    while ((status = next_sample(c, in)) == SAMPLE_GIVEN) {
         int returned = sampled_run(&c->call, in);
         if (returned != MCC_OK) {
             diag_error(c->plan->graph->ctx, NULL, "%s: the float model returned code %d", samples_name(c->samples),
@@ -152,7 +158,7 @@ static int calibrate(void *arg) {
     Ctx *ctx = c->p.ctx;
     const Command *k = c->p.command;
     int result = pipeline_read(&c->p);
-    if (result == DONE) result = pipeline_canonicalise(&c->p);
+    if (result == DONE) result = pipeline_prepare(&c->p, c->plan);
     if (result != DONE) return result;
     Arena *a = arena_new(ctx);
     QuantOptions o = c->plan->options;
@@ -173,15 +179,18 @@ static int calibrate(void *arg) {
     result = run_samples(c, a);
     if (result == DONE) set_ranges(c, a);
     if (result == DONE && c->p.ranges && c->n_watches && (result = measure_noise(c, a)) == DONE) keep_ranges(c);
-    if (result == DONE && k->verbose)
+    if (result == DONE && k->verbose && !c->channels_only)
         fprintf(stderr, "mcc: calibrated %d tensors with %d samples in %.2f s\n", c->n_watches, c->n_samples,
                 seconds_now() - start);
     return result;
 }
 
-int calibrate_plan(const Pipeline *p, QuantPlan *plan) {
+static int run_calibration(const Pipeline *p, QuantPlan *plan, bool channels_only) {
     const char *why;
-    Calibration c = {.plan = plan, .p = {.command = p->command, .is_float = true, .ranges = p->ranges, .pruned = p->pruned}};
+    Calibration c = {.plan = plan,
+                     .p = {.command = p->command, .is_float = true, .pruned = p->pruned},
+                     .channels_only = channels_only};
+    if (!channels_only) c.p.ranges = p->ranges;
     if (!(c.p.target = target_find(NULL, "native", NULL, &why))) {
         say_error("calibration runs the model on this machine: %s", why);
         return BAD_MODEL;
@@ -194,3 +203,6 @@ int calibrate_plan(const Pipeline *p, QuantPlan *plan) {
     ctx_free(c.p.ctx);
     return result;
 }
+
+int calibrate_plan(const Pipeline *p, QuantPlan *plan) { return run_calibration(p, plan, false); }
+int calibrate_channels(const Pipeline *p, QuantPlan *plan) { return run_calibration(p, plan, true); }

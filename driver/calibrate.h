@@ -12,9 +12,10 @@ typedef struct Watch { /* a tensor of the plan */
     double sqnr;       /* noise.c; NAN: not known */
 } Watch;
 
-typedef struct Gather { /* a node of the plan whose inputs' Hessian is wanted */
+typedef struct Gather { /* a node of the plan whose inputs' Hessian, or what their channels hold, is wanted */
     const Node *node;   /* in the float model */
     Hessian *hessian;
+    Seen *seen;
     const char *name;
     int input, output; /* where its input is seen, as of a Watch */
 } Gather;
@@ -35,6 +36,7 @@ typedef struct Calibration {
     SampledCall call;
     Samples *samples;
     int n_samples;
+    bool channels_only; /* of the first samples what channels hold, and nothing else */
 } Calibration;
 
 /* ---- calibrate.c ---- */

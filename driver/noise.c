@@ -27,7 +27,7 @@ static Value *dequantized(const Graph *g, const Value *v) {
 static int quantize_again(Noise *s, Arena *a) {
     const QuantPlan *plan = s->c->plan;
     int result = pipeline_read(&s->q);
-    if (result == DONE) result = pipeline_canonicalise(&s->q);
+    if (result == DONE) result = pipeline_prepare(&s->q, plan);
     if (result != DONE) return result;
     QuantPlan *own = quant_choose(s->q.graph, &plan->options, plan->f32, plan->n_f32);
     if (!own || own->n_tensors != plan->n_tensors) return BAD_MODEL;

@@ -211,6 +211,22 @@ static const char *set_rounding(Command *c, const Row *row, const char *value) {
     return "nearest, gptq or adaround";
 }
 
+static const char *set_equalize(Command *c, const Row *row, const char *value) {
+    static const char *const names[] = {"off", "weights", "samples"};
+    static const char hint[] = "off, weights, samples or samples:ALPHA, from 0 to 1";
+    (void)row;
+    size_t n = strcspn(value, ":");
+    for (int i = 0; i < 3; i++) {
+        if (strlen(names[i]) != n || memcmp(value, names[i], n) != 0) continue;
+        c->quant.equalize = (EqualizeKind)(EQUALIZE_OFF + i);
+        if (!value[n]) return fine;
+        char *end;
+        c->quant.alpha = strtod(value + n + 1, &end);
+        return i == 2 && end > value + n + 1 && !*end && c->quant.alpha >= 0 && c->quant.alpha <= 1 ? fine : hint;
+    }
+    return hint;
+}
+
 static const char *set_activations(Command *c, const Row *row, const char *value) {
     (void)row;
     c->quant.symmetric = !strcmp(value, "s8");
@@ -257,7 +273,9 @@ static const char *set_pattern(Command *c, const Row *row, const char *value) {
     else if (!strncmp(value, "block:", 6) && two_numbers(value + 6, 'x', 64, &p->rows, &p->cols))
         p->pattern = PRUNE_BLOCKS;
     else if (two_numbers(value, ':', 64, &p->n, &p->of) && p->n < p->of) p->pattern = PRUNE_N_OF_M;
-    else return "unstructured, 2:4 (of 4, or any power of two), block or block:4x1 (channels x weights of a sum), or auto";
+    else
+        return "unstructured, 2:4 (of 4, or any power of two), block or block:4x1 (channels x weights of a sum), or "
+               "auto";
     return fine;
 }
 
@@ -376,7 +394,8 @@ static const Row rows[] = {
      AT(tune), 0, 0, 0},
     HEADING("Quantization", QUANTIZES),
     {QUANTIZES, VALUE, "--quantize", "KIND",
-     "int8 (with samples), dynamic, or weights alone: f16, bf16, w8, w4, w4:64 by blocks of 64", set_quantize, 0, 0, 0, 0},
+     "int8 (with samples), dynamic, or weights alone: f16, bf16, w8, w4, w4:64 by blocks of 64", set_quantize, 0, 0, 0,
+     0},
     {QUANTIZES, VALUE, "--calibrate", "PATH", "samples of the inputs: a folder, a file or a .txt list; may be repeated",
      set_calibrate, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--input-norm", "MEAN:DEV", "of pictures: (value / 255 - MEAN) / DEV; or R,G,B:R,G,B", set_norm,
@@ -389,6 +408,8 @@ static const Row rows[] = {
      0, 0},
     {QUANTIZES, VALUE, "--rounding", "HOW", "of weights: nearest (default), or by the samples gptq or adaround",
      set_rounding, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--equalize", "HOW",
+     "channels scaled alike before, by the weights or by samples[:ALPHA]; or off", set_equalize, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--quantize-skip", "NODE|OP", "stays in float; may be repeated", set_skip, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--quantize-only", "NODE|OP", "of the products, only these; may be repeated", set_skip, 0, 0, 0,
      1},
@@ -544,10 +565,15 @@ static bool check_prune(Command *c) {
 static bool check_quantize(const Command *c) {
     bool samples = c->n_calibrate || c->input_norm || c->input_layout, plans = c->plan || c->save_plan;
     bool rounds = c->quant.rounding != ROUND_NEAREST, narrows = c->quant.mode == QUANT_W8 || c->quant.mode == QUANT_W4;
-    bool names = c->quant.n_skip || c->quant.n_only;
+    bool names = c->quant.n_skip || c->quant.n_only, sampled = c->quant.equalize == EQUALIZE_SAMPLES;
+    bool integers = c->quant.mode == QUANT_INT8 || c->quant.mode == QUANT_DYNAMIC;
     if (rounds && !((narrows || c->quant.mode == QUANT_INT8) && c->n_calibrate))
         say_error("--rounding needs --quantize=int8, w8 or w4, and samples: --calibrate=FOLDER");
-    else if ((plans || (samples && !(narrows && rounds) && !c->prune.by)) && c->quant.mode != QUANT_INT8)
+    else if (c->quant.equalize > EQUALIZE_OFF && !integers)
+        say_error("--equalize is for activations in integers: --quantize=int8 or dynamic");
+    else if (sampled && !c->n_calibrate) say_error("--equalize=samples needs --calibrate=FOLDER");
+    else if ((plans || (samples && !(narrows ? rounds : integers && sampled) && !c->prune.by)) &&
+             c->quant.mode != QUANT_INT8)
         say_error("--calibrate, --plan and their like need --quantize=int8");
     else if (names && c->quant.mode == QUANT_NONE) say_error("--quantize-skip and --quantize-only need --quantize");
     else return true;
@@ -572,7 +598,7 @@ int command_parse(Command *c, int argc, char **argv) {
                    .stop_after = -1,
                    .seed = 1,
                    .timeout = 60,
-                   .quant = {.method = RANGE_MSE, .percentile = 99.999, .block = 32},
+                   .quant = {.method = RANGE_MSE, .percentile = 99.999, .block = 32, .alpha = ALPHA_BEST},
                    .prune = {.rounds = 1},
                    .opt = {.max_fold = (size_t)1 << 30, .max_memory = MEM_UNLIMITED}};
     if (!allocate(c, (size_t)argc + 1)) {

@@ -39,6 +39,56 @@ static int find_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan) {
     return BAD_MODEL;
 }
 
+/* ---- equalization ---- */
+
+static int tell_equalized(const Pipeline *p, const Equalization *e) {
+    if (p->command->verbose)
+        fprintf(stderr, "mcc: equalized: %d groups of channels scaled, by up to %g within a tensor\n", e->scaled,
+                e->most);
+    return DONE;
+}
+
+int pipeline_prepare(Pipeline *p, const QuantPlan *like) {
+    int result = pipeline_canonicalise(p);
+    if (result != DONE || !like->equalization) return result;
+    Arena *a = arena_new(p->ctx);
+    bool good = equalize_apply(channels_find(p->graph, a), like->equalization);
+    arena_free(a);
+    return good ? DONE : BAD_MODEL;
+}
+
+/* By what the samples' channels hold. DONE, or an exit code after a message */
+static int equalize_by_samples(const Pipeline *p, QuantPlan *plan, ChannelMap *m, Arena *a, const Equalization **e) {
+    ChannelSeen *seen = ARENA_ARRAY(a, m->n + 1, ChannelSeen);
+    quant_want_seen(plan, a);
+    int result = calibrate_channels(p, plan);
+    quant_channels_seen(plan, m, seen);
+    for (int i = 0; i < plan->n_nodes; i++) plan->nodes[i].seen = NULL;
+    if (result == DONE) *e = equalize_seen(m, seen, plan->options.alpha, plan->graph->arena);
+    return result;
+}
+
+/* Before ranges are looked for: as the plan file says, where it has scales; else as the command line does */
+static int equalize_plan(const Pipeline *p, const PlanFile *file, QuantPlan *plan) {
+    Arena *a = arena_new(p->ctx), *keep = plan->graph->arena;
+    ChannelMap *m = channels_find(plan->graph, a);
+    const Equalization *e = NULL;
+    EqualizeKind kind = plan->options.equalize;
+    int result = DONE;
+    if (kind == EQUALIZE_DEFAULT && p->command->n_calibrate) kind = EQUALIZE_SAMPLES;
+    if (file && plan_has_tensors(file)) result = (e = plan_equalization(file, plan, m)) ? DONE : BAD_MODEL;
+    else if (kind == EQUALIZE_WEIGHTS) e = equalize_weights(m, keep);
+    else if (kind == EQUALIZE_SAMPLES) result = equalize_by_samples(p, plan, m, a, &e);
+    if (e && e->scaled) {
+        plan->equalization = e;
+        result = equalize_apply(m, e) ? tell_equalized(p, e) : BAD_MODEL;
+    }
+    arena_free(a);
+    return result;
+}
+
+/* ---- the kinds ---- */
+
 static int quantize_static(Pipeline *p) {
     const Command *c = p->command;
     const PlanFile *file = NULL;
@@ -52,7 +102,8 @@ static int quantize_static(Pipeline *p) {
     if (!any_active(plan)) diag_warn(p->ctx, "calibration", NULL, "nothing in this model can be quantized");
     Arena *hessians = arena_new(p->ctx);
     if (plan->options.rounding != ROUND_NEAREST) quant_want_hessians(plan, hessians);
-    result = find_ranges(p, file, plan);
+    result = equalize_plan(p, file, plan);
+    if (result == DONE) result = find_ranges(p, file, plan);
     if (result == DONE && c->max_drop) result = search_plan(p, &plan);
     if (result == DONE && c->save_plan) result = save_plan(p, plan);
     if (result == DONE) progress_stage("rounding the weights");
@@ -69,6 +120,7 @@ static int quantize_products(Pipeline *p) {
     if (result != DONE) return result;
     QuantPlan *plan = quant_choose(p->graph, &p->command->quant, NULL, 0);
     if (!plan) return BAD_MODEL;
+    if (plan->options.mode == QUANT_DYNAMIC && (result = equalize_plan(p, NULL, plan)) != DONE) return result;
     Arena *hessians = arena_new(p->ctx);
     if (plan->options.rounding != ROUND_NEAREST) {
         quant_want_hessians(plan, hessians);

@@ -7,9 +7,14 @@
 
 /* ---- quantize.c: the graph that was read becomes a quantized one, before it is optimised ---- */
 int pipeline_quantize(Pipeline *p);
+/* Canonical, and equalized as the plan's graph was: one graph more of the same model, read into p */
+int pipeline_prepare(Pipeline *p, const QuantPlan *like);
 
 /* ---- calibrate.c ---- */
 int calibrate_plan(const Pipeline *p, QuantPlan *plan); /* scales and zero points of the tensors that have none yet */
+
+/* What the channels held that contractions read, in the first samples */
+int calibrate_channels(const Pipeline *p, QuantPlan *plan);
 
 /* ---- quantize_search.c ---- */
 /* --max-drop: the plan, whose ranges are known, becomes one that leaves as many layers in float as the drop asks for.

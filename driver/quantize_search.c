@@ -107,7 +107,7 @@ static int run_reference(Drop *d) {
 static QuantPlan *plan_again(Drop *d) {
     Pipeline *p = &d->trial;
     QuantOptions o = d->plan->options;
-    if (pipeline_read(p) != DONE || pipeline_canonicalise(p) != DONE) return NULL;
+    if (pipeline_read(p) != DONE || pipeline_prepare(p, d->plan) != DONE) return NULL;
     QuantPlan *own = quant_choose(p->graph, &o, d->f32, d->n_f32);
     return own && quant_take_ranges(own, d->plan) ? own : NULL;
 }
