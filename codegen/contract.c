@@ -425,6 +425,12 @@ typedef struct Panels { /* all of them: `full` ones of c->vecs vectors, and one 
     int64_t weights;    /* of one phase, elements */
 } Panels;
 
+/* of a panel of n columns: bytes of narrow weights, else elements */
+static int64_t panel_size(const Contraction *c, int64_t n, int64_t channels) {
+    int64_t steps = channels * taps_of(c);
+    return c->stored ? narrow_panel_bytes(c->stored, n, steps) : n * steps;
+}
+
 static void fill_panels(const Contraction *c, Panels *p) {
     Gen *g = c->k->gen;
     int64_t wide = (int64_t)c->vecs * c->lanes, col = 0;
@@ -435,7 +441,7 @@ static void fill_panels(const Contraction *c, Panels *p) {
         int64_t n = i < p->full ? wide : p->left * c->lanes;
         BlockRange r = panel_blocks(&c->group, col, n);
         p->source[i] = (Source){r.first, r.count, p->weights};
-        p->weights += n * range_channels(&c->group, r) * taps_of(c);
+        p->weights += panel_size(c, n, range_channels(&c->group, r));
     }
     if (c->group.groups > 1)
         p->table = gen_bytes(g, p->source, sizeof *p->source * (size_t)(p->full + (p->left > 0)), 8);
@@ -459,7 +465,7 @@ static void fill_source(Panel *p, const Panels *all, LLVMValueRef index, int64_t
         p->first = zero(p);
         p->blocks = gen_i64(k->gen, 1);
         p->x = x_at(c, p->x, i_mul(k, p->col, c->x_col));
-        offset = i_scale(k, p->col, taps_of(c));
+        offset = i_scale(k, i_div(k, p->col, c->lanes), panel_size(c, c->lanes, 1));
     } else if (all->table) {
         LLVMValueRef panel = i_plus(k, index, from);
         p->first = from_table(c, all->table, panel, 0);
@@ -469,9 +475,9 @@ static void fill_source(Panel *p, const Panels *all, LLVMValueRef index, int64_t
     } else {
         p->first = zero(p);
         p->blocks = gen_i64(k->gen, first->count);
-        offset = i_plus(k, i_scale(k, index, (int64_t)p->vecs * c->lanes * c->group.channels * taps_of(c)), first->w);
+        offset = i_plus(k, i_scale(k, index, panel_size(c, (int64_t)p->vecs * c->lanes, c->group.channels)), first->w);
     }
-    p->w = w ? w_at(c, w, offset) : NULL;
+    p->w = !w ? NULL : c->stored ? element_at(k, k->gen->i8, w, offset) : w_at(c, w, offset);
 }
 
 /* panels first … last - 1 of those of `vecs` vectors that begin with number `from`, at column `col` */
@@ -485,6 +491,10 @@ static void emit_panels(Panel *p, const Panels *all, int vecs, int64_t from, Ran
     own.col = i_plus(k, i_scale(k, f.i, (int64_t)vecs * c->lanes), col);
     fill_source(&own, all, f.i, from, w);
     own.bias = c->bias ? f32_at(k, c->bias, own.col) : NULL;
+    if (c->stored) {
+        panel_expand(c, own.w, vecs, own.first, own.blocks);
+        own.w = k->scratch;
+    }
     emit_panel_run(&own, run.from, run.to);
     for_end(k, &f);
 }

@@ -195,6 +195,8 @@ typedef struct Contraction {
     LLVMTypeRef x_element, sum; /* what strides of x count, and the accumulators; NULL: f32 */
     Dtype half;              /* of weights that are not of x's type: DT_F16 or DT_BF16; 0: they are */
     LLVMValueRef x, w, bias; /* bias: by column; NULL: none */
+    const NarrowForm *stored; /* w is panels of that form, expanded to scratch memory; NULL: as the sums need it */
+    int64_t stored_zero;      /* the zero point of all codes */
     bool border; /* behind the bias, for each tap: what a tap adds that falls outside of the input, by column */
     LLVMValueRef x_batch, x_block, x_pixel;
     LLVMValueRef x_col; /* of channelwise forms: between columns of different blocks */
@@ -205,6 +207,12 @@ typedef struct Contraction {
     Epilogue epilogue;
 } Contraction;
 void contraction_emit(Contraction *c);
+
+/* ---- expand.c ---- */
+/* The panel at `from`, of `vecs` vectors of columns that read so many blocks from `first` on, as f32 in k->scratch */
+void panel_expand(const Contraction *c, LLVMValueRef from, int vecs, LLVMValueRef first, LLVMValueRef blocks);
+NarrowForm narrow_form(const Node *n, int64_t depth); /* of a node's weights; codes f32: they are not narrow */
+int64_t expand_bytes(const Node *n, const NarrowForm *f, const Grouping *g, int vecs, int lanes); /* of the largest panel */
 
 /* ---- operands.c: of a contraction's node ---- */
 /* element strides of a row-major value along the dims of `like`, aligned at the right; 0 where it is broadcast */

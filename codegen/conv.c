@@ -43,6 +43,29 @@ static void fill_window(Contraction *c, const Node *n, int spatial) {
     }
 }
 
+static Grouping grouping_of(const Node *n) {
+    Grouping g = {.channels = node_int(n, "in_channels"), .groups = node_int(n, "group"), .block = node_int(n, "in_block")};
+    const Type *y = &n->out[0]->type;
+    g.cols = g.groups > 1 ? node_int(n, "out_channels") : y->dims[1]->value * y->dims[y->rank - 1]->value;
+    return g;
+}
+
+/* weights of a column */
+static int64_t depth_of(const Node *n) {
+    const int64_t *kernel;
+    int64_t depth = n->op == OP_BlockConv ? node_int(n, "in_channels") : 1;
+    int rank = node_ints(n, "kernel_shape", &kernel);
+    for (int i = 0; i < rank; i++) depth *= kernel[i];
+    return depth;
+}
+
+static void fill_narrow(Contraction *c, const Node *n) {
+    NarrowForm *f = ARENA_NEW(c->k->gen->ctx->arena, NarrowForm);
+    *f = narrow_form(n, depth_of(n));
+    c->stored_zero = node_int(n, "zero");
+    if (f->codes != DT_F32) c->stored = f;
+}
+
 /* nothing but pixels: all of them are one row */
 static bool is_pointwise(const Contraction *c) {
     for (int i = 0; i < 3; i++)
@@ -99,16 +122,15 @@ static bool emit_conv(Kernel *k) {
     c.kind = kind_of(n->in[0]);
     c.x_element = c.sum = c.kind == TILE_F32 ? k->gen->f32 : k->gen->i32;
     c.border = node_int(n, "border");
-    c.group = (Grouping){
-        .channels = node_int(n, "in_channels"), .groups = node_int(n, "group"), .block = node_int(n, "in_block")};
-    c.group.cols = c.group.groups > 1 ? node_int(n, "out_channels") : c.cols;
+    c.group = grouping_of(n);
+    fill_narrow(&c, n);
     fill_window(&c, n, spatial);
     bool flat = is_pointwise(&c);
     fill_space(&c, n, spatial, flat);
     fill_input(&c, n->in[0], spatial);
     epilogue_operands(&c, n, 3, flat, blocked_operand);
     c.batch = kernel_dim(k, y->type.dims[0]);
-    fill_ahead(&c, flat);
+    if (!c.stored) fill_ahead(&c, flat);
     contraction_emit(&c);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
     return true;
@@ -129,7 +151,21 @@ static double conv_work(const Node *n) {
     return largest_count(n->out[0]) / lanes * taps * (double)node_int(n, "in_channels");
 }
 
-const Emitter conv_emitter = {.form = "blocked convolution", .emit = emit_conv, .work = conv_work};
+static bool expansion_scratch(Ctx *ctx, const Node *n, size_t *bytes) {
+    const Type *y = &n->out[0]->type;
+    bool dense = n->op == OP_BlockConv, pool = n->op != OP_BlockDepthwise && !dense;
+    Grouping one = {.cols = y->dims[y->rank - 1]->value, .channels = 1, .groups = 1, .block = 1};
+    Grouping g = dense ? grouping_of(n) : one;
+    (void)ctx;
+    *bytes = 0;
+    if (pool) return true;
+    NarrowForm f = narrow_form(n, depth_of(n));
+    *bytes = (size_t)expand_bytes(n, &f, &g, dense ? (int)node_int(n, "vecs") : 1, (int)one.cols);
+    return true;
+}
+
+const Emitter conv_emitter = {
+    .form = "blocked convolution", .emit = emit_conv, .scratch = expansion_scratch, .work = conv_work};
 
 /* ---- depthwise convolution, pooling ---- */
 
@@ -143,6 +179,7 @@ static bool emit_channelwise(Kernel *k) {
     c.w = pool ? NULL : k->in[1];
     c.bias = pool ? NULL : k->in[2];
     c.rows = (int)node_int(n, "rows");
+    if (!pool) fill_narrow(&c, n);
     c.kind = kind_of(x);
     c.x_element = gen_elem_type(k->gen, x->type.dtype);
     c.sum = c.kind != TILE_F32 && !pool ? k->gen->i32 : c.x_element;
@@ -170,4 +207,4 @@ static double channelwise_work(const Node *n) {
 }
 
 const Emitter channelwise_emitter = {
-    .form = "blocked, channel by channel", .emit = emit_channelwise, .work = channelwise_work};
+    .form = "blocked, channel by channel", .emit = emit_channelwise, .scratch = expansion_scratch, .work = channelwise_work};

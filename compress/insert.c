@@ -66,17 +66,21 @@ static Value *dequantize_constant(Insert *s, Node *n, Value *q, const float *sca
 }
 
 /* Codes for the same scales that lose less of what the sums are. */
-static void round_by_inputs(const Insert *s, const Node *n, const Contraction *c, float *scales, int8_t *codes) {
+static void round_by_inputs(const Insert *s, const Node *n, const Contraction *c, const float *scales, int8_t *codes) {
     const QuantNode *planned = n->id < s->plan->n_ids ? s->plan->of_node[n->id] : NULL; /* a twin is not */
     Hessian *h = planned ? planned->hessian : NULL;
     bool rows = c->shape.outer == 1;
-    RoundWeights r = {.w = c->weights->data, .channels = c->shape.channels, .low = -127, .high = 127};
+    RoundWeights r = {.w = c->weights->data, .channels = c->shape.channels, .range = {-127, 127, false}};
     r.by_channel = rows ? c->depth : 1;
     r.by_depth = rows ? 1 : c->shape.channels;
     r.block = c->depth;
-    r.scales = scales;
     r.codes = codes;
-    if (h) round_weights(s->plan->options.rounding, h, &r, s->ctx);
+    if (!h) return;
+    Arena *a = arena_new(s->ctx);
+    r.scales = ARENA_ARRAY(a, r.channels, CodeScale);
+    for (int64_t i = 0; i < r.channels; i++) r.scales[i].scale = scales[i];
+    round_weights(s->plan->options.rounding, h, &r, s->ctx);
+    arena_free(a);
 }
 
 /* Weights and bias of one contraction. Where they cannot be integers, they stay as they are, with a warning. */

@@ -26,7 +26,8 @@ typedef struct QuantOptions {
     bool symmetric;            /* activations are int8 around 0; else uint8 with a zero point */
     const char **skip, **only; /* names of nodes, or operators */
     int n_skip, n_only;
-    int block; /* weights of 4 bits that share a scale */
+    int block;       /* weights of 4 bits that share a scale */
+    bool asymmetric; /* weights of w8 and w4 have zero points */
     Rounding rounding;
     EqualizeKind equalize;
     double alpha; /* of EQUALIZE_SAMPLES, or ALPHA_BEST */
@@ -98,7 +99,7 @@ bool quant_insert(QuantPlan *p); /* all tensors are known. false after diag_erro
 bool quant_twins(QuantPlan *p, Node **twins);
 
 /* ---- weights.c: dynamic, w8, w4 ---- */
-bool quant_products(QuantPlan *p); /* its chosen products. false after diag_error */
+bool quant_products(QuantPlan *p); /* its chosen contractions. false after diag_error */
 
 /* ---- half.c: f16, bf16 ---- */
 bool quant_halves(QuantPlan *p); /* weights of its chosen nodes. false after diag_error */
@@ -112,6 +113,11 @@ typedef struct Contraction {
     int64_t depth; /* products in a sum */
 } Contraction;
 bool contraction_read(const Node *n, Contraction *c); /* false: not one that can be quantized */
+
+/* ---- dynamic.c ---- */
+typedef struct DynamicInputs DynamicInputs; /* what is quantized as it comes, each once */
+DynamicInputs *dynamic_inputs(const QuantPlan *p);
+bool quant_dynamic(DynamicInputs *d, Node *n, const Contraction *c); /* of a product; n goes. false after diag_error */
 
 /* ---- plan_file.c ---- */
 void plan_write(const QuantPlan *p, FILE *out);

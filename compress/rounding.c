@@ -31,8 +31,10 @@ static double weight(const Rounder *d, int64_t k, int lane) {
     return (double)r->w[(d->channel + lane) * r->by_channel + (d->first + k) * r->by_depth];
 }
 
-static float *scale_at(const Rounder *d, int64_t k, int lane) {
-    return &d->r->scales[(d->channel + lane) * (d->depth / d->r->block) + (d->first + k) / d->r->block];
+int64_t round_blocks(const RoundWeights *r, int64_t depth) { return (depth + r->block - 1) / r->block; }
+
+static CodeScale *scale_at(const Rounder *d, int64_t k, int lane) {
+    return &d->r->scales[(d->channel + lane) * round_blocks(d->r, d->depth) + (d->first + k) / d->r->block];
 }
 
 static int8_t *code_at(const Rounder *d, int64_t k, int lane) {
@@ -40,8 +42,11 @@ static int8_t *code_at(const Rounder *d, int64_t k, int lane) {
     return &r->codes[(d->channel + lane) * r->by_channel + (d->first + k) * r->by_depth];
 }
 
-static double code_near(const RoundWeights *r, double w, double scale) {
-    return fmin(fmax(rint(w / scale), r->low), r->high);
+static void set_code(const Rounder *d, int64_t k, int lane, double want) {
+    CodeScale s = *scale_at(d, k, lane);
+    int code = code_near(d->r->range, s, weight(d, k, lane) == 0 ? 0 : want); /* pruned weights stay pruned */
+    *code_at(d, k, lane) = (int8_t)code;
+    d->e[k][lane] = weight(d, k, lane) - (code - s.zero) * (double)s.scale;
 }
 
 /* to[lane] += Σ row[i] · e[i][lane] */
@@ -67,7 +72,7 @@ static void find_scales(const Rounder *d, int64_t k, int64_t n) {
     }
     for (int l = 0; l < d->lanes; l++) {
         for (int64_t j = 0; j < n; j++) w[j] = (float)(weight(d, k + j, l) + shift[j][l]);
-        *scale_at(d, k, l) = d->r->find_scale(w, n, d->r->high);
+        *scale_at(d, k, l) = code_scale(d->r->range, w, NULL, n);
     }
 }
 
@@ -76,36 +81,28 @@ static void round_in_order(const Rounder *d) {
     for (int64_t k = 0; k < d->n; k++) {
         const double *row = d->t + triangle_row(k);
         double sum[LANES] = {0};
-        if (d->r->find_scale && block < d->depth && k % block == 0) find_scales(d, k, block);
+        if (d->r->find_scales && block < d->depth && k % block == 0)
+            find_scales(d, k, d->n - k < block ? d->n - k : block);
         add_errors(sum, row, (const double(*)[LANES])d->e, k);
-        for (int l = 0; l < d->lanes; l++) {
-            double w = weight(d, k, l), scale = (double)*scale_at(d, k, l);
-            double code = w == 0 ? 0 : code_near(d->r, w + sum[l] / row[k], scale); /* pruned weights stay pruned */
-            *code_at(d, k, l) = (int8_t)code;
-            d->e[k][l] = w - code * scale;
-        }
+        for (int l = 0; l < d->lanes; l++) set_code(d, k, l, weight(d, k, l) + sum[l] / row[k]);
     }
 }
 
 /* ---- adaround ---- */
 
-static void round_nearest(const Rounder *d) {
+static void round_plain(const Rounder *d) {
     for (int64_t k = 0; k < d->n; k++)
-        for (int l = 0; l < d->lanes; l++) {
-            double w = weight(d, k, l), scale = (double)*scale_at(d, k, l), code = code_near(d->r, w, scale);
-            *code_at(d, k, l) = (int8_t)code;
-            d->e[k][l] = w - code * scale;
-        }
+        for (int l = 0; l < d->lanes; l++) set_code(d, k, l, weight(d, k, l));
 }
 
 /* Turns weight k where that lowers eᵀHe, by 2·step·(He)_k + step²·H_kk; he follows. */
 static bool turn(const Rounder *d, double *restrict he, int64_t k, int lane) {
     const double *restrict row = d->t + k * d->n;
-    double e = d->e[k][lane], scale = (double)*scale_at(d, k, lane);
+    double e = d->e[k][lane], scale = (double)scale_at(d, k, lane)->scale;
     double side = e == 0 ? (he[k] < 0 ? 1 : -1) : e < 0 ? 1 : -1; /* of e, as the code goes down or up */
     double code = (double)*code_at(d, k, lane) - side, step = side * scale;
     if (weight(d, k, lane) == 0) return false;
-    if (code < d->r->low || code > d->r->high || fabs(e + step) >= scale * 1.0000001) return false;
+    if (code < d->r->range.low || code > d->r->range.high || fabs(e + step) >= scale * 1.0000001) return false;
     if (2 * step * he[k] + step * step * row[k] >= -1e-12 * row[k] * scale * scale) return false;
     *code_at(d, k, lane) = (int8_t)code;
     d->e[k][lane] = e + step;
@@ -114,7 +111,7 @@ static bool turn(const Rounder *d, double *restrict he, int64_t k, int lane) {
 }
 
 static void round_turning(const Rounder *d, double *he) {
-    round_nearest(d);
+    round_plain(d);
     for (int l = 0; l < d->lanes; l++) {
         for (int64_t k = 0; k < d->n; k++) {
             double sum = 0;
@@ -167,15 +164,28 @@ static void round_part(Rounding how, Hessian *h, Rounder *d, int64_t at, Arena *
 static void find_plain_scales(const RoundWeights *r, int64_t depth, Arena *scratch) {
     float *w = ARENA_ARRAY(scratch, r->block, float);
     for (int64_t c = 0; c < r->channels; c++)
-        for (int64_t b = 0; b < depth / r->block; b++) {
-            for (int64_t k = 0; k < r->block; k++) w[k] = r->w[c * r->by_channel + (b * r->block + k) * r->by_depth];
-            r->scales[c * (depth / r->block) + b] = r->find_scale(w, r->block, r->high);
+        for (int64_t first = 0; first < depth; first += r->block) {
+            int64_t n = depth - first < r->block ? depth - first : r->block;
+            for (int64_t k = 0; k < n; k++) w[k] = r->w[c * r->by_channel + (first + k) * r->by_depth];
+            r->scales[c * round_blocks(r, depth) + first / r->block] = code_scale(r->range, w, NULL, n);
+        }
+}
+
+void round_nearest(const RoundWeights *r, int64_t depth, Ctx *ctx) {
+    Arena *scratch = arena_new(ctx);
+    find_plain_scales(r, depth, scratch);
+    arena_free(scratch);
+    for (int64_t c = 0; c < r->channels; c++)
+        for (int64_t k = 0; k < depth; k++) {
+            int64_t at = c * r->by_channel + k * r->by_depth;
+            CodeScale s = r->scales[c * round_blocks(r, depth) + k / r->block];
+            r->codes[at] = (int8_t)code_near(r->range, s, (double)r->w[at]);
         }
 }
 
 void round_weights(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx) {
     Arena *scratch = arena_new(ctx);
-    if (r->find_scale) find_plain_scales(r, h->depth, scratch);
+    if (r->find_scales) find_plain_scales(r, h->depth, scratch);
     arena_free(scratch);
     for (int64_t at = 0; at < h->groups * h->parts; at++) {
         Rounder d = {.r = r, .depth = h->depth, .first = at % h->parts * h->part};

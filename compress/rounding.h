@@ -33,17 +33,33 @@ double hessian_error(const Hessian *h, int64_t group, const double *e); /* eᵀH
 /* At most 256 a call, evenly spread; which ones differs from call to call. false: the input has a NaN or an infinity */
 bool hessian_observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank);
 
+/* ---- codes.c ---- */
+typedef struct CodeRange { /* low < 0 < high */
+    int low, high;
+    bool asymmetric; /* with a zero point */
+} CodeRange;
+typedef struct CodeScale { /* w = (code - zero) · scale */
+    float scale;
+    int zero;
+} CodeScale;
+int code_near(CodeRange r, CodeScale s, double w);
+double code_value(CodeScale s, int code);
+/* importance: what the square of each weight's error counts; NULL: all the same */
+CodeScale code_scale(CodeRange r, const float *w, const double *importance, int64_t n);
+
 /* ---- rounding.c ---- */
 typedef struct RoundWeights {
     const float *w; /* channel c's weight k: w[c · by_channel + k · by_depth]; so are codes */
     int64_t channels, by_channel, by_depth;
-    int low, high; /* codes */
-    int64_t block; /* weights that share a scale, along the depth; divides HESSIAN_PART or is the depth */
-    float (*find_scale)(const float *w, int64_t n, int high); /* NULL: scales are given */
-    float *scales;                                            /* [channels][depth / block] */
+    CodeRange range;
+    int64_t block;     /* weights that share a scale, the last ones perhaps fewer; divides HESSIAN_PART or is the depth */
+    bool find_scales;  /* else they are given */
+    CodeScale *scales; /* [channels][⌈depth / block⌉] */
     int8_t *codes;
 } RoundWeights;
+void round_nearest(const RoundWeights *r, int64_t depth, Ctx *ctx); /* finds the scales, too */
 /* All weights and scales are finite, and scales greater than 0. */
+int64_t round_blocks(const RoundWeights *r, int64_t depth); /* of a channel */
 void round_weights(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx);
 
 #endif

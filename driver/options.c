@@ -227,6 +227,12 @@ static const char *set_equalize(Command *c, const Row *row, const char *value) {
     return hint;
 }
 
+static const char *set_weights(Command *c, const Row *row, const char *value) {
+    (void)row;
+    c->quant.asymmetric = !strcmp(value, "asymmetric");
+    return c->quant.asymmetric || !strcmp(value, "symmetric") ? fine : "symmetric or asymmetric";
+}
+
 static const char *set_activations(Command *c, const Row *row, const char *value) {
     (void)row;
     c->quant.symmetric = !strcmp(value, "s8");
@@ -406,6 +412,8 @@ static const Row rows[] = {
      "of ranges: mse (default), minmax, average, percentile[:99.99] or entropy", set_method, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--activations", "TYPE", "u8 (default) with a zero point, or s8 around 0", set_activations, 0, 0,
      0, 0},
+    {QUANTIZES, VALUE, "--weights", "FORM", "of w8 and w4: symmetric (default) around 0, or asymmetric with zero points",
+     set_weights, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--rounding", "HOW", "of weights: nearest (default), or by the samples gptq or adaround",
      set_rounding, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--equalize", "HOW",

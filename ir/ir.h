@@ -346,6 +346,13 @@ typedef struct BlockRange {
 } BlockRange;
 BlockRange panel_blocks(const Grouping *g, int64_t col, int64_t n); /* what columns col … col + n - 1 read */
 int64_t range_channels(const Grouping *g, BlockRange r);            /* channels that those blocks hold */
+typedef struct NarrowForm { /* of a panel of narrow weights: [groups][n] scales, as many zero points as bytes, then codes */
+    Dtype codes;            /* u4, u8; or f16, bf16, with 0 groups */
+    int64_t block, groups;  /* weights of a column that share a scale; such blocks */
+    bool zeros;             /* of their own */
+} NarrowForm;
+/* for n columns and `steps` weights a column; a multiple of 64 */
+int64_t narrow_panel_bytes(const NarrowForm *f, int64_t n, int64_t steps);
 
 /* ---- cell.c: the steps of recurrent operators, as packing and code generation must agree on them ---- */
 typedef enum CellKind { CELL_RNN, CELL_LSTM, CELL_GRU, CELL_GRU_LINEAR } CellKind; /* LINEAR: linear_before_reset */

@@ -12,3 +12,8 @@ int64_t range_channels(const Grouping *g, BlockRange r) {
     int64_t low = r.first * g->block, high = (r.first + r.count) * g->block, all = g->channels * g->groups;
     return (high < all ? high : all) - low;
 }
+
+int64_t narrow_panel_bytes(const NarrowForm *f, int64_t n, int64_t steps) {
+    int64_t numbers = f->groups * n * (f->zeros ? 5 : 4), codes = steps * n * dtype_bits(f->codes) / 8;
+    return (numbers + codes + 63) / 64 * 64;
+}

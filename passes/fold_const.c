@@ -3,8 +3,8 @@
  * dims, they are inferred again.
  *
  * Not folded: what would take too long, what its kernel refuses (it is left to fail at run time), and what grows by
- * repetition (Expand, ConstantOfShape, …) past all proportion, unless it ends up as a weight; and
- * weights of 16 bits whose kernels read them so (passes/narrow.c). */
+ * repetition (Expand, ConstantOfShape, …) past all proportion, unless it ends up as a weight; and weights whose kernels
+ * read them narrower than float32 (passes/narrow.c, passes/narrow_weights.c). */
 #include "eval/eval.h"
 #include "passes/internal.h"
 
@@ -15,8 +15,7 @@ typedef struct Fold {
     Rewrite r;
     bool *is_weight; /* by value id: a contraction wants it constant, perhaps through other operators */
     bool *is_news;   /* by value id: a constant, or of another type, since this walk */
-    int *narrow_uses; /* by value id: kernels that read it as 16 bits */
-    bool widen;       /* even so */
+    int *narrow_uses; /* by value id: kernels that read it narrower than it is, perhaps through views */
     int64_t work;
 } Fold;
 
@@ -111,17 +110,22 @@ static bool is_worth_it(Fold *f, const Node *n) {
     return true;
 }
 
-static void fill_narrow_uses(Fold *f) {
-    for (const Node *n = f->r.g->first; n; n = n->next) {
-        int i = narrow_operand(n);
-        if (i >= 0) f->narrow_uses[n->in[i]->id]++;
-    }
+static bool all_uses_narrow(const Fold *f, const Value *v) {
+    return v && v->id < f->r.n_ids && v->n_uses && f->narrow_uses[v->id] == v->n_uses;
 }
 
-/* weights of 16 bits, for nobody else */
+static void fill_narrow_uses(Fold *f, const Target *t) {
+    NarrowWeights w;
+    for (const Node *n = f->r.g->first; n; n = n->next) {
+        int i = narrow_weights_read(n, t, &w) ? 1 : narrow_operand(n);
+        if (i >= 0) f->narrow_uses[n->in[i]->id]++;
+    }
+    for (const Node *n = f->r.g->last; n; n = n->prev)
+        if (op_has(n->op, OP_VIEW) && all_uses_narrow(f, n->out[0])) f->narrow_uses[n->in[0]->id]++;
+}
+
 static bool stays_narrow(const Fold *f, const Node *n) {
-    const Value *v = n->out[0];
-    return !f->widen && n->op == OP_Cast && v->id < f->r.n_ids && v->n_uses && f->narrow_uses[v->id] == v->n_uses;
+    return (n->op == OP_Cast || n->op == OP_DequantizeLinear) && all_uses_narrow(f, n->out[0]);
 }
 
 static bool is_foldable(Fold *f, const Node *n) {
@@ -233,9 +237,8 @@ bool pass_fold_const(Graph *g, PassCtx *p) {
     f.is_weight = ARENA_ARRAY(f.r.scratch, f.r.n_ids + 1, bool);
     f.is_news = ARENA_ARRAY(f.r.scratch, f.r.n_ids + 1, bool);
     f.narrow_uses = ARENA_ARRAY(f.r.scratch, f.r.n_ids + 1, int);
-    f.widen = p->widen;
     fill_weights(&f);
-    fill_narrow_uses(&f);
+    if (!p->widen) fill_narrow_uses(&f, p->target);
     for (Node *n; (n = rewrite_next(&f.r)) && diag_errors(p->ctx) == errors;) {
         if (!infer_again(&f, n)) break;
         if (!fold_content(&f, n) && !fold_view(&f, n) && is_foldable(&f, n)) evaluate(&f, n);

@@ -62,6 +62,7 @@ bool broadcast_gives(Value *const *in, int n, const Value *out); /* these operan
 
 /* ---- narrow.c: weights of 16 bits ---- */
 const Tensor *narrow_floats(const Value *v); /* the constant of float16 or bfloat16 that it is as float32; NULL */
+bool narrow_finite(const Tensor *floats);    /* of 16 bits: all of them */
 int narrow_operand(const Node *n);           /* the input that is such a constant, which its kernel reads as it is; -1 */
 
 /* ---- steps.c: multiplications and additions of a constant that varies along one axis at most ---- */
@@ -81,5 +82,19 @@ typedef struct WeightOrder {
     int64_t groups, outer, channels, inner;
 } WeightOrder;
 Value *weights_scaled(Rewrite *r, const Tensor *w, WeightOrder o, const Step *by);
+
+/* ---- narrow_weights.c: weights of Conv that the object holds narrower than f32 ---- */
+typedef struct NarrowWeights { /* channel m's weight k: codes[m · depth + k] less its zero point, times its scale */
+    const Tensor *codes;        /* of 4 or 8 bits; or f16 and bf16, which have neither */
+    const Tensor *scale, *zero; /* one, or [channels][groups]; zero NULL: 0 */
+    int64_t channels, depth;
+    int64_t block, groups; /* weights of a channel that share a scale, the last block may be shorter; blocks */
+    bool one_scale;
+} NarrowWeights;
+/* DequantizeLinear or Cast of a constant, perhaps viewed, as the weights of a Conv that the target expands as it
+ * computes, where that is fewer bytes. Says the same all through the pipeline. */
+bool narrow_weights_read(const Node *conv, const Target *t, NarrowWeights *w);
+float narrow_scale(const NarrowWeights *w, int64_t channel, int64_t k);
+int64_t narrow_zero(const NarrowWeights *w, int64_t channel, int64_t k);
 
 #endif

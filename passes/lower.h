@@ -2,6 +2,7 @@
 #ifndef MCC_PASSES_LOWER_H
 #define MCC_PASSES_LOWER_H
 
+#include "passes/internal.h"
 #include "passes/tuning.h"
 
 /* ---- tiles.c: what fits the target's registers and caches ---- */
@@ -65,6 +66,16 @@ typedef struct Weights { /* of (column, channel of its group, tap), at col·out 
     const IntegerWeights *integers; /* in place of data: channels of `group` are four of theirs */
 } Weights;
 Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, bool overlap);
+/* ---- pack_narrow.c ---- */
+/* Panels of `vecs` vectors of columns. Of a depthwise convolution group is {channels, 1, 1, 1}. */
+typedef struct NarrowPacking {
+    const NarrowWeights *w;
+    Grouping group;
+    int64_t taps;
+    int lanes, vecs;
+} NarrowPacking;
+Value *pack_narrow(Graph *g, const NarrowPacking *p);
+void set_narrow(Node *made, const NarrowWeights *w); /* the attributes that tell the kernel */
 Value *pack_channels(Graph *g, const Value *v, int rank, int axis, int block); /* axis of a constant into blocks */
 
 /* ---- window of a convolution or pool whose numbers are all known ---- */
@@ -111,6 +122,7 @@ typedef struct Convolution {
     FixedWindow window;
     int64_t channels, cols, groups; /* channels and cols of a group */
     bool transposed;
+    const NarrowWeights *narrow; /* NULL: its weights are a constant in f32 */
 } Convolution;
 Value *packed_bias(const Convolution *c, int block); /* NULL: none */
 void set_tile(Node *made, const TileChoice *t);

@@ -6,15 +6,16 @@ enum { PLAIN_CHANNELS = 4 }; /* up to so many are read where they lie; more are 
 
 static bool is_constant_f32(const Value *v) { return v && v->constant && v->constant->dtype == DT_F32; }
 
-static bool read_convolution(Layout *l, Node *n, Convolution *c) {
+static bool read_convolution(Layout *l, Node *n, Convolution *c, NarrowWeights *narrow) {
     *c = (Convolution){.l = l, .n = n, .transposed = n->op == OP_ConvTranspose, .groups = node_int(n, "group")};
     const Value *x = n->in[0], *w = n->in[1], *bias = node_in(n, 2);
-    int64_t channels;
-    if (!value_is_f32(x) || x->type.rank + 1 > MCC_MAX_RANK || !is_constant_f32(w) || (bias && !is_constant_f32(bias)))
-        return false;
-    if (!dim_is_const(x->type.dims[1], &channels) || !window_fixed(n, w->constant->dims + 2, &c->window)) return false;
+    int64_t channels, dims[MCC_MAX_RANK];
+    if (!value_is_f32(x) || x->type.rank + 1 > MCC_MAX_RANK || (bias && !is_constant_f32(bias))) return false;
+    if (narrow_weights_read(n, l->target, narrow)) c->narrow = narrow;
+    if ((!c->narrow && !is_constant_f32(w)) || !value_static_dims(w, dims)) return false;
+    if (!dim_is_const(x->type.dims[1], &channels) || !window_fixed(n, dims + 2, &c->window)) return false;
     c->channels = channels / c->groups;
-    c->cols = c->transposed ? w->constant->dims[1] : w->constant->dims[0] / c->groups;
+    c->cols = c->transposed ? dims[1] : dims[0] / c->groups;
     for (int i = 0; i < c->window.n; i++)
         if (c->window.kernel[i] < 1) return false;
     return c->channels > 0 && c->cols > 0;
@@ -117,10 +118,19 @@ static bool layer_of(const Convolution *c, int in_block, int out_block, Layer *l
     return dim_is_const(x->dims[0], &l->batch) && l->batch > 0;
 }
 
+static Value *packed_weights(const Convolution *c, int in_block, const TileChoice *tile) {
+    if (c->narrow) {
+        Grouping g = {c->cols, c->channels, c->groups, in_block};
+        NarrowPacking p = {c->narrow, g, taps_of(c), tile->lanes, tile->vecs};
+        return pack_narrow(c->l->g, &p);
+    }
+    Weights w = weights_of(c, in_block);
+    return pack_weights(c->l->g, &w, tile, false);
+}
+
 static Node *lower_direct(const Convolution *c, Value *x, int in_block, int out_block, const TileChoice *tile) {
     Layout *l = c->l;
-    Weights w = weights_of(c, in_block);
-    Value *in[3] = {x, pack_weights(l->g, &w, tile, false), packed_bias(c, out_block)};
+    Value *in[3] = {x, packed_weights(c, in_block, tile), packed_bias(c, out_block)};
     Node *made = replace_blocked(l, c->n, OP_BlockConv, in, 3, out_block);
     window_set(made, &c->window);
     node_set_int(made, "group", c->groups);
@@ -129,6 +139,7 @@ static Node *lower_direct(const Convolution *c, Value *x, int in_block, int out_
     node_set_int(made, "out_channels", c->cols);
     node_set_int(made, "in_block", in_block);
     set_tile(made, tile);
+    if (c->narrow) set_narrow(made, c->narrow);
     return made;
 }
 
@@ -164,6 +175,10 @@ static void lower_dense(Convolution *c, Value *x, int in_block, int out_block) {
     Work work = work_of(c, in_block, out_block);
     TileChoice tile = tile_choose(p->target, &work);
     Layer layer;
+    if (c->narrow) { /* direct alone: Winograd would need other weights */
+        lower_direct(c, x, in_block, out_block, &tile);
+        return;
+    }
     bool known = layer_of(c, in_block, out_block, &layer);
     const TuningEntry *e = known ? tuning_find(p, &layer) : NULL;
     Node *made = e ? lower_tuned(c, x, in_block, out_block, &work, e) : NULL;
@@ -174,6 +189,10 @@ static void lower_dense(Convolution *c, Value *x, int in_block, int out_block) {
 
 /* [channel][taps] in blocks: [block][taps][b] */
 static Value *packed_taps(const Convolution *c, int block) {
+    if (c->narrow) {
+        NarrowPacking p = {c->narrow, {c->groups, 1, 1, 1}, taps_of(c), block, 1};
+        return pack_narrow(c->l->g, &p);
+    }
     int64_t taps = taps_of(c), channels = c->groups, dims[3] = {(channels + block - 1) / block, taps, block};
     const float *from = c->n->in[1]->constant->data;
     Tensor *t = tensor_packed(c->l->g, DT_F32, 3, dims);
@@ -227,12 +246,14 @@ static void lower_depthwise(Convolution *c) {
     Node *made = replace_blocked(l, c->n, OP_BlockDepthwise, in, 3, block);
     window_set(made, &c->window);
     node_set_int(made, "rows", rows);
+    if (c->narrow) set_narrow(made, c->narrow);
     if (known && l->pass->notes) note_depthwise(c, &layer, made);
 }
 
 bool lower_conv(Layout *l, Node *n) {
     Convolution c;
-    if (!read_convolution(l, n, &c)) return false;
+    NarrowWeights narrow;
+    if (!read_convolution(l, n, &c, &narrow)) return false;
     if (c.transposed && !is_tiling(&c)) return false;
     if (is_depthwise(&c)) {
         lower_depthwise(&c);

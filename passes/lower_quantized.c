@@ -427,9 +427,11 @@ static bool is_lowered(const Product *p) {
     return !p->whole && !p->bias;
 }
 
-static void lower_dequantized_product(Rewrite *r, Node *n) {
+static void lower_dequantized_product(Rewrite *r, Node *n, const Target *t) {
     Product p;
+    NarrowWeights narrow;
     const char *why;
+    if (narrow_weights_read(n, t, &narrow)) return; /* of a float input: expanded by the kernel */
     if (!read_product(r, n, &p, &why)) {
         if (value_def(n->in[0], OP_DequantizeLinear) || value_def(n->in[1], OP_DequantizeLinear))
             diag_warn(r->ctx, "quant-fallback", n, "is computed in float32: %s", why);
@@ -492,14 +494,13 @@ static void lower_mean(Rewrite *r, Node *n) {
 
 bool pass_lower_quantized(Graph *g, PassCtx *p) {
     Rewrite r;
-    (void)p;
     rewrite_begin(&r, g);
     for (Node *n; (n = rewrite_next(&r));)
         if (n->op == OP_QuantizeLinear) lower_quantized_product(&r, n);
     bool changed = rewrite_end(&r);
     rewrite_begin(&r, g);
     for (Node *n; (n = rewrite_next(&r));)
-        if (is_product(n)) lower_dequantized_product(&r, n);
+        if (is_product(n)) lower_dequantized_product(&r, n, p->target);
         else lower_mean(&r, n);
     return rewrite_end(&r) || changed;
 }

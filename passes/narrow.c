@@ -3,7 +3,7 @@
 #include "passes/internal.h"
 #include "passes/quant.h"
 
-static bool all_finite(const Tensor *t) {
+bool narrow_finite(const Tensor *t) {
     const uint16_t *at = t->data, infinite = t->dtype == DT_F16 ? 0x7c00 : 0x7f80;
     for (size_t i = 0; i < t->bytes / 2; i++)
         if ((at[i] & infinite) == infinite) return false;
@@ -23,7 +23,7 @@ int narrow_operand(const Node *n) {
     if ((n->op != OP_MatMul && n->op != OP_Gemm) || x->constant || x->type.rank < 2 || w->type.rank != 2) return -1;
     if (n->op == OP_Gemm && (node_int(n, "transA") || node_float(n, "alpha") != 1)) return -1;
     const Tensor *t = narrow_floats(w);
-    return t && t->bytes && all_finite(t) ? 1 : -1;
+    return t && t->bytes && narrow_finite(t) ? 1 : -1;
 }
 
 /* Of its inputs only the first has elements that it moves. */

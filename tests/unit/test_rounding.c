@@ -13,24 +13,20 @@ static int failures;
 #define CHECK(...)                                                                                                     \
     ((__VA_ARGS__) ? (void)0 : (void)(failures++, printf("%s:%d: %s\n", __FILE__, __LINE__, #__VA_ARGS__)))
 
-static float find_scale(const float *w, int64_t n, int high) {
-    float most = 0;
-    for (int64_t i = 0; i < n; i++) most = fmaxf(most, fabsf(w[i]));
-    return fmaxf(most / (float)high, 1e-20f);
-}
-
 typedef struct Case {
     int64_t depth, groups, channels, block, part;
     bool by_rows, dead, own_scales; /* by_rows: a channel's weights lie side by side; own_scales: found in rounding */
+    bool asymmetric;
 } Case;
 
 static double lost(const Hessian *h, const RoundWeights *r, int64_t c) {
     double *e = malloc(sizeof *e * (size_t)h->depth), sum;
     for (int64_t k = 0; k < h->depth; k++) {
         int64_t at = c * r->by_channel + k * r->by_depth;
-        double scale = (double)r->scales[c * (h->depth / r->block) + k / r->block];
-        CHECK(r->codes[at] >= r->low && r->codes[at] <= r->high && scale > 0);
-        e[k] = (double)r->w[at] - r->codes[at] * scale;
+        CodeScale s = r->scales[c * round_blocks(r, h->depth) + k / r->block];
+        CHECK(r->codes[at] >= r->range.low && r->codes[at] <= r->range.high && s.scale > 0);
+        CHECK(r->range.asymmetric || s.zero == 0);
+        e[k] = (double)r->w[at] - code_value(s, r->codes[at]);
     }
     sum = hessian_error(h, c / (r->channels / h->groups), e);
     free(e);
@@ -42,8 +38,8 @@ static double lost_nearest(const Hessian *h, const RoundWeights *r) {
     double sum = 0;
     for (int64_t c = 0; c < r->channels; c++) {
         for (int64_t k = 0; k < h->depth; k++) {
-            int64_t at = c * r->by_channel + k * r->by_depth, b = c * (h->depth / r->block) + k / r->block;
-            plain.codes[at] = (int8_t)fminf(fmaxf(rintf(r->w[at] / r->scales[b]), (float)r->low), (float)r->high);
+            int64_t at = c * r->by_channel + k * r->by_depth, b = c * round_blocks(r, h->depth) + k / r->block;
+            plain.codes[at] = (int8_t)code_near(r->range, r->scales[b], (double)r->w[at]);
         }
         sum += lost(h, &plain, c);
     }
@@ -54,18 +50,20 @@ static RoundWeights random_weights(Arena *a, Case t) {
     int64_t n = t.channels * t.depth;
     float *w = ARENA_ARRAY(a, n, float);
     for (int64_t i = 0; i < n; i++) w[i] = (float)normal();
-    RoundWeights r = {.w = w, .channels = t.channels, .low = -8, .high = 7, .block = t.block};
+    RoundWeights r = {.w = w, .channels = t.channels, .range = {-8, 7, t.asymmetric}, .block = t.block};
     r.by_channel = t.by_rows ? t.depth : 1;
     r.by_depth = t.by_rows ? 1 : t.channels;
-    r.scales = ARENA_ARRAY(a, n / t.block, float);
+    int64_t blocks = round_blocks(&r, t.depth);
+    r.scales = ARENA_ARRAY(a, t.channels * blocks, CodeScale);
     r.codes = ARENA_ARRAY(a, n, int8_t);
     for (int64_t c = 0; c < t.channels; c++)
-        for (int64_t b = 0; b < t.depth / t.block; b++) {
+        for (int64_t b = 0; b < blocks; b++) {
             float *block = ARENA_ARRAY(a, t.block, float);
-            for (int64_t k = 0; k < t.block; k++) block[k] = w[c * r.by_channel + (b * t.block + k) * r.by_depth];
-            r.scales[c * (t.depth / t.block) + b] = find_scale(block, t.block, r.high);
+            int64_t first = b * t.block, size = t.depth - first < t.block ? t.depth - first : t.block;
+            for (int64_t k = 0; k < size; k++) block[k] = w[c * r.by_channel + (first + k) * r.by_depth];
+            r.scales[c * blocks + b] = code_scale(r.range, block, NULL, size);
         }
-    r.find_scale = t.own_scales ? find_scale : NULL;
+    r.find_scales = t.own_scales;
     return r;
 }
 
@@ -98,9 +96,10 @@ static void test_nearest(Ctx *ctx, Rounding how, int kind) {
         h->buffer[i] = kind == 0 ? 1 + i : i % 2 * 1e-30;
         hessian_add(h, 0, 1);
     }
-    RoundWeights r = random_weights(a, (Case){DEPTH, 1, CHANNELS, DEPTH, DEPTH, true, false, false});
+    RoundWeights r = random_weights(a, (Case){DEPTH, 1, CHANNELS, DEPTH, DEPTH, true, false, false, false});
     round_weights(how, h, &r, ctx);
-    for (int i = 0; i < DEPTH * CHANNELS; i++) CHECK(r.codes[i] == (int)rintf(r.w[i] / r.scales[i / DEPTH]));
+    for (int i = 0; i < DEPTH * CHANNELS; i++)
+        CHECK(r.codes[i] == code_near(r.range, r.scales[i / DEPTH], (double)r.w[i]));
     arena_free(a);
 }
 
@@ -170,16 +169,19 @@ static void test_patches(Ctx *ctx) {
 
 static void test_cases(Ctx *ctx) {
     static const Case cases[] = {
-        {64, 1, 13, 64, 128, true, false, false}, {64, 1, 13, 64, 128, false, false, true},
-        {96, 3, 12, 96, 128, true, false, false}, {128, 1, 9, 32, 128, false, false, true},
-        {128, 1, 8, 32, 128, true, false, false}, {96, 1, 20, 96, 128, true, true, false},
+        {64, 1, 13, 64, 128, true, false, false, false}, {64, 1, 13, 64, 128, false, false, true, false},
+        {96, 3, 12, 96, 128, true, false, false, false}, {128, 1, 9, 32, 128, false, false, true, false},
+        {128, 1, 8, 32, 128, true, false, false, false}, {96, 1, 20, 96, 128, true, true, false, false},
     };
     for (int i = 0; i < 6; i++) {
         test_gain(ctx, cases[i], ROUND_GPTQ, 0.5);
         test_gain(ctx, cases[i], ROUND_ADAROUND, 0.7);
     }
-    test_gain(ctx, (Case){320, 1, 5, 32, 128, true, false, true}, ROUND_GPTQ, 0.5);
-    test_gain(ctx, (Case){300, 1, 5, 300, 128, false, false, true}, ROUND_ADAROUND, 0.7);
+    test_gain(ctx, (Case){320, 1, 5, 32, 128, true, false, true, false}, ROUND_GPTQ, 0.5);
+    test_gain(ctx, (Case){109, 1, 5, 32, 128, true, false, true, false}, ROUND_GPTQ, 0.5);
+    test_gain(ctx, (Case){300, 1, 6, 32, 128, false, false, true, true}, ROUND_GPTQ, 0.5);
+    test_gain(ctx, (Case){96, 1, 6, 32, 128, false, false, true, true}, ROUND_ADAROUND, 0.7);
+    test_gain(ctx, (Case){300, 1, 5, 300, 128, false, false, true, false}, ROUND_ADAROUND, 0.7);
     for (int kind = 0; kind < 3; kind++) {
         test_nearest(ctx, ROUND_GPTQ, kind);
         test_nearest(ctx, ROUND_ADAROUND, kind);
