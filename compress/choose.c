@@ -2,30 +2,12 @@
  * constant weights; integers flow on through what only moves or selects elements, and through elementwise work, pooling
  * and Concat where all they read is held as integers and something quantized reads what they make. Between elementwise
  * nodes that are computed in one loop nothing is rounded. */
-#include "compress/quantize.h"
+#include "compress/choose.h"
 #include <string.h>
-
-typedef enum Role {
-    STAYS,       /* in float */
-    CONTRACTS,   /* Conv, Gemm, MatMul */
-    LOOKS_UP,    /* Gather of a constant table, whose weights alone can be narrow */
-    CARRIES,     /* elements pass through unchanged: the result has its input's scale */
-    JOINS,       /* Concat */
-    COMPUTES,    /* pooling and its like: reads integers, writes integers */
-    ELEMENTWISE, /* the same, and fuses with its like */
-} Role;
-
-typedef struct Choice {
-    QuantPlan *plan;
-    Graph *g;
-    Arena *scratch;
-    Role *role;       /* by node id */
-    bool *can, *need; /* by value id: could be, must be integers */
-} Choice;
 
 /* ---- roles ---- */
 
-static bool is_f32(const Value *v) { return v && v->type.kind == TYPE_TENSOR && v->type.dtype == DT_F32; }
+bool choice_is_float(const Value *v) { return v && v->type.kind == TYPE_TENSOR && v->type.dtype == DT_F32; }
 
 static bool pads_with_zero(const Node *n) {
     const Value *v = node_in(n, 2);
@@ -34,7 +16,7 @@ static bool pads_with_zero(const Node *n) {
 }
 
 static bool carries(const Node *n) {
-    if (n->n_out != 1 || !is_f32(node_in(n, 0)) || n->in[0]->constant) return false;
+    if (n->n_out != 1 || !choice_is_float(node_in(n, 0)) || n->in[0]->constant) return false;
     if (n->op == OP_MaxPool || n->op == OP_GlobalMaxPool) return true;
     if (n->op == OP_Resize) return node_enum(n, "mode") == 0;
     if (n->op == OP_Pad) return pads_with_zero(n);
@@ -46,10 +28,10 @@ static bool computes_floats(const Node *n) {
     int varying = 0;
     for (int i = 0; i < n->n_in; i++) {
         if (!n->in[i] || n->in[i]->constant) continue;
-        if (!is_f32(n->in[i])) return false;
+        if (!choice_is_float(n->in[i])) return false;
         varying++;
     }
-    return varying > 0 && n->n_out == 1 && is_f32(n->out[0]);
+    return varying > 0 && n->n_out == 1 && choice_is_float(n->out[0]);
 }
 
 static Role role_of(const Node *n, QuantMode mode) {
@@ -103,12 +85,15 @@ static bool listed(const char *const *list, int n, const QuantNode *q) {
     return false;
 }
 
-static bool is_wanted(const QuantPlan *p, const QuantNode *q, Role role, const char *const *f32, int n_f32) {
+/* NULL: the user does not keep it in float */
+static const char *kept_in_float(const QuantPlan *p, const QuantNode *q, Role role) {
     const QuantOptions *o = &p->options;
-    if (listed(o->skip, o->n_skip, q)) return false;
-    for (int i = 0; i < n_f32; i++)
-        if (!strcmp(f32[i], q->name)) return false;
-    return (role != CONTRACTS && role != LOOKS_UP) || !o->n_only || listed(o->only, o->n_only, q);
+    if (listed(o->skip, o->n_skip, q)) return "--quantize-skip names it";
+    for (int i = 0; i < p->n_f32; i++)
+        if (!strcmp(p->f32[i], q->name)) return "the plan leaves it in float";
+    return (role != CONTRACTS && role != LOOKS_UP) || !o->n_only || listed(o->only, o->n_only, q)
+               ? NULL
+               : "--quantize-only does not name it";
 }
 
 static bool check_names(const QuantPlan *p, const char *const *list, int n, const char *option) {
@@ -124,7 +109,7 @@ static bool check_names(const QuantPlan *p, const char *const *list, int n, cons
     return true;
 }
 
-static bool list_nodes(Choice *c, const char *const *f32, int n_f32) {
+static bool list_nodes(Choice *c) {
     QuantPlan *p = c->plan;
     Arena *a = c->g->arena;
     int n = 0;
@@ -138,7 +123,8 @@ static bool list_nodes(Choice *c, const char *const *f32, int n_f32) {
         *q = (QuantNode){.node = node};
         q->name = take_name(&names, a, node->name, arena_printf(a, "%s#%d", op_info(node->op)->name, p->n_nodes));
         p->n_nodes++;
-        q->chosen = is_wanted(p, q, role, f32, n_f32);
+        q->why = kept_in_float(p, q, role);
+        q->chosen = !q->why;
         c->role[node->id] = q->chosen && role != LOOKS_UP ? role : STAYS;
         p->of_node[node->id] = q;
     }
@@ -154,9 +140,7 @@ static bool is_epilogue(const Choice *c, const Value *v) {
     return v && v->def && v->n_uses == 1 && c->role[v->def->id] == CONTRACTS;
 }
 
-/* v, which the elementwise n reads, is never stored: it is computed in one loop with n. Of several products that meet
- * in n, one can be. */
-static bool is_inside(const Choice *c, const Value *v, const Node *n) {
+bool choice_is_inside(const Choice *c, const Value *v, const Node *n) {
     if (!v->def || v->n_uses != 1 || graph_is_output(c->g, v)) return false;
     if (c->role[v->def->id] == ELEMENTWISE) return true;
     for (int i = 0; i < n->n_in && is_epilogue(c, v); i++)
@@ -166,12 +150,12 @@ static bool is_inside(const Choice *c, const Value *v, const Node *n) {
 
 static bool all_can(const Choice *c, const Node *n) {
     for (int i = 0; i < n->n_in; i++)
-        if (is_f32(n->in[i]) && !n->in[i]->constant && !c->can[n->in[i]->id]) return false;
+        if (choice_is_float(n->in[i]) && !n->in[i]->constant && !c->can[n->in[i]->id]) return false;
     return true;
 }
 
 static void find_possible(Choice *c) {
-    for (int i = 0; i < c->g->n_inputs; i++) c->can[c->g->inputs[i]->id] = is_f32(c->g->inputs[i]);
+    for (int i = 0; i < c->g->n_inputs; i++) c->can[c->g->inputs[i]->id] = choice_is_float(c->g->inputs[i]);
     for (const Node *n = c->g->first; n; n = n->next) {
         Role role = c->role[n->id];
         if (role == CONTRACTS || (role != STAYS && all_can(c, n))) c->can[n->out[0]->id] = true;
@@ -182,8 +166,8 @@ static void find_possible(Choice *c) {
 static void need_inputs(Choice *c, const Node *n, bool *inside) {
     for (int i = 0; i < n->n_in; i++) {
         Value *v = n->in[i];
-        if (!is_f32(v) || v->constant) continue;
-        if (c->role[n->id] == ELEMENTWISE && is_inside(c, v, n)) inside[v->id] = true;
+        if (!choice_is_float(v) || v->constant) continue;
+        if (c->role[n->id] == ELEMENTWISE && choice_is_inside(c, v, n)) inside[v->id] = true;
         else c->need[v->id] = true;
     }
 }
@@ -195,7 +179,12 @@ static void find_needed(Choice *c) {
         const Value *out = n->out[0];
         bool contracts = c->role[n->id] == CONTRACTS;
         bool active = contracts || ((c->need[out->id] || inside[out->id]) && c->can[out->id]);
-        c->plan->of_node[n->id]->active = active;
+        QuantNode *q = c->plan->of_node[n->id];
+        q->active = active;
+        if (!contracts)
+            q->why = active            ? "it lies between integers"
+                     : c->can[out->id] ? "nothing that is quantized reads what it makes"
+                                       : "not all that it reads is held as integers";
         if (contracts) c->need[n->in[0]->id] = true;
         else if (active) need_inputs(c, n, inside);
     }
@@ -207,7 +196,7 @@ static void find_needed(Choice *c) {
 static void add_tensor(Choice *c, NameSet *names, Value *v, int place) {
     QuantPlan *p = c->plan;
     Arena *a = c->g->arena;
-    if (!is_f32(v) || p->value_names[v->id]) return;
+    if (!choice_is_float(v) || p->value_names[v->id]) return;
     const char *other = v->def_index ? arena_printf(a, "#%d.%d", place, v->def_index) : arena_printf(a, "#%d", place);
     p->value_names[v->id] = take_name(names, a, v->name, other);
     if (!c->need[v->id]) return;
@@ -283,8 +272,9 @@ QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const char *const *f32,
     c.can = ARENA_ARRAY(c.scratch, p->n_ids, bool);
     c.need = ARENA_ARRAY(c.scratch, p->n_ids, bool);
     graph_count_uses(g);
-    bool good = list_nodes(&c, f32, n_f32);
+    bool good = list_nodes(&c);
     if (good) {
+        if (o->target) choice_decide(&c);
         find_possible(&c);
         find_needed(&c);
         list_tensors(&c);

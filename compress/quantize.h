@@ -9,6 +9,7 @@
 #include "compress/rounding.h"
 #include "compress/seen.h"
 #include "ir/ir.h"
+#include "passes/passes.h"
 
 typedef enum QuantMode {
     QUANT_NONE /* the names alone, for prune.c */,
@@ -31,6 +32,9 @@ typedef struct QuantOptions {
     Rounding rounding;
     EqualizeKind equalize;
     double alpha; /* of EQUALIZE_SAMPLES, or ALPHA_BEST */
+    const Target *target; /* whose costs decide what is worth it; NULL: whatever is possible is quantized */
+    Winograd winograd;    /* what convolutions of floats may become */
+    bool small;           /* bytes count instead of cycles */
 } QuantOptions;
 
 typedef struct QuantTensor { /* an activation that is held as integers */
@@ -46,7 +50,9 @@ typedef struct QuantNode { /* a node that could work on integers */
     Node *node;
     const char *name; /* the node's, or "Conv#N" */
     bool chosen;      /* the user does not keep it in float */
+    bool dear;        /* integers cost more than they save: it stays in float */
     bool active;      /* integers flow through it */
+    const char *why;  /* it is quantized, or not; NULL: nothing is to be said of it */
     Hessian *hessian; /* of its inputs, to round its weights by; NULL: each goes to the nearest */
     Seen *seen;       /* of its input's channels; NULL: nobody asks */
 } QuantNode;
@@ -73,6 +79,26 @@ QuantTensor *quant_root(QuantTensor *t); /* whose scale and zero point it takes 
 /* Of the same graph, with other nodes in float: scales by names, and what weights are rounded by. false: from lacks one
  */
 bool quant_take_ranges(QuantPlan *to, const QuantPlan *from);
+
+/* ---- cost.c, in cycles, or in bytes where these count ---- */
+typedef struct Cost {
+    double f32, integer;
+} Cost;
+Cost cost_contraction(Ctx *ctx, const QuantOptions *o, Node *n, bool stored); /* stored: its result is rounded */
+/* Of a node that only moves, or with `rounds` computes and rounds. read, written: elements in memory */
+Cost cost_passage(const QuantOptions *o, int64_t read, int64_t written, bool rounds);
+double cost_quantize(const QuantOptions *o, int64_t elements, bool fused); /* fused: with what makes them */
+double cost_dequantize(const QuantOptions *o, int64_t elements);
+double cost_find_range(const QuantOptions *o, int64_t elements); /* by the values at hand, and cost_quantize */
+const char *cost_text(Ctx *ctx, const QuantOptions *o, Cost c);
+int64_t cost_elements(const Value *v); /* at most */
+
+/* ---- cut.c ---- */
+typedef struct Cut Cut; /* things in one of two states, A or B, at the least cost */
+enum { CUT_A, CUT_B, CUT_THINGS };
+Cut *cut_new(Arena *a, int n);                   /* things 0 … n - 1; CUT_A and CUT_B are what they say */
+void cut_add(Cut *c, int a, int b, double cost); /* paid if a is in A and b in B; INFINITY: that must not be */
+void cut_solve(Cut *c, bool *in_b);              /* of several solutions, the one with the most in A */
 
 /* ---- params.c ---- */
 /* Sets scale and zero point from a range; warns where there is nothing to go by, and takes a scale of 1. */

@@ -239,8 +239,6 @@ static int check_command(const Command *c) {
     else if (c->dump_after && strcmp(c->dump_after, "all") != 0 && !pass_known(c->dump_after))
         say_error("--dump-after: there is no pass '%s'", c->dump_after);
     else if (c->report_times && !c->report) say_error("--report-times adds times to a report: add --report=FILE");
-    else if (c->report_times && (c->triple || c->features || (c->cpu && strcmp(c->cpu, "native") != 0)))
-        say_error("--report-times runs the code on this machine: no other target than -mcpu=native");
     else if (c->report && !is_code(c->emit)) say_error("--report needs an object to report on, not this --emit");
     else return DONE;
     return BAD_USAGE;
@@ -254,6 +252,10 @@ int compile_main(const Command *c) {
     if ((result = choose_paths(&k, c)) != DONE) goto end;
     result = BAD_USAGE;
     if (!(k.p.target = pipeline_target(c))) goto end;
+    if (c->report_times && !target_is_host(k.p.target)) {
+        say_error("--report-times runs the code on this machine, which is no %s", k.p.target->triple);
+        goto end;
+    }
     if (c->emit == OUT_SHARED && !target_is_host(k.p.target)) {
         say_error("--emit=shared uses this machine's cc, which does not link for %s", k.p.target->triple);
         goto end;

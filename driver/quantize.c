@@ -20,10 +20,33 @@ static bool all_known(QuantPlan *plan, const char **missing) {
     return true;
 }
 
-static bool any_active(const QuantPlan *plan) {
-    for (int i = 0; i < plan->n_nodes; i++)
-        if (plan->nodes[i].active) return true;
-    return false;
+/* The command's, and whose costs decide: nobody's where a plan says what is quantized, or where all that is known of
+ * the processor is the oldest one that will do. */
+static QuantOptions options_of(const Pipeline *p) {
+    const Command *c = p->command;
+    QuantOptions o = c->quant;
+    bool known = c->triple || c->cpu || c->features || c->optimize_size || c->verb != VERB_COMPILE;
+    o.target = c->plan || !known ? NULL : p->target;
+    o.winograd = pipeline_winograd(c);
+    o.small = c->optimize_size;
+    return o;
+}
+
+/* What stays in float because that is cheaper. */
+static void tell_choice(const Pipeline *p, const QuantPlan *plan) {
+    int kept = 0, dear = 0;
+    for (int i = 0; i < plan->n_nodes; i++) {
+        const QuantNode *q = &plan->nodes[i];
+        Contraction c;
+        dear += q->dear;
+        kept += q->active && q->chosen && contraction_read(q->node, &c);
+        if (q->dear && p->command->verbose) fprintf(stderr, "mcc: %s stays in float: %s\n", q->name, q->why);
+    }
+    if (dear && !kept)
+        diag_warn(p->ctx, "calibration", NULL,
+                  "all of it takes less time in float on this target: see -mcpu, --quantize-only and -Os");
+    else if (!kept && plan->options.mode == QUANT_INT8)
+        diag_warn(p->ctx, "calibration", NULL, "nothing in this model can be quantized");
 }
 
 static int find_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan) {
@@ -97,9 +120,10 @@ static int quantize_static(Pipeline *p) {
     progress_stage("planning the quantization");
     if (c->plan && !(file = plan_read(p->ctx, c->plan))) return BAD_MODEL;
     const char *const *f32 = file ? plan_f32(file, &n_f32) : NULL;
-    QuantPlan *plan = quant_choose(p->graph, &c->quant, f32, n_f32);
+    QuantOptions o = options_of(p);
+    QuantPlan *plan = quant_choose(p->graph, &o, f32, n_f32);
     if (!plan) return BAD_MODEL;
-    if (!any_active(plan)) diag_warn(p->ctx, "calibration", NULL, "nothing in this model can be quantized");
+    tell_choice(p, plan);
     Arena *hessians = arena_new(p->ctx);
     if (plan->options.rounding != ROUND_NEAREST) quant_want_hessians(plan, hessians);
     result = equalize_plan(p, file, plan);
@@ -118,8 +142,10 @@ static bool is_half(QuantMode m) { return m == QUANT_F16 || m == QUANT_BF16; }
 static int quantize_products(Pipeline *p) {
     int result = pipeline_canonicalise(p);
     if (result != DONE) return result;
-    QuantPlan *plan = quant_choose(p->graph, &p->command->quant, NULL, 0);
+    QuantOptions o = options_of(p);
+    QuantPlan *plan = quant_choose(p->graph, &o, NULL, 0);
     if (!plan) return BAD_MODEL;
+    tell_choice(p, plan);
     if (plan->options.mode == QUANT_DYNAMIC && (result = equalize_plan(p, NULL, plan)) != DONE) return result;
     Arena *hessians = arena_new(p->ctx);
     if (plan->options.rounding != ROUND_NEAREST) {

@@ -130,6 +130,7 @@ bool winograd_possible(const Convolution *c, int in_block);
 /* The convolution as a Winograd node where that is possible, wanted, and cheaper than `direct` cycles; NULL: it is not.
  */
 Node *lower_winograd(const Convolution *c, Value *x, int in_block, int out_block, double direct);
+double winograd_cycles(const Convolution *c, int in_block, int out_block, double direct); /* of that, or direct */
 /* The same as a choice says. NULL: it is not possible here. */
 Node *lower_winograd_as(const Convolution *c, Value *x, int in_block, int out_block, const LayerChoice *choice);
 void winograd_candidates(const Convolution *c, int in_block, int out_block, LayerNote *note);
@@ -137,6 +138,8 @@ void winograd_candidates(const Convolution *c, int in_block, int out_block, Laye
 bool tile_tuned(const Target *t, const Work *w, const LayerChoice *choice, TileChoice *out);
 bool lower_conv_integer(Layout *l, Node *n); /* lower_integer.c: ConvInteger; false: stays as it is */
 bool lower_bias_integer(Layout *l, Node *n); /* Add of a constant a channel to its sums, into their bias */
+/* What a Conv of floats, whose sums take so many cycles, will take an image: by Winograd where that is better. */
+double conv_cycles(const PassCtx *p, Node *n, double direct);
 bool lower_conv(Layout *l, Node *n);         /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
 bool lower_pool(Layout *l, Node *n);         /* lower_pool.c */
 bool lower_reduction(Layout *l, Node *n);

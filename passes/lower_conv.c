@@ -266,3 +266,10 @@ bool lower_conv(Layout *l, Node *n) {
     lower_dense(&c, x, plain ? 1 : block_of(x), out_block);
     return true;
 }
+
+double conv_cycles(const PassCtx *p, Node *n, double direct) {
+    Layout l = {.ctx = p->ctx, .target = p->target, .pass = p};
+    Convolution c;
+    if (!read_convolution(&l, n, &c)) return direct;
+    return winograd_cycles(&c, channel_block(p->target, c.channels), channel_block(p->target, c.cols), direct);
+}

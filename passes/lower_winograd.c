@@ -188,14 +188,25 @@ void winograd_candidates(const Convolution *c, int in_block, int out_block, Laye
     }
 }
 
-Node *lower_winograd(const Convolution *c, Value *x, int in_block, int out_block, double direct) {
+/* m 0: none is better than `direct` cycles */
+static Plane best_plane(const Convolution *c, int in_block, int out_block, double direct) {
     Winograd wanted = c->l->pass->winograd;
-    if (!winograd_possible(c, in_block)) return NULL;
     Plane best = {.cycles = with_memory(direct, (double)(KERNEL * KERNEL * c->channels * c->cols) * 4)};
     for (int m = 2; m <= 4; m += 2) {
         if (!is_allowed(wanted, m)) continue;
         Plane p = plan_winograd(c, m, in_block, out_block);
         if (p.cycles < best.cycles || wanted != WINOGRAD_AUTO) best = p;
     }
+    return best;
+}
+
+double winograd_cycles(const Convolution *c, int in_block, int out_block, double direct) {
+    if (!winograd_possible(c, in_block)) return direct;
+    return best_plane(c, in_block, out_block, direct).cycles;
+}
+
+Node *lower_winograd(const Convolution *c, Value *x, int in_block, int out_block, double direct) {
+    if (!winograd_possible(c, in_block)) return NULL;
+    Plane best = best_plane(c, in_block, out_block, direct);
     return best.m ? make_winograd(c, x, in_block, out_block, &best) : NULL;
 }

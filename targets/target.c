@@ -93,6 +93,16 @@ DotForm dot_form(const Target *t, int lanes) {
 
 bool dot_flips(DotForm form, bool is_signed) { return is_signed ? form == DOT_VNNI : form == DOT_SIGNED; }
 
+IntegerCost integer_cost(const Target *t) {
+    IntegerCost cost = {0};
+    switch (t->dot) {
+#define COST(form, four, one, requantize, quantize, dequantize)                                                        \
+    case form: cost = (IntegerCost){four, one, requantize, quantize, dequantize}; break;
+#include "targets/costs.def"
+    }
+    return cost;
+}
+
 static int distance(const char *a, const char *b) { /* Levenshtein's, for short names */
     size_t n = strlen(b);
     int row[64];

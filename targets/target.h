@@ -14,6 +14,10 @@ typedef enum DotForm { /* how it adds the products of four neighbouring bytes to
     DOT_MIXED          /* either times s8 (aarch64 sdot, usdot) */
 } DotForm;
 
+typedef struct IntegerCost { /* see costs.def */
+    double four, one, requantize, quantize, dequantize;
+} IntegerCost;
+
 typedef struct Target {
     const char *triple;   /* normalised LLVM triple */
     const char *cpu;      /* LLVM's name; "" generic */
@@ -37,6 +41,7 @@ DotForm dot_form(const Target *t, int lanes); /* that of vectors of so many int3
 bool dot_flips(DotForm form, bool is_signed);
 /* Elements of f32 that straight-line code of sparse products (codegen/sparse.h) works on at once; 0: there is none for it. */
 int sparse_lanes(const Target *t);
+IntegerCost integer_cost(const Target *t);
 bool target_is_host(const Target *t); /* its code can run in this process */
 void target_print_all(FILE *out);     /* --print-targets */
 
