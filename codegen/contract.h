@@ -87,6 +87,9 @@ LLVMValueRef vec_widen(Kernel *k, LLVMValueRef v, Dtype from, int lanes);
 /* of finite numbers */
 LLVMValueRef vec_load_wide(Kernel *k, Dtype from, LLVMValueRef p, int lanes, unsigned align);
 
+/* ---- lookup.c: mcc.Table on vectors of bytes ---- */
+LLVMValueRef vec_lookup(Kernel *k, const Node *n, LLVMValueRef x, int lanes);
+
 /* ---- dot.c ---- */
 /* acc + a · b, numbers of at most 16 bits with their sign: a's upper halves are zeros */
 LLVMValueRef dot_add_one(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc, int lanes);

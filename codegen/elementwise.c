@@ -38,6 +38,7 @@ static LLVMValueRef no_zero_point(Gen *g, const Node *n) {
 LLVMValueRef gen_elementwise(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *args) {
     LLVMValueRef values[4];
     LLVMTypeRef types[4];
+    if (n->op == OP_Table) return lookup_one(g, b, n, args[0]);
     bool scaled = n->op == OP_QuantizeLinear || n->op == OP_DequantizeLinear;
     int count = n->op == OP_Clip || scaled ? 3 : n->n_in;
     assert(count <= 3);

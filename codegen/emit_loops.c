@@ -229,10 +229,20 @@ static bool has_vectors(const Emit *e) {
     return true;
 }
 
+/* bits of the widest numbers that the nest meets */
+static int widest(const Emit *e) {
+    int bits = 8;
+    for (const Node *n = e->k->node->body->first; n; n = n->next)
+        if (dtype_bits(n->out[0]->type.dtype) > bits) bits = dtype_bits(n->out[0]->type.dtype);
+    for (int i = 0; i < e->nest.n_loads; i++)
+        if (dtype_bits(e->nest.loads[i]->dtype) > bits) bits = dtype_bits(e->nest.loads[i]->dtype);
+    return bits;
+}
+
 /* lanes of the vectors that the innermost axis is cut into; 1: none */
 static int lanes_of(const Emit *e) {
     const Target *t = e->g->target;
-    int lanes = t->vector_bits / 32, inner = e->nest.n_axes - 1;
+    int lanes = t->vector_bits / widest(e), inner = e->nest.n_axes - 1;
     int64_t n;
     if (e->nest.reduce || inner < 0 || !dim_is(e->nest.store.stride[inner], 1) || !has_vectors(e))
         return 1;
@@ -256,20 +266,21 @@ static Range axis_range(Emit *e, int axis, int lanes) {
 }
 
 static void emit_inner(Emit *e, int axis, int lanes) {
+    enum { FEW = 16 }; /* of the rest of a long vector of bytes */
     Range share = axis_range(e, axis, lanes);
     LLVMValueRef n = share.to, from = share.from;
     int64_t count = -1;
-    if (lanes > 1) {
-        i_is_const(n, &count);
-        Loop l = loop_begin(e, from, n, lanes);
+    i_is_const(n, &count);
+    for (int step = lanes; step > 1; step = step > FEW ? FEW : 1) {
+        Loop l = loop_begin(e, from, n, step);
         e->index[axis] = l.i;
-        e->lanes = lanes;
+        e->lanes = step;
         emit_point(e);
         e->lanes = 1;
-        loop_end(e, &l, lanes);
+        loop_end(e, &l, step);
         from = l.i;
+        if (count >= 0 && count % step == 0) return;
     }
-    if (count >= 0 && count % lanes == 0) return;
     Loop l = loop_begin(e, from, n, 1);
     e->index[axis] = l.i;
     emit_point(e);

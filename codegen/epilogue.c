@@ -74,16 +74,17 @@ static Interval interval_of(Eval *e, const Value *v) {
 /* a node whose result is narrowed as it is stored */
 static bool is_narrowed(const Node *n) { return n && n->op == OP_QuantizeLinear && vec_has_elementwise(n); }
 
-/* the body's output from its inputs, which have been learnt; wide: before it is narrowed */
-static LLVMValueRef evaluate(Eval *e, bool wide) {
-    for (const Node *n = e->body->first; n; n = n->next) {
+/* the body from its inputs, which have been learnt; wide: a value that is not narrowed, and what comes behind is left
+ * out; NULL: none */
+static void evaluate(Eval *e, const Value *wide) {
+    for (const Node *n = e->body->first; n && (!wide || n != wide->def->next); n = n->next) {
         LLVMValueRef args[3], out;
         Interval in[3];
         assert(n->n_in <= 3);
         for (int i = 0; i < n->n_in; i++) args[i] = known(e, n->in[i]), in[i] = interval_of(e, n->in[i]);
         if (is_narrowed(n)) {
             out = vec_quantize(e->k, n, args, e->lanes, in[0]);
-            if (!wide || n->out[0] != e->body->outputs[0])
+            if (n->out[0] != wide)
                 out = vec_narrow(e->k, out, n->out[0]->type.dtype == DT_I8, e->lanes);
         } else {
             out = e->lanes > 1 || vec_has_elementwise(n) ? vec_elementwise(e->k, n, args, e->lanes)
@@ -91,14 +92,31 @@ static LLVMValueRef evaluate(Eval *e, bool wide) {
         }
         learn(e, n->out[0], out, interval_of_node(n, in));
     }
-    return known(e, e->body->outputs[0]);
+}
+
+/* What a body narrows at its end, and the table that it is looked up in then, or NULL */
+typedef struct Narrowed {
+    const Value *value;
+    const Node *table;
+} Narrowed;
+
+static bool read_narrowed(const Graph *body, Narrowed *out) {
+    const Node *last = body ? body->outputs[0]->def : NULL;
+    *out = (Narrowed){0};
+    if (last && last->op == OP_Table) {
+        out->table = last;
+        last = last->in[0]->def;
+    }
+    if (!is_narrowed(last)) return false;
+    out->value = last->out[0];
+    return true;
 }
 
 void body_outputs(Kernel *k, const Graph *body, LLVMValueRef *in, int lanes, LLVMValueRef *out) {
     Eval e;
     eval_begin(&e, k, body, lanes);
     for (int i = 0; i < body->n_inputs; i++) learn(&e, body->inputs[i], in[i], interval_any());
-    evaluate(&e, false);
+    evaluate(&e, NULL);
     for (int i = 0; i < body->n_outputs; i++) out[i] = known(&e, body->outputs[i]);
 }
 
@@ -132,8 +150,8 @@ static LLVMValueRef lanes_of(const Store *s, int vec) {
     return s->e->cols ? lanes_there(t->k, s->e->cols, i_plus(t->k, s->at->col, vec * t->lanes), t->lanes) : NULL;
 }
 
-/* what becomes of one vector of the tile */
-static LLVMValueRef result_at(Store *s, int row, int vec, bool wide) {
+/* what becomes of one vector of the tile, or the value that stays wide */
+static LLVMValueRef result_at(Store *s, int row, int vec, const Value *wide) {
     Tile *t = s->t;
     Kernel *k = t->k;
     const Graph *body = s->e->body;
@@ -147,7 +165,8 @@ static LLVMValueRef result_at(Store *s, int row, int vec, bool wide) {
         LLVMValueRef p = element_of(k, from, s->starts[o], row, s->row_step, vec * t->lanes);
         learn(&v, body->inputs[o + 1], load_operand(k, from, p, t->lanes, there), interval_of_operand(from));
     }
-    return evaluate(&v, wide);
+    evaluate(&v, wide);
+    return known(&v, wide ? wide : body->outputs[0]);
 }
 
 static void store_vectors(Store *s) {
@@ -155,7 +174,7 @@ static void store_vectors(Store *s) {
     Kernel *k = t->k;
     for (int r = 0; r < t->rows; r++)
         for (int i = 0; i < t->vecs; i++) {
-            LLVMValueRef x = result_at(s, r, i, false), there = lanes_of(s, i);
+            LLVMValueRef x = result_at(s, r, i, NULL), there = lanes_of(s, i);
             LLVMValueRef p = element_of(k, &s->e->out, s->out, r, s->row_step, i * t->lanes);
             if (there) vec_store_part(k, x, p, t->lanes, there);
             else vec_store(k, x, p, align_of(&s->e->out));
@@ -163,7 +182,7 @@ static void store_vectors(Store *s) {
 }
 
 /* Vectors that become bytes, neighbours in memory four at a time: along a row of the tile, or from row to row. */
-static void store_bytes(Store *s) {
+static void store_bytes(Store *s, const Narrowed *last) {
     enum { MOST = 4 };
     Tile *t = s->t;
     Kernel *k = t->k;
@@ -177,9 +196,10 @@ static void store_bytes(Store *s) {
             LLVMValueRef wide[MOST];
             n = t->lanes == 1 || (!down && !along) ? 1 : inner - j < MOST ? inner - j : MOST;
             if (n == 3) n = 2;
-            for (int q = 0; q < n; q++) wide[q] = result_at(s, down ? j + q : i, down ? i : j + q, true);
+            for (int q = 0; q < n; q++) wide[q] = result_at(s, down ? j + q : i, down ? i : j + q, last->value);
             LLVMValueRef p = element_of(k, out, s->out, down ? j : i, s->row_step, (down ? i : j) * t->lanes);
-            vec_store(k, vec_narrow_many(k, wide, n, out->dtype == DT_I8, t->lanes), p, 1);
+            LLVMValueRef v = vec_narrow_many(k, wide, n, last->value->type.dtype == DT_I8, t->lanes);
+            vec_store(k, last->table ? vec_lookup(k, last->table, v, n * t->lanes) : v, p, 1);
         }
 }
 
@@ -216,7 +236,8 @@ static void store_elements(Store *s) {
     }
     LLVMValueRef place = i_add(k, i_add(k, i_mul(k, rows, e->out.space[2]), i_mul(k, col, e->out.col)), lane.i);
     LLVMValueRef p = element_at(k, out_type, element_at(k, out_type, e->out.base, s->out), place);
-    vec_store(k, evaluate(&v, false), p, align_of(&e->out));
+    evaluate(&v, NULL);
+    vec_store(k, known(&v, e->body->outputs[0]), p, align_of(&e->out));
     for_end(k, &lane);
     for_end(k, &vec);
     for_end(k, &row);
@@ -228,8 +249,9 @@ void tile_store(Tile *t, const Epilogue *e, const Point *at, int64_t row_step) {
     LLVMValueRef out = operand_offset(k, &e->out, at), *starts = ARENA_ARRAY(k->gen->ctx->arena, n + 1, LLVMValueRef);
     for (int o = 0; o < n; o++) starts[o] = operand_offset(k, &e->operands[o], at);
     Store s = {t, e, at, out, starts, row_step};
+    Narrowed last;
     bool vectors = !e->body || is_vector_body(e->body);
-    if (vectors && e->body && !e->cols && is_narrowed(e->body->outputs[0]->def)) store_bytes(&s);
+    if (vectors && !e->cols && read_narrowed(e->body, &last)) store_bytes(&s, &last);
     else if (vectors) store_vectors(&s);
     else store_elements(&s);
 }

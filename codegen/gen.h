@@ -150,6 +150,7 @@ LLVMValueRef reference_shape_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMV
 
 /* ---- elementwise.c ---- */
 /* One element of an elementwise node, operands as they are stored (f16, bf16 as bits, bool as a byte); NULL: absent. */
+LLVMValueRef lookup_one(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef x); /* mcc.Table of one byte */
 LLVMValueRef gen_elementwise(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *args);
 
 /* ---- body.c, entry.c, describe.c: the functions that an app calls ---- */

@@ -16,8 +16,11 @@ bool kernel_embeds(const Node *n, int input) {
 
 static const char *kernel_name(const Node *n) { return op_has(n->op, OP_VIEW) ? "Copy" : op_info(n->op)->name; }
 
-static const Tensor *fill_of(Kernel *k) { /* ConstantOfShape's element; float32 0 by default */
-    const Attr *a = node_attr(k->node, "value");
+/* An input that the node has as an attribute: ConstantOfShape's element, float32 0 by default; a Table's table */
+static bool has_hidden(const Node *n) { return n->op == OP_ConstantOfShape || n->op == OP_Table; }
+
+static const Tensor *hidden_of(const Node *n) {
+    const Attr *a = node_attr(n, n->op == OP_Table ? "table" : "value");
     static const float zero[1] = {0};
     static const Tensor standard = {.dtype = DT_F32, .rank = 1, .dims = {1}, .bytes = 4, .data = zero};
     return a && a->tensor ? a->tensor : &standard;
@@ -56,7 +59,7 @@ static RefCall build_args(Kernel *k) {
     Gen *g = k->gen;
     const Node *n = k->node;
     int64_t words[MAX_ATTR_WORDS];
-    int n_words = node_attr_words(n, words), arg = 0, hidden = n->op == OP_ConstantOfShape;
+    int n_words = node_attr_words(n, words), arg = 0, hidden = has_hidden(n);
     RefCall c = {.n_args = n->n_in + hidden + n->n_out};
     c.args = gen_alloca(g, k->b, LLVMArrayType2(g->i64, (uint64_t)((c.n_args + needs_scratch(n)) * ARG_WORDS)), 8);
     for (int i = 0; i < n->n_in; i++, arg++) {
@@ -64,10 +67,10 @@ static RefCall build_args(Kernel *k) {
         store_data_dims(k, c.args, arg, n->in[i]);
     }
     if (hidden) {
-        const Tensor *fill = fill_of(k);
-        Dim one = dim_const(g->ctx, 1);
-        Value v = {.type = {.kind = TYPE_TENSOR, .dtype = fill->dtype, .rank = 1, .dims = {one}}};
-        store_arg(k, c.args, arg++, &v, gen_bytes(g, fill->data, fill->bytes, 8));
+        const Tensor *t = hidden_of(n);
+        Value v = {.type = {.kind = TYPE_TENSOR, .dtype = t->dtype, .rank = t->rank}};
+        for (int i = 0; i < t->rank; i++) v.type.dims[i] = dim_const(g->ctx, t->dims[i]);
+        store_arg(k, c.args, arg++, &v, gen_bytes(g, t->data, t->bytes, 8));
         words[0]++;
     }
     for (int i = 0; i < n->n_out; i++, arg++) store_arg(k, c.args, arg, n->out[i], k->out ? k->out[i] : NULL);

@@ -34,6 +34,7 @@ bool vec_has_integer(const Node *n) {
     switch (n->op) {
     case OP_QuantizeLinear: return has_quantize(n);
     case OP_DequantizeLinear: return has_dequantize(n);
+    case OP_Table: return is_byte(dtype_of(n, 0)) && is_byte(out);
     case OP_Cast: return is_integer(dtype_of(n, 0)) && (out == DT_F32 || out == DT_I32 || out == dtype_of(n, 0));
     case OP_Add:
     case OP_Sub:
@@ -333,6 +334,7 @@ LLVMValueRef vec_integer(Kernel *k, const Node *n, LLVMValueRef *a, int lanes) {
     switch (n->op) {
     case OP_QuantizeLinear: return vec_narrow(k, vec_quantize(k, n, a, lanes, interval_any()), is_signed(t), lanes);
     case OP_DequantizeLinear: return dequantized(k, n, a, lanes);
+    case OP_Table: return vec_lookup(k, n, a[0], lanes);
     case OP_Cast: return cast(k, n, a[0], lanes);
     case OP_Add: return LLVMBuildAdd(k->b, a[0], a[1], "");
     case OP_Sub: return LLVMBuildSub(k->b, a[0], a[1], "");

@@ -47,9 +47,9 @@ static bool make_shadow(Call *c, Graph *g, const Tensor *const *in) {
     return node_infer(c->ctx, s);
 }
 
-/* ConstantOfShape's fill is an input of its kernel that the model writes as an attribute. */
-static void add_fill(Call *c, Arena *a) {
-    const Attr *value = node_attr(c->node, "value");
+/* ConstantOfShape's fill and a Table's table are inputs of their kernels that the nodes have as attributes. */
+static void add_hidden(Call *c, Arena *a) {
+    const Attr *value = node_attr(c->node, c->node->op == OP_Table ? "table" : "value");
     if (value && value->tensor) {
         set_arg(&c->args[1], value->tensor);
         return;
@@ -59,11 +59,11 @@ static void add_fill(Call *c, Arena *a) {
 
 static void fill_args(Call *c, Arena *a, const Tensor *const *in) {
     const Node *n = c->node;
-    bool fill = n->op == OP_ConstantOfShape;
-    c->n_in = n->n_in + fill;
+    bool hidden = n->op == OP_ConstantOfShape || n->op == OP_Table;
+    c->n_in = n->n_in + hidden;
     c->args = ARENA_ARRAY(a, c->n_in + n->n_out + 1, mcc_arg);
     for (int i = 0; i < n->n_in; i++) set_arg(&c->args[i], n->in[i] ? in[i] : NULL);
-    if (fill) add_fill(c, a);
+    if (hidden) add_hidden(c, a);
     for (int i = 0; i < n->n_out; i++) {
         const Value *v = c->shadow->out[i];
         if (v) c->args[c->n_in + i] = (mcc_arg){.dtype = (int32_t)v->type.dtype, .rank = v->type.rank};

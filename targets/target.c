@@ -12,12 +12,13 @@ typedef struct Row {
     bool fma;
     int multiply_bits;
     DotForm dot;
+    LookupForm lookup;
     size_t l1, l2;
 } Row;
 
 static const Row rows[] = {
-#define CPU(arch, cpu, bits, registers, fma, multiply, dot, l1, l2)                                                    \
-    {arch, cpu, bits, registers, fma, multiply, dot, l1, l2},
+#define CPU(arch, cpu, bits, registers, fma, multiply, dot, lookup, l1, l2)                                            \
+    {arch, cpu, bits, registers, fma, multiply, dot, lookup, l1, l2},
 #include "targets/targets.def"
 };
 enum { N_ROWS = sizeof rows / sizeof *rows };
@@ -84,6 +85,13 @@ static DotForm dot_of(const Row *row, const char *features) {
 static bool converts_half(const Row *row, const char *cpu, const char *features) {
     if (starts(row->arch, "aarch64")) return true;
     return feature_is(features, "f16c", row->vector_bits >= 256 && !strcmp(row->cpu, cpu));
+}
+
+static LookupForm lookup_of(const Row *row, const char *features) {
+    if (!starts(row->arch, "x86_64")) return row->lookup;
+    bool halves = feature_is(features, "avx512vbmi", row->lookup == LOOKUP_HALVES);
+    if (halves && row->vector_bits >= 512) return LOOKUP_HALVES;
+    return feature_is(features, "ssse3", row->lookup != LOOKUP_LOADS) ? LOOKUP_ROWS : LOOKUP_LOADS;
 }
 
 DotForm dot_form(const Target *t, int lanes) {
@@ -200,6 +208,7 @@ const Target *target_find(const char *triple, const char *cpu, const char *featu
                   .multiply_bits = row->multiply_bits,
                   .converts_half = converts_half(row, name, all),
                   .dot = dot_of(row, all),
+                  .lookup = lookup_of(row, all),
                   .lane_multiply = starts(arch, "aarch64"),
                   .l1 = row->l1,
                   .l2 = row->l2};

@@ -18,6 +18,13 @@ typedef struct IntegerCost { /* see costs.def */
     double four, one, requantize, quantize, dequantize;
 } IntegerCost;
 
+typedef enum LookupForm { /* how it looks bytes up in a table of 256 */
+    LOOKUP_LOADS,         /* one by one */
+    LOOKUP_ROWS,          /* rows of 16 bytes (x86 pshufb) */
+    LOOKUP_QUARTERS,      /* of 64 bytes, zero or the old byte elsewhere (aarch64 tbl, tbx) */
+    LOOKUP_HALVES         /* of 128 bytes (x86 vpermi2b) */
+} LookupForm;
+
 typedef struct Target {
     const char *triple;   /* normalised LLVM triple */
     const char *cpu;      /* LLVM's name; "" generic */
@@ -30,6 +37,7 @@ typedef struct Target {
     bool lane_multiply;     /* multiplies a vector by one lane of another in one instruction */
     bool converts_half;     /* has an instruction that makes float32 of float16 */
     DotForm dot;
+    LookupForm lookup;
     size_t l1, l2;          /* data cache bytes a core */
 } Target;
 

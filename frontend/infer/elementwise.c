@@ -45,6 +45,12 @@ bool infer_same_bool(Ctx *ctx, Node *n) {
     return set_output(ctx, n, 0, DT_BOOL, type_of(n, 0)->rank, type_of(n, 0)->dims);
 }
 
+bool infer_table(Ctx *ctx, Node *n) {
+    const Attr *table = node_attr(n, "table");
+    if (!infer_begin(ctx, n)) return false;
+    return set_output(ctx, n, 0, table->tensor->dtype, type_of(n, 0)->rank, type_of(n, 0)->dims);
+}
+
 bool infer_cast(Ctx *ctx, Node *n) {
     if (!infer_begin(ctx, n)) return false;
     int64_t to = node_int(n, "to");

@@ -15,6 +15,7 @@ typedef struct Case {
     Graph *g;
     uint64_t seed;
     double lo, hi; /* of random numbers */
+    const Target *target;
 } Case;
 
 static FILE *golden_out;
@@ -142,7 +143,7 @@ static inline void case_fail(const char *name, const char *what) {
 
 /* Runs the passes until they change nothing, and checks what they did. Frees the case. */
 static inline void case_check(Case *c, const char *name, double tolerance, Pass *const *passes, int n_passes) {
-    PassCtx p = {.ctx = c->ctx, .opt_level = 2, .stop_after = -1};
+    PassCtx p = {.ctx = c->ctx, .target = c->target, .opt_level = 2, .stop_after = -1};
     const Tensor **in = ARENA_ARRAY(c->ctx->arena, c->g->n_inputs + 1, const Tensor *);
     for (int i = 0; i < c->g->n_inputs; i++) {
         const Type *t = &c->g->inputs[i]->type;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Integer convolutions and products in every form that processors have for sums of products of bytes: compiled for each,
-run here or under qemu-aarch64, and equal to the bit to what the reference kernels (-O0) give. Needs the onnx package."""
+"""Integer convolutions, products and tables in every form that processors have for sums of products of bytes and for looking bytes up:
+compiled for each, run here or under qemu-aarch64, and equal to the bit to what the reference kernels (-O0) give. Needs the onnx package."""
 import os
 import platform
 import shutil
@@ -17,8 +17,18 @@ except ImportError:
 
 MCC, SOURCE = os.environ["MCC"], os.environ["SOURCE"]
 ARM = "aarch64-linux-gnu"
+
+
+def wide_processors():
+    """Those with 512 bits, where this machine can run them"""
+    with open("/proc/cpuinfo") as f:
+        has = f.read()
+    return ["skylake-avx512"] * ("avx512bw" in has) + ["znver4"] * ("avx512_bf16" in has and "avx512vbmi" in has)
+
+
 # flags of mcc, and whether the code runs under qemu-aarch64
-FORMS = [(["--target=x86_64-linux-gnu", "-mcpu=x86-64"], False), (["--target=x86_64-linux-gnu", "-mcpu=haswell"], False),
+X86 = ["x86-64", "x86-64-v2", "haswell"]
+FORMS = [*((["--target=x86_64-linux-gnu", f"-mcpu={cpu}"], False) for cpu in X86 + wide_processors()),
          ([f"--target={ARM}"], True), ([f"--target={ARM}", "-mattr=+dotprod"], True),
          ([f"--target={ARM}", "-mattr=+dotprod,+i8mm"], True)]
 MAIN = r"""
@@ -73,6 +83,29 @@ def models(folder):
                          "m": (rng.random(37) * 0.01).astype(numpy.float32), "one": numpy.float32(1)}
             path = os.path.join(folder, f"product{inner}_{kind}.onnx")
             save(path, nodes, dtype, [9, inner], TensorProto.UINT8, [9, 37], constants)
+            yield path
+        yield from tables(folder, rng, dtype, kind, zero)
+
+
+def tables(folder, rng, dtype, kind, zero):
+    """Functions of quantized numbers, alone and behind a convolution; one uses its number twice, one is two tables in a row."""
+    def quantized(x, y, scale, to):
+        return [helper.make_node("QuantizeLinear", [x, scale, to], [y + "_q"]), helper.make_node("DequantizeLinear", [y + "_q", scale, to], [y])]
+
+    functions = {"sigmoid": [helper.make_node("Sigmoid", ["a"], ["b"])],
+                 "swish": [helper.make_node("Sigmoid", ["a"], ["s"]), *quantized("s", "t", "sy", "zy"), helper.make_node("Mul", ["a", "t"], ["b"])],
+                 "tanh": [helper.make_node("HardSwish", ["a"], ["s"]), *quantized("s", "t", "sy", "zx"), helper.make_node("Tanh", ["t"], ["b"])]}
+    for name, function in functions.items():
+        for convolved in (False, True):
+            constants = {"sx": numpy.float32(0.037), "zx": zero, "sy": numpy.float32(0.01), "zy": numpy.int8(-100), "sw": numpy.float32(0.002)}
+            nodes = [helper.make_node("DequantizeLinear", ["x", "sx", "zx"], ["a"])]
+            if convolved:
+                constants["w"] = rng.integers(-128, 128, (33, 20, 1, 1)).astype(numpy.int8)
+                nodes = [helper.make_node("DequantizeLinear", ["x", "sx", "zx"], ["d"]), helper.make_node("DequantizeLinear", ["w", "sw"], ["wd"]),
+                         helper.make_node("Conv", ["d", "wd"], ["c"]), *quantized("c", "a", "sx", "zx")]
+            path = os.path.join(folder, f"{name}{convolved:d}_{kind}.onnx")
+            end = helper.make_node("QuantizeLinear", ["b", "sy", "zy"], ["y"])
+            save(path, [*nodes, *function, end], dtype, [1, 20, 11, 9], TensorProto.INT8, [1, 33 if convolved else 20, 11, 9], constants)
             yield path
 
 

@@ -69,10 +69,10 @@ static void check_dumps(void) {
     end(&r);
     begin(&r);
     r.p.dump_after = "remove_identity";
-    r.p.stop_after = 13;
+    r.p.stop_after = 14;
     EXPECT(passes_run(r.c.g, &r.p));
     fclose(r.p.dump);
-    EXPECT(occurrences(r.text, "# ") >= 1 && !strncmp(r.text, "# 13: remove_identity\ngraph", 27));
+    EXPECT(occurrences(r.text, "# ") >= 1 && !strncmp(r.text, "# 14: remove_identity\ngraph", 27));
     EXPECT(count(r.c.g, OP_Identity) == 0 && count(r.c.g, OP_Fused) == 0);
     end(&r);
     EXPECT(pass_known("cse") && pass_known("decompose") && !pass_known("csf"));
