@@ -270,6 +270,7 @@ bool lower_conv(Layout *l, Node *n) {
 double conv_cycles(const PassCtx *p, Node *n, double direct) {
     Layout l = {.ctx = p->ctx, .target = p->target, .pass = p};
     Convolution c;
-    if (!read_convolution(&l, n, &c)) return direct;
+    NarrowWeights narrow;
+    if (!read_convolution(&l, n, &c, &narrow)) return direct;
     return winograd_cycles(&c, channel_block(p->target, c.channels), channel_block(p->target, c.cols), direct);
 }
