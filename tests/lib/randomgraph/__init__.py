@@ -2,7 +2,7 @@
 a graph draws from and what its inputs are."""
 import math
 import random
-from . import elementwise, movement, patterns, sums
+from . import elementwise, movement, patterns, quantized, sums
 from .maker import SMALL, Maker, Refused, from_bfloat16, is_float
 
 __all__ = ["draw", "from_bfloat16", "is_float"]
@@ -44,6 +44,12 @@ def any_inputs(m):
         m.keep(m.constant(m.draw("f32", [m.one(1, 3, 4)])))
 
 
+def quantized_inputs(m):
+    m.dice.choice([image_inputs, sequence_inputs])(m)
+    if m.chance(0.4):
+        m.keep(m.input(m.one("u8", "i8"), [m.dim(m.one(1, 2)), m.dim(m.one(3, 8, 16)), m.dim(m.one(4, 7, 9)), m.dim(m.one(4, 8))], -128, 255))
+
+
 def weighted(*groups):
     """[(steps, weight of the group)] to [(step, weight)]"""
     return [(step, w * share / sum(k for _, k in steps)) for steps, share in groups for step, w in steps]
@@ -53,17 +59,18 @@ E, M = elementwise.STEPS, movement.STEPS
 THEMES = {
     "any": (any_inputs, ("N", "S"), weighted((E, 10), (M, 7), (sums.REDUCTIONS, 4), (sums.PRODUCTS, 2), (patterns.ANY, 1))),
     "images": (image_inputs, ("N", "H", "W"), weighted((sums.IMAGES, 8), (patterns.IMAGES, 4), (E, 3), (M, 3), (patterns.ANY, 1), (sums.REDUCTIONS, 1))),
-    "sequences": (sequence_inputs, ("N", "S"), weighted((patterns.SEQUENCES, 5), (sums.PRODUCTS, 5), (E, 4), (M, 4), (sums.REDUCTIONS, 2)))}
+    "sequences": (sequence_inputs, ("N", "S"), weighted((patterns.SEQUENCES, 5), (sums.PRODUCTS, 5), (E, 4), (M, 4), (sums.REDUCTIONS, 2))),
+    "quantized": (quantized_inputs, ("N",), weighted((quantized.STEPS, 12), (E, 2), (M, 3), (sums.IMAGES, 1), (sums.PRODUCTS, 1), (sums.REDUCTIONS, 1)))}
 SIZES = {"N": [(3, 2, 1), (4, 3, 1)], "S": [(17, 9, 4), (12, 5, 1), (24, 10, 7)], "H": [(16, 11, 8), (20, 12, 9)], "W": [(18, 10, 7), (14, 13, 6)]}
 
 
 def draw(seed):
     """A Maker whose graph is complete, with .outputs (Values), .theme and .symbols ({name: sizes in each run})"""
     dice = random.Random(seed * 2654435761 + 1)
-    theme = dice.choice(["any", "any", "images", "images", "sequences"])
+    theme = dice.choice(["any", "any", "images", "images", "sequences", "quantized", "quantized"])
     inputs, names, steps = THEMES[theme]
     symbols = {n: dice.choice(SIZES[n]) for n in names if dice.random() < 0.6} if dice.random() < 0.3 else {}
-    m = Maker(seed, dice.random() < 0.15, symbols, dice.choice([13, 17, 17, 18, 20, 21]))
+    m = Maker(seed, dice.random() < 0.15, symbols, dice.choice([13, 17, 17, 18, 20, 21] + [21, 23] * (theme == "quantized")))
     m.theme = theme
     inputs(m)
     wanted, tries = dice.choice([1, 2, 3, 4, 5, 7, 9, 12]), 0

@@ -9,13 +9,14 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-NUMBER = {"f32": 1, "u8": 2, "i8": 3, "u16": 4, "i16": 5, "i32": 6, "i64": 7, "b": 9, "f16": 10, "f64": 11, "u32": 12, "u64": 13, "bf16": 16}
+NUMBER = {"f32": 1, "u8": 2, "i8": 3, "u16": 4, "i16": 5, "i32": 6, "i64": 7, "b": 9, "f16": 10, "f64": 11, "u32": 12, "u64": 13, "bf16": 16, "u4": 21, "i4": 22}
 NUMPY = {"f32": np.float32, "u8": np.uint8, "i8": np.int8, "u16": np.uint16, "i16": np.int16, "i32": np.int32, "i64": np.int64,
          "b": np.bool_, "f16": np.float16, "f64": np.float64, "u32": np.uint32, "u64": np.uint64, "bf16": np.uint16}
 # What a result of magnitude 1 may be off by, an operator; and the digits of the significand
 ROUNDING = {"f32": 1e-6, "f16": 4e-3, "bf16": 3e-2, "f64": 1e-14}
 DIGITS = {"f32": 24, "f16": 11, "bf16": 8, "f64": 53}
 FLOATS = list(ROUNDING)
+PACKED = {"u4": np.uint8, "i4": np.int8}  # constants alone, a byte each until they are written
 MOST_ELEMENTS = 24000
 SMALL, LARGE = 1e-3, 100.0
 
@@ -220,11 +221,14 @@ class Maker:
             t = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
             if self.values[name].dtype == "bf16":
                 t.data_type = 16
+            if self.values[name].dtype in PACKED:
+                flat = np.append(array.reshape(-1), np.zeros(array.size % 2, array.dtype)).astype(np.int64) & 15
+                t.data_type, t.raw_data = NUMBER[self.values[name].dtype], (flat[::2] | flat[1::2] << 4).astype(np.uint8).tobytes()
             tensors.append(t)
         used = {n for node in self.nodes for n in node.input}
         graph = helper.make_graph(self.nodes, "random", [info(v, True) for v in self.inputs], [info(v, False) for v in outputs],
                                   [t for t in tensors if t.name in used])
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10 if self.opset >= 21 else 8)
 
     def feed(self, run):
         """{input: array} for a run, always the same for a seed."""

@@ -83,7 +83,7 @@ def text(model):
     """Line by line: inputs, nodes with their constants, outputs"""
     g, lines, constants = model.graph, [], {}
     for t in g.initializer:
-        a = numpy_helper.to_array(t) if t.data_type != 16 else np.zeros(t.dims)
+        a = numpy_helper.to_array(t) if t.data_type not in (16, 21, 22) else np.zeros(t.dims)
         constants[t.name] = f"{NAMES[t.data_type]}{list(a.shape) if a.ndim else ''}" + (f"={a.tolist()}" if a.size <= 8 else "")
     lines.append("opset " + str(model.opset_import[0].version))
     lines += [f"input {v.name}: {dims_text(v)}" for v in g.input]
