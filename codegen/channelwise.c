@@ -5,14 +5,8 @@
 
 enum { MAX_UNROLLED = 160 }; /* taps × rows; more of them go tap by tap in a loop */
 
-static LLVMValueRef greater_or_nan(Kernel *k, LLVMValueRef x, LLVMValueRef best) {
-    LLVMValueRef greater = LLVMBuildFCmp(k->b, LLVMRealOGT, x, best, ""),
-                 nan = LLVMBuildFCmp(k->b, LLVMRealUNO, x, x, "");
-    return LLVMBuildSelect(k->b, LLVMBuildOr(k->b, greater, nan, ""), x, best, "");
-}
-
 static LLVMValueRef larger(const Contraction *c, LLVMValueRef x, LLVMValueRef best) {
-    if (c->kind == TILE_F32) return greater_or_nan(c->k, x, best);
+    if (c->kind == TILE_F32) return vec_greater_or_nan(c->k, x, best);
     LLVMTypeRef type = LLVMTypeOf(x);
     const char *name = c->kind == TILE_S8 ? "llvm.smax" : "llvm.umax";
     return call_intrinsic(c->k, name, &type, 1, (LLVMValueRef[]){x, best}, 2);

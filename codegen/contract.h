@@ -56,6 +56,7 @@ LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef
                          int lanes); /* a·b + c, as the target does it best */
 LLVMValueRef vec_add(Kernel *k, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef vec_larger(Kernel *k, LLVMValueRef a, LLVMValueRef b); /* a > b ? a : b */
+LLVMValueRef vec_greater_or_nan(Kernel *k, LLVMValueRef x, LLVMValueRef best); /* the larger one; x where it is NaN */
 /* all lanes folded by f into each of them, pairwise */
 LLVMValueRef vec_fold(Kernel *k, LLVMValueRef v, int lanes, LLVMValueRef (*f)(Kernel *, LLVMValueRef, LLVMValueRef));
 /* An elementwise node on vectors; NULL: it has no vector form here (gen_elementwise has one for every node). */

@@ -1,6 +1,7 @@
 /* Which form a node's kernel takes: the first that fits, the reference kernel otherwise. */
 #include "codegen/contract.h"
 #include "codegen/loops.h"
+#include "codegen/planes.h"
 #include "codegen/products.h"
 
 const Emitter *emitter_of(const Node *n) {
@@ -12,6 +13,12 @@ const Emitter *emitter_of(const Node *n) {
     case OP_BlockDepthwise:
     case OP_BlockPool: return &channelwise_emitter;
     case OP_BlockGlobalPool: return &global_pool_emitter;
+    case OP_Planes: return &planes_emitter;
+    case OP_PlaneHalo: return &plane_halo_emitter;
+    case OP_SparseConv: return &sparse_conv_emitter;
+    case OP_PlaneDepthwise:
+    case OP_PlanePool: return &plane_window_emitter;
+    case OP_PlaneGlobalPool: return &plane_global_pool_emitter;
     case OP_Winograd: return &winograd_emitter;
     case OP_Recurrent: return &recurrent_emitter;
     case OP_PackedMatMul: return &product_emitter;

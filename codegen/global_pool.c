@@ -4,14 +4,8 @@
 
 enum { PARTS = 8 };
 
-static LLVMValueRef larger(Kernel *k, LLVMValueRef best, LLVMValueRef x) { /* NaN wins */
-    LLVMValueRef greater = LLVMBuildFCmp(k->b, LLVMRealOGT, x, best, ""),
-                 nan = LLVMBuildFCmp(k->b, LLVMRealUNO, x, x, "");
-    return LLVMBuildSelect(k->b, LLVMBuildOr(k->b, greater, nan, ""), x, best, "");
-}
-
 static LLVMValueRef join(Kernel *k, bool mean, LLVMValueRef a, LLVMValueRef b) {
-    return mean ? LLVMBuildFAdd(k->b, a, b, "") : larger(k, a, b);
+    return mean ? LLVMBuildFAdd(k->b, a, b, "") : vec_greater_or_nan(k, b, a);
 }
 
 static void add(Kernel *k, Tile *t, bool mean, LLVMValueRef x, LLVMValueRef pixel, int part) {

@@ -95,6 +95,12 @@ LLVMValueRef vec_larger(Kernel *k, LLVMValueRef a, LLVMValueRef b) {
     return LLVMBuildSelect(k->b, LLVMBuildFCmp(k->b, LLVMRealOGT, a, b, ""), a, b, "");
 }
 
+LLVMValueRef vec_greater_or_nan(Kernel *k, LLVMValueRef x, LLVMValueRef best) {
+    LLVMValueRef greater = LLVMBuildFCmp(k->b, LLVMRealOGT, x, best, ""),
+                 nan = LLVMBuildFCmp(k->b, LLVMRealUNO, x, x, "");
+    return LLVMBuildSelect(k->b, LLVMBuildOr(k->b, greater, nan, ""), x, best, "");
+}
+
 LLVMValueRef vec_fold(Kernel *k, LLVMValueRef v, int lanes, LLVMValueRef (*f)(Kernel *, LLVMValueRef, LLVMValueRef)) {
     LLVMValueRef swap[64];
     for (int s = lanes / 2; s; s /= 2) {

@@ -3,6 +3,7 @@
 #include "driver/driver.h"
 #include "driver/quantize.h"
 #include "passes/passes.h"
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -17,6 +18,7 @@ typedef struct Compile {
     OutputSet outputs;
     double start;
     size_t written;
+    SparseNotes sparse;
 } Compile;
 
 static bool is_text(Emit e) { return e == OUT_ASM || e == OUT_LLVM || e == OUT_LOOPS || e == OUT_GRAPH; }
@@ -199,6 +201,17 @@ static size_t winograd_growth(const Graph *g) {
     return growth;
 }
 
+/* a layer whose weights have zeros */
+static void say_sparse(Ctx *ctx, const SparseNote *n) {
+    double weights = (double)n->rows * (double)n->columns, density = weights > 0 ? (double)n->nonzeros / weights : 0;
+    fprintf(stderr, "mcc: %s: %" PRId64 " x %" PRId64 ", %.1f %% not zero: ", diag_name(ctx, n->layer), n->rows,
+            n->columns, 100 * density);
+    if (n->sparse)
+        fprintf(stderr, "straight-line code, about %.2f times as fast as dense, %.0f bytes of %.0f\n",
+                n->dense_cycles / n->cycles, n->bytes, weights * (double)sizeof(float));
+    else fprintf(stderr, "dense, about %.2f times as fast as code of the nonzeros\n", n->cycles / n->dense_cycles);
+}
+
 static void summarise(const Compile *k) {
     const Code *code = &k->p.code;
     size_t growth = winograd_growth(k->p.graph);
@@ -210,6 +223,7 @@ static void summarise(const Compile *k) {
             stderr,
             "mcc: %zu bytes of the weights are what Winograd's convolutions add (--winograd=f2, --winograd=off, -Os)\n",
             growth);
+    for (const SparseNote *n = k->sparse.first; n; n = n->next) say_sparse(k->p.ctx, n);
 }
 
 static int compile(void *arg) {
@@ -217,6 +231,8 @@ static int compile(void *arg) {
     const Command *c = k->p.command;
     bool compress = c->quant.mode != QUANT_NONE || c->prune.share > 0;
     if (c->emit == OUT_ONNX && !compress) leave_dims_open(k->p.ctx);
+    k->sparse = (SparseNotes){.arena = k->p.ctx->arena};
+    k->p.sparse_notes = &k->sparse;
     int result = pipeline_read(&k->p);
     if (k->json) k->p.ranges = &k->ranges;
     if (result == DONE && k->json) k->imported = report_begin(k->p.ctx, k->p.graph);

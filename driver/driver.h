@@ -43,6 +43,7 @@ typedef struct Command {
     int opt_level;
     bool optimize_size;
     Winograd winograd;
+    SparseUse sparse;
     bool threads, cut_kernels;
     int64_t max_threads;
     bool depfile, verbose, time_passes, print_targets, version, help;
@@ -129,6 +130,7 @@ typedef struct Pipeline {
     Graph *graph;
     Code code;
     LoadedModel *loaded;
+    SparseNotes *sparse_notes; /* layers with zero weights; NULL: nobody asks */
     struct ReportRanges *ranges; /* where calibration leaves what it saw; NULL: nobody asks */
     const PrunePlan *pruned;     /* --prune: weights for each reading of the model; NULL: none */
     bool is_float;               /* --quantize and --prune are not for this one */

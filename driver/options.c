@@ -166,6 +166,17 @@ static const char *set_winograd(Command *c, const Row *row, const char *value) {
     return "auto, off, f2 or f4";
 }
 
+static const char *set_sparse(Command *c, const Row *row, const char *value) {
+    static const char *const names[] = {"auto", "off", "always"};
+    (void)row;
+    for (int i = 0; i < 3; i++)
+        if (!strcmp(value, names[i])) {
+            c->sparse = (SparseUse)i;
+            return fine;
+        }
+    return "auto, off or always";
+}
+
 static const char *set_quantize(Command *c, const Row *row, const char *value) {
     static const char *const names[] = {"int8", "dynamic", "w8", "w4", "f16", "bf16"};
     (void)row;
@@ -396,6 +407,8 @@ static const Row rows[] = {
      set_number, AT(max_threads), 1, 1024, 0},
     {VERB_GENERATES, VALUE, "--winograd", "FORM",
      "of 3x3 convolutions: auto (default), off, f2 or f4; faster, with more weights", set_winograd, 0, 0, 0, 0},
+    {VERB_GENERATES, VALUE, "--sparse", "WHERE",
+     "weights with zeros as code that leaves them out: auto (default: where it is faster), off, always", set_sparse, 0, 0, 0, 0},
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--tune", "FILE", "what mcc tune has measured for this processor", set_text,
      AT(tune), 0, 0, 0},
     HEADING("Quantization", QUANTIZES),

@@ -354,6 +354,36 @@ typedef struct NarrowForm { /* of a panel of narrow weights: [groups][n] scales,
 /* for n columns and `steps` weights a column; a multiple of 64 */
 int64_t narrow_panel_bytes(const NarrowForm *f, int64_t n, int64_t steps);
 
+/* ---- plane.c: maps whose channels are planes of pixels ---- */
+enum { PANEL = 16, MAX_STRIDE = 4, MAX_PHASES = MAX_STRIDE * MAX_STRIDE, MAX_KERNEL = 15 };
+typedef struct Plane { /* elements: zeros, h rows of w pixels, zeros; all of it together */
+    int64_t h, w, lead, size;
+} Plane;
+typedef struct PlaneWindow { /* of a convolution or pool over two axes */
+    int64_t in[2], out[2], kernel[2], stride[2], dilation[2], begin[2], end[2];
+} PlaneWindow;
+typedef struct PlaneTaps { /* of a window, in rows */
+    int n, n_masks;
+    bool rows;                                 /* masks count taps beyond the first and last row too */
+    int64_t offset[MAX_KERNEL * MAX_KERNEL];   /* from the output's pixel to what is read of the channel's first plane, elements */
+    int mask[MAX_KERNEL * MAX_KERNEL];         /* 0: always inside; else which of the masks says where */
+    int like[MAX_KERNEL * MAX_KERNEL];         /* a tap of each mask */
+} PlaneTaps;
+bool plane_possible(const PlaneWindow *w); /* can planes be read so? */
+bool plane_is_split(const PlaneWindow *w); /* into phases, or at least into rows of another pitch */
+int plane_phases(const PlaneWindow *w, int64_t phases[MAX_PHASES]); /* row · stride + column of each, in order; how many */
+int64_t plane_rows(const PlaneWindow *w); /* of a phase */
+void plane_taps(const PlaneWindow *w, const Plane *from, bool rows, PlaneTaps *t); /* from: of a phase */
+/* out: for each panel of PANEL output pixels `words` words: bits of the masks in order, then of the pixels that there are */
+void plane_masks(const PlaneWindow *w, const PlaneTaps *t, int words, uint16_t *out);
+void plane_reach(const PlaneWindow *w, int64_t *before, int64_t *behind); /* raises both to what whole panels read beyond the pixels */
+Plane plane_of(int64_t h, int64_t w, int64_t before, int64_t behind);
+int64_t panel_pixels(int64_t pixels); /* rounded up to whole panels */
+void node_set_plane(Node *n, const char *name, const Plane *p);
+Plane node_plane(const Node *n, const char *name);
+void node_set_window(Node *n, const PlaneWindow *w);
+PlaneWindow node_window(const Node *n);
+
 /* ---- cell.c: the steps of recurrent operators, as packing and code generation must agree on them ---- */
 typedef enum CellKind { CELL_RNN, CELL_LSTM, CELL_GRU, CELL_GRU_LINEAR } CellKind; /* LINEAR: linear_before_reset */
 typedef struct CellPart { /* gates whose sums are one product */

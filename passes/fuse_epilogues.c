@@ -1,6 +1,7 @@
 /* Elementwise nodes that follow a contraction go into its body: they are computed on the accumulators, before these are
  * stored. From a contraction's result the nodes are gathered that need nothing else of what is computed from it, and of
  * those the longest row, in the graph's order, that leaves one value for the rest of the graph. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include "passes/lower.h"
@@ -84,6 +85,8 @@ static bool has_dtype(const Node *root, const Value *v) {
     return integers ? value_in_blocks(v) : value_is_f32(v);
 }
 
+static bool is_planar(const Node *root) { return root->op == OP_SparseConv || root->op == OP_PlaneDepthwise; }
+
 /* can the contraction's kernel read v beside its result? */
 static bool is_operand(const Node *root, const Value *v) {
     const Value *out = root->out[0];
@@ -94,6 +97,7 @@ static bool is_operand(const Node *root, const Value *v) {
     for (int i = 0; i < v->type.rank; i++)
         if (!dim_is(v->type.dims[i], 1) && v->type.dims[i] != out->type.dims[i + shift]) return false;
     if (root->op == OP_PanelMatMul) return true;
+    if (is_planar(root)) return dim_is(v->type.dims[v->type.rank - 1], 1) || same_dims(v, out);
     if (root->op == OP_PackedMatMul || root->op == OP_NarrowMatMul) return moves_as_one(v, out, 0, rank - 1);
     bool channels = shift <= 1 && !dim_is(v->type.dims[1 - shift], 1),
          lanes = !dim_is(v->type.dims[v->type.rank - 1], 1);
@@ -125,8 +129,22 @@ static bool is_own_conversion(const Search *s, const Tail *t, const Value *v) {
            !s->is_output[v->id] && same_dims(v, t->root->out[0]) && is_operand(t->root, n->in[0]);
 }
 
+/* Straight-line code adds one operand as large as its result, and then clamps: n is the next of that. */
+static bool joins_sparse(const Tail *t, const Node *n) {
+    const Value *last = (t->n ? t->nodes[t->n - 1] : t->root)->out[0];
+    if (n->op == OP_Add) {
+        const Value *other = n->in[n->in[0] == last];
+        return t->n == 0 && (n->in[0] == last || n->in[1] == last) && other != last && !other->constant && same_dims(other, last);
+    }
+    if ((n->op != OP_Relu && n->op != OP_Clip) || n->in[0] != last) return false;
+    for (int i = 1; i < n->n_in; i++)
+        if (n->in[i] && (!n->in[i]->constant || isnan(tensor_float(n->in[i]->constant, 0)))) return false;
+    return true;
+}
+
 static bool joins(const Search *s, const Tail *t, const Node *n) {
     const Value *out = t->root->out[0];
+    if (t->root->op == OP_SparseConv && !joins_sparse(t, n)) return false;
     if (!node_is_elementwise(n) || n->n_in > 3 || n->n_out != 1 || !has_dtype(t->root, n->out[0]) ||
         !same_dims(n->out[0], out))
         return false;
@@ -296,7 +314,7 @@ static void absorb(Search *s, Tail *t, Value *out) {
 
 static bool is_contraction(const Node *n) {
     return n->op == OP_BlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_NarrowMatMul ||
-           n->op == OP_PanelMatMul;
+           n->op == OP_PanelMatMul || is_planar(n);
 }
 
 bool pass_fuse_epilogues(Graph *g, PassCtx *p) {

@@ -140,6 +140,7 @@ bool lower_conv_integer(Layout *l, Node *n); /* lower_integer.c: ConvInteger; fa
 bool lower_bias_integer(Layout *l, Node *n); /* Add of a constant a channel to its sums, into their bias */
 /* What a Conv of floats, whose sums take so many cycles, will take an image: by Winograd where that is better. */
 double conv_cycles(const PassCtx *p, Node *n, double direct);
+double dense_conv_cycles(Layout *l, Node *n); /* lower_conv.c: of one batch element, an estimate; 0: not lowered */
 bool lower_conv(Layout *l, Node *n);         /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
 bool lower_pool(Layout *l, Node *n);         /* lower_pool.c */
 bool lower_reduction(Layout *l, Node *n);

@@ -2,7 +2,7 @@
  * with which tile, and their weights packed for it. */
 #include "passes/lower.h"
 
-enum { PLAIN_CHANNELS = 4 }; /* up to so many are read where they lie; more are brought into blocks first */
+enum { PLAIN_CHANNELS = 4 }; /* more are brought into blocks first */
 
 static bool is_constant_f32(const Value *v) { return v && v->constant && v->constant->dtype == DT_F32; }
 
@@ -250,6 +250,20 @@ static void lower_depthwise(Convolution *c) {
     if (known && l->pass->notes) note_depthwise(c, &layer, made);
 }
 
+/* up to so many channels are read where they lie */
+static bool reads_plain(const Convolution *c) { return c->groups == 1 && c->channels <= PLAIN_CHANNELS; }
+
+double dense_conv_cycles(Layout *l, Node *n) {
+    Convolution c;
+    NarrowWeights narrow;
+    if (!read_convolution(l, n, &c, &narrow) || c.transposed || is_depthwise(&c)) return 0;
+    int in_block = reads_plain(&c) ? 1 : channel_block(l->target, c.channels * c.groups),
+        out_block = channel_block(l->target, c.cols * c.groups);
+    Work work = work_of(&c, in_block, out_block);
+    TileChoice tile = tile_choose(l->target, &work);
+    return winograd_cycles(&c, in_block, out_block, tile_choice_cycles(l->target, &work, &tile));
+}
+
 bool lower_conv(Layout *l, Node *n) {
     Convolution c;
     NarrowWeights narrow;
@@ -261,7 +275,7 @@ bool lower_conv(Layout *l, Node *n) {
     }
     Value *x = n->in[0];
     int out_block = channel_block(l->target, c.cols * c.groups);
-    bool plain = !twin_of(l, x) && c.groups == 1 && c.channels <= PLAIN_CHANNELS;
+    bool plain = !twin_of(l, x) && reads_plain(&c);
     if (!plain) x = want_blocked(l, x, n, 0);
     lower_dense(&c, x, plain ? 1 : block_of(x), out_block);
     return true;

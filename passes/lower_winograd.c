@@ -60,12 +60,12 @@ static Value *pack_transformed(const Convolution *c, int m, const TileChoice *ti
     return value_of_tensor(c->l->g, t);
 }
 
-typedef struct Plane { /* how the places of m × m outputs are worked off */
+typedef struct Places { /* how the places of m × m outputs are worked off */
     int m;
     int64_t places, run; /* all of them; those at once */
     TileChoice tile;
     double cycles;
-} Plane;
+} Places;
 
 /* as few runs as leave the transformed inputs of one in its share of the cache */
 static int64_t fewest_runs(const Target *t, int m, int64_t channels, int64_t places) {
@@ -101,10 +101,10 @@ static Work work_of(const Convolution *c, int in_block, int out_block, int64_t r
 }
 
 /* The weights come from memory once, and for each further run from the next cache, which is some four times as fast. */
-static Plane plan_runs(const Convolution *c, int m, int in_block, int out_block, int64_t places, int64_t runs) {
+static Places plan_runs(const Convolution *c, int m, int in_block, int out_block, int64_t places, int64_t runs) {
     const Target *t = c->l->target;
     int side = m + 2;
-    Plane p = {.m = m, .places = places, .run = (places + runs - 1) / runs};
+    Places p = {.m = m, .places = places, .run = (places + runs - 1) / runs};
     Work w = work_of(c, in_block, out_block, p.run);
     p.tile = tile_choose(t, &w);
     runs = (places + p.run - 1) / p.run;
@@ -115,15 +115,15 @@ static Plane plan_runs(const Convolution *c, int m, int in_block, int out_block,
     return p;
 }
 
-static Plane plan_winograd(const Convolution *c, int m, int in_block, int out_block) {
+static Places plan_winograd(const Convolution *c, int m, int in_block, int out_block) {
     enum { MORE_RUNS = 6 };
     const Type *y = &c->n->out[0]->type;
     int64_t places = 1;
     for (int i = 2; i < 4; i++) places *= (y->dims[i]->value + m - 1) / m;
     int64_t runs = fewest_runs(c->l->target, m, c->channels, places);
-    Plane best = plan_runs(c, m, in_block, out_block, places, runs);
+    Places best = plan_runs(c, m, in_block, out_block, places, runs);
     for (int i = 1; i <= MORE_RUNS && runs + i <= places; i++) {
-        Plane p = plan_runs(c, m, in_block, out_block, places, runs + i);
+        Places p = plan_runs(c, m, in_block, out_block, places, runs + i);
         if (p.cycles < best.cycles) best = p;
     }
     return best;
@@ -144,7 +144,7 @@ bool winograd_possible(const Convolution *c, int in_block) {
 
 static bool is_allowed(Winograd w, int m) { return w == WINOGRAD_AUTO || w == (m == 2 ? WINOGRAD_F2 : WINOGRAD_F4); }
 
-static Node *make_winograd(const Convolution *c, Value *x, int in_block, int out_block, const Plane *p) {
+static Node *make_winograd(const Convolution *c, Value *x, int in_block, int out_block, const Places *p) {
     Layout *l = c->l;
     Value *in[3] = {x, pack_transformed(c, p->m, &p->tile), packed_bias(c, out_block)};
     int64_t pads[4] = {c->window.begin[0], c->window.begin[1], c->window.end[0], c->window.end[1]},
@@ -163,7 +163,7 @@ static Node *make_winograd(const Convolution *c, Value *x, int in_block, int out
 Node *lower_winograd_as(const Convolution *c, Value *x, int in_block, int out_block, const LayerChoice *choice) {
     int m = choice->form == FORM_WINOGRAD_F2 ? 2 : 4;
     if (!winograd_possible(c, in_block) || !is_allowed(c->l->pass->winograd, m)) return NULL;
-    Plane p = plan_winograd(c, m, in_block, out_block);
+    Places p = plan_winograd(c, m, in_block, out_block);
     if (choice->run) p.run = choice->run;
     if (p.run > p.places) return NULL;
     Work w = work_of(c, in_block, out_block, p.run);
@@ -176,7 +176,7 @@ void winograd_candidates(const Convolution *c, int in_block, int out_block, Laye
     TileChoice tiles[TILES];
     for (int m = 2; m <= 4 && winograd_possible(c, in_block); m += 2) {
         if (!is_allowed(c->l->pass->winograd, m)) continue;
-        Plane p = plan_winograd(c, m, in_block, out_block);
+        Places p = plan_winograd(c, m, in_block, out_block);
         for (int i = 0; i < 3; i++) {
             int64_t run = i == 0 ? p.run : i == 1 ? (p.run + 1) / 2 : p.run * 2;
             if (run > p.places) run = p.places;
@@ -189,12 +189,12 @@ void winograd_candidates(const Convolution *c, int in_block, int out_block, Laye
 }
 
 /* m 0: none is better than `direct` cycles */
-static Plane best_plane(const Convolution *c, int in_block, int out_block, double direct) {
+static Places best_places(const Convolution *c, int in_block, int out_block, double direct) {
     Winograd wanted = c->l->pass->winograd;
-    Plane best = {.cycles = with_memory(direct, (double)(KERNEL * KERNEL * c->channels * c->cols) * 4)};
+    Places best = {.cycles = with_memory(direct, (double)(KERNEL * KERNEL * c->channels * c->cols) * 4)};
     for (int m = 2; m <= 4; m += 2) {
         if (!is_allowed(wanted, m)) continue;
-        Plane p = plan_winograd(c, m, in_block, out_block);
+        Places p = plan_winograd(c, m, in_block, out_block);
         if (p.cycles < best.cycles || wanted != WINOGRAD_AUTO) best = p;
     }
     return best;
@@ -202,11 +202,11 @@ static Plane best_plane(const Convolution *c, int in_block, int out_block, doubl
 
 double winograd_cycles(const Convolution *c, int in_block, int out_block, double direct) {
     if (!winograd_possible(c, in_block)) return direct;
-    return best_plane(c, in_block, out_block, direct).cycles;
+    return best_places(c, in_block, out_block, direct).cycles;
 }
 
 Node *lower_winograd(const Convolution *c, Value *x, int in_block, int out_block, double direct) {
     if (!winograd_possible(c, in_block)) return NULL;
-    Plane best = best_plane(c, in_block, out_block, direct);
+    Places best = best_places(c, in_block, out_block, direct);
     return best.m ? make_winograd(c, x, in_block, out_block, &best) : NULL;
 }

@@ -1,4 +1,5 @@
-/* Which layers a model has, each once, and what else than the cost model's choice is worth measuring for them. */
+/* Which layers a model has, each once, and what else than the cost model's choice is worth measuring for them; which
+ * ones have zero weights, and what became of those. */
 #include "passes/tuning.h"
 #include <string.h>
 
@@ -35,4 +36,14 @@ void layer_candidate(LayerNote *n, LayerForm form, int64_t rows, int64_t vecs, i
     bool known = choice_equal(&c, &n->chosen);
     for (int i = 0; i < n->n_candidates && !known; i++) known = choice_equal(&c, &n->candidates[i]);
     if (!known && n->n_candidates < MAX_CANDIDATES) n->candidates[n->n_candidates++] = c;
+}
+
+void sparse_note(SparseNotes *notes, const SparseNote *n) {
+    if (!notes) return;
+    SparseNote *copy = ARENA_NEW(notes->arena, SparseNote);
+    *copy = *n;
+    copy->next = NULL;
+    if (!notes->last) notes->last = &notes->first;
+    *notes->last = copy;
+    notes->last = &copy->next;
 }

@@ -10,6 +10,24 @@
  * the bytes. */
 typedef enum Winograd { WINOGRAD_AUTO, WINOGRAD_OFF, WINOGRAD_F2, WINOGRAD_F4 } Winograd;
 
+/* Whether weights with zeros become straight-line code that leaves them out (AUTO: where that is estimated to be faster) */
+typedef enum SparseUse { SPARSE_AUTO, SPARSE_OFF, SPARSE_ALWAYS } SparseUse;
+
+/* What was decided about a layer whose weights have zeros. */
+typedef struct SparseNote {
+    Str layer;
+    int64_t rows, columns, nonzeros; /* of its matrix of weights */
+    bool sparse;                     /* straight-line code of the nonzeros; else a dense form */
+    double cycles, dense_cycles;     /* of either form, as the cost models guess */
+    double bytes;                    /* of that code, about */
+    struct SparseNote *next;
+} SparseNote;
+typedef struct SparseNotes {
+    Arena *arena;
+    SparseNote *first, **last;
+} SparseNotes;
+void sparse_note(SparseNotes *notes, const SparseNote *n); /* a copy, at the end; notes NULL: nowhere */
+
 typedef struct PassCtx {
     Ctx *ctx;
     const Target *target; /* NULL: nothing is lowered for one */
@@ -23,6 +41,9 @@ typedef struct PassCtx {
     bool widen;                  /* all constant weights become float32 */
     int stop_after;              /* stop after this many passes have run; -1: never */
     const struct Tuning *tuning; /* choices that stand above the cost model's; NULL: none */
+    SparseUse sparse;
+    bool optimize_size;          /* no form that is larger than the plain one */
+    SparseNotes *sparse_notes;   /* where layers with zero weights are listed; NULL: nowhere */
     struct LayerNotes *notes;    /* where layers that could be tuned are listed; NULL: nowhere */
 } PassCtx;
 

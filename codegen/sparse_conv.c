@@ -1,0 +1,153 @@
+/* mcc.SparseConv: what its matrix and planes mean for straight-line code, and the loops around it. A source is a tap of
+ * an input channel, a panel PANEL pixels of the output. Chunks of panels go outermost, so that their input stays in the
+ * cache while block after block of output channels reads it. */
+#include <math.h>
+#include "codegen/planes.h"
+#include "codegen/sparse.h"
+
+typedef struct Shape {
+    PlaneWindow window;
+    PlaneTaps taps;
+    Plane from, to;
+    int64_t rows, channels, phases, panels;
+    int64_t chunk; /* panels in a call */
+    bool masked;
+} Shape;
+
+/* Where the code is read again for each chunk, few chunks; where the input is large, ones that stay in L2. */
+static int64_t chunk_of(const Target *t, const Shape *s) {
+    enum { SMALL_MAP = 52, LEAST = 4 };
+    int64_t panel = s->channels * s->phases * PANEL * 4, fit = (int64_t)t->l2 / 4 / panel;
+    int64_t most = s->panels <= SMALL_MAP ? s->panels : fit < LEAST ? LEAST : fit;
+    if (most > s->panels) most = s->panels;
+    int64_t chunks = (s->panels + most - 1) / most;
+    return (s->panels + chunks - 1) / chunks;
+}
+
+static Shape shape_of(const Target *t, const Node *n) {
+    Shape s = {.window = node_window(n), .from = node_plane(n, "from"), .to = node_plane(n, "to")};
+    int64_t phases[MAX_PHASES], pixels = s.to.h * s.to.w;
+    s.phases = plane_phases(&s.window, phases);
+    s.rows = n->in[1]->constant->dims[0];
+    s.channels = n->in[1]->constant->dims[1];
+    s.panels = panel_pixels(pixels) / PANEL;
+    plane_taps(&s.window, &s.from, false, &s.taps);
+    s.masked = s.taps.n_masks > 0 || pixels % PANEL;
+    s.chunk = chunk_of(t, &s);
+    return s;
+}
+
+/* ---- the body: a residual, then clamps ---- */
+
+static void clamp(SparseLayer *l, double low, double high) {
+    l->low = fminf(fmaxf(l->low, (float)low), (float)high);
+    l->high = fminf(fmaxf(l->high, (float)low), (float)high);
+}
+
+static double bound(const Node *clip, int input, double none) {
+    const Value *v = node_in(clip, input);
+    return v ? tensor_float(v->constant, 0) : none;
+}
+
+static void fill_epilogue(const Node *n, SparseLayer *l) {
+    l->low = -INFINITY, l->high = INFINITY;
+    for (const Node *e = n->body ? n->body->first : NULL; e; e = e->next) {
+        if (e->op == OP_Add) l->residual = true;
+        else
+            clamp(l, e->op == OP_Relu ? 0 : bound(e, 1, -INFINITY),
+                  e->op == OP_Relu ? INFINITY : bound(e, 2, INFINITY));
+    }
+}
+
+static Str code(Ctx *ctx, const Target *t, const Node *n) {
+    Shape s = shape_of(t, n);
+    const Value *bias = node_in(n, 2);
+    int64_t line = PANEL * 4, plane = s.to.size * 4;
+    SparseLayer l = {.rows = s.rows,
+                     .n_sources = s.channels * s.taps.n,
+                     .weights = n->in[1]->constant->data,
+                     .bias = bias ? bias->constant->data : NULL,
+                     .x_step = line,
+                     .y_step = line,
+                     .residual_step = line,
+                     .y_row = plane,
+                     .residual_row = plane,
+                     .panels = s.chunk,
+                     .repeats = s.panels > s.chunk};
+    SparseSource *sources = ARENA_ARRAY(ctx->arena, l.n_sources, SparseSource);
+    for (int64_t c = 0, at = 0; c < s.channels; c++)
+        for (int i = 0; i < s.taps.n; i++, at++)
+            sources[at] = (SparseSource){(c * s.phases * s.from.size + s.taps.offset[i]) * 4, s.taps.mask[i]};
+    l.sources = sources;
+    if (s.to.h * s.to.w % PANEL) l.store = SPARSE_STORE_ZEROS, l.store_mask = s.taps.n_masks + 1;
+    fill_epilogue(n, &l);
+    return sparse_encode(ctx->arena, t, &l);
+}
+
+static bool in_code(const Node *n, int input) {
+    (void)n;
+    return input == 1 || input == 2;
+}
+
+/* ---- around the code ---- */
+
+static void fill_halos(Kernel *k, const Shape *s, LLVMValueRef y, Range rows) {
+    For f = for_begin(k, rows.from, rows.to, 1);
+    planes_fill_halo(k, f32_at(k, y, i_scale(k, f.i, s->to.size)), &s->to);
+    for_end(k, &f);
+}
+
+static LLVMValueRef panel_at(Kernel *k, LLVMValueRef base, const Plane *p, LLVMValueRef panel) {
+    return f32_at(k, base, i_plus(k, i_scale(k, panel, PANEL), p->lead));
+}
+
+static bool emit(Kernel *k) {
+    const Node *n = k->node;
+    Shape s = shape_of(k->gen->target, n);
+    bool residual = n->body && n->body->n_inputs > 1;
+    LLVMValueRef masks = s.masked ? planes_mask_table(k, &s.window, &s.taps, SPARSE_MASKS) : NULL;
+    int64_t chunks = (s.panels + s.chunk - 1) / s.chunk, blocks = sparse_blocks(k->gen->target, s.rows);
+    Grid grid = grid_choose(k->chunks, chunks, blocks, 0, 0.02);
+    Range share = kernel_share(k, gen_i64(k->gen, chunks), grid.cols, grid.rows),
+          part = kernel_share(k, gen_i64(k->gen, blocks), 1, grid.cols),
+          halos = kernel_share(k, gen_i64(k->gen, s.rows), 1, k->chunks);
+    SparseCall c = {.blocks = i_add(k, part.from, i_scale(k, part.to, (int64_t)1 << 32))};
+    For batch = for_begin(k, gen_i64(k->gen, 0), kernel_dim(k, n->out[0]->type.dims[0]), 1);
+    LLVMValueRef x = f32_at(k, k->in[0], i_scale(k, batch.i, s.channels * s.phases * s.from.size)),
+                 start = i_scale(k, batch.i, s.rows * s.to.size), y = f32_at(k, k->out[0], start);
+    fill_halos(k, &s, y, halos);
+    For f = for_begin(k, share.from, share.to, 1);
+    LLVMValueRef first = i_scale(k, f.i, s.chunk);
+    c.x = panel_at(k, x, &s.from, first);
+    c.y = panel_at(k, y, &s.to, first);
+    if (residual) c.residual = panel_at(k, f32_at(k, k->in[n->n_in - 1], start), &s.to, first);
+    if (masks) c.masks = element_at(k, k->gen->i16, masks, i_scale(k, first, SPARSE_MASKS));
+    c.panels = i_min(k, gen_i64(k->gen, s.chunk), i_sub(k, gen_i64(k->gen, s.panels), first));
+    sparse_call(k, k->in[1], &c);
+    for_end(k, &f);
+    for_end(k, &batch);
+    LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
+    return true;
+}
+
+static double work_of(const Node *n) {
+    const Tensor *w = n->in[1]->constant;
+    const float *at = w->data;
+    Plane to = node_plane(n, "to");
+    int64_t nonzeros = 0, all = (int64_t)(w->bytes / sizeof *at);
+    for (int64_t i = 0; i < all; i++) nonzeros += at[i] != 0;
+    return (double)nonzeros * (double)(panel_pixels(to.h * to.w) / PANEL) * (double)n->out[0]->type.dims[0]->hi;
+}
+
+/* Its last operand is the residual, which is read for each element of the result before that is written; other rows still
+ * read x. */
+static bool in_place(const Node *n, int input) {
+    return n->body && n->body->n_inputs > 1 && input == n->n_in - 1 && n->in[input] != n->in[0];
+}
+
+const Emitter sparse_conv_emitter = {.form = "straight-line code of its nonzeros",
+                                     .emit = emit,
+                                     .work = work_of,
+                                     .in_place = in_place,
+                                     .code = code,
+                                     .in_code = in_code};

@@ -1,0 +1,192 @@
+/* Which convolutions become straight-line code of their nonzero weights: those for which the cost models of both forms
+ * say so, reorders between planes and other layouts counted. From the best choice of each by itself, single ones change
+ * sides as long as that makes the whole cheaper. Only zeros begin it: a dense model stays as it is. */
+#include <string.h>
+#include "passes/planar.h"
+
+enum { ROUNDS = 4, MOST_MASKS = 7 /* that an instruction can name */ };
+static const double zeros_to_begin = 0.1; /* the least part of a layer's weights */
+static const double reorder_cycles = 0.5; /* a pass over an element */
+
+typedef struct Candidate {
+    Node *n;
+    double dense, sparse;
+    SparseWork work;
+    bool possible;
+} Candidate;
+
+typedef struct Choice {
+    Planar *p;
+    Candidate *list;
+    int n;
+    bool *planar, *charged[2]; /* by value id: it is planes; it was paid for as planes, as pixels */
+    int n_ids;
+} Choice;
+
+static bool is_constant(const Value *v) { return v && v->constant && v->constant->dtype == DT_F32; }
+
+bool sparse_conv_window(const Node *n, PlaneWindow *w) {
+    if (n->op != OP_Conv || node_int(n, "group") != 1 || !is_constant(n->in[1])) return false;
+    if (node_in(n, 2) && !is_constant(n->in[2])) return false;
+    if (!n->in[1]->constant->bytes || !window_of(n, n->in[1]->constant->dims + 2, w)) return false;
+    PlaneTaps taps;
+    plane_taps(w, &(Plane){.w = w->out[1]}, false, &taps);
+    return taps.n_masks < MOST_MASKS; /* one more says which pixels there are */
+}
+
+static Candidate candidate_of(Planar *p, Layout *l, Node *n) {
+    PlaneWindow w;
+    Candidate c = {.n = n};
+    if (n->op != OP_Conv || !sparse_conv_window(n, &w)) return c;
+    const Tensor *t = n->in[1]->constant;
+    c.work = (SparseWork){.rows = t->dims[0],
+                          .sources = (int64_t)(t->bytes / sizeof(float)) / t->dims[0],
+                          .nonzeros = count_nonzeros(t),
+                          .panels = panel_pixels(w.out[0] * w.out[1]) / PANEL};
+    c.dense = dense_conv_cycles(l, n);
+    c.sparse = sparse_cycles(p->target, &c.work);
+    c.possible = c.dense > 0;
+    return c;
+}
+
+static double weights_of(const Candidate *c) { return (double)c->work.rows * (double)c->work.sources; }
+static int64_t zeros_of(const Candidate *c) { return c->work.rows * c->work.sources - c->work.nonzeros; }
+
+static bool is_too_large(const PassCtx *pass, const Candidate *c) {
+    return pass->optimize_size && sparse_bytes(&c->work) > weights_of(c) * (double)sizeof(float);
+}
+
+static void note(const Planar *p, const Candidate *k) {
+    SparseNote n = {.layer = k->n->name,
+                    .rows = k->work.rows,
+                    .columns = k->work.sources,
+                    .nonzeros = k->work.nonzeros,
+                    .bytes = sparse_bytes(&k->work),
+                    .sparse = p->chosen[k->n->id],
+                    .cycles = k->sparse,
+                    .dense_cycles = k->dense};
+    sparse_note(p->pass->sparse_notes, &n);
+}
+
+/* ---- what a choice costs ---- */
+
+static double elements_of(const Value *v) {
+    double n = 1;
+    for (int i = 1; i < v->type.rank; i++) n *= (double)v->type.dims[i]->hi; /* of one batch element, as layers count */
+    return n;
+}
+
+/* v as planes or as pixels, where it may be the other; once */
+static double reorder(Choice *c, const Value *v, bool planes) {
+    if (v->constant || c->planar[v->id] == planes || c->charged[planes][v->id]) return 0;
+    c->charged[planes][v->id] = true;
+    return reorder_cycles * 2 * elements_of(v); /* mostly through plain order */
+}
+
+static double read_as(Choice *c, const Node *n, bool planes) {
+    double cycles = 0;
+    int64_t h, w;
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] && map_of(n->in[i], &h, &w) && (c->planar[n->in[i]->id] || h * w > 1))
+            cycles += reorder(c, n->in[i], planes);
+    return cycles;
+}
+
+static double split_cycles(const Node *n) {
+    PlaneWindow w;
+    const int64_t *kernel = n->op == OP_Conv ? n->in[1]->constant->dims + 2 : NULL;
+    return window_of(n, kernel, &w) && plane_is_split(&w) ? reorder_cycles * elements_of(n->in[0]) : 0;
+}
+
+static bool follows(Choice *c, const Node *n) {
+    bool any = false, all = true;
+    for (int i = 0; i < n->n_in; i++) {
+        bool is = n->in[i] && c->planar[n->in[i]->id] && follows_planes(n, n->in[i]);
+        any = any || is;
+        all = all && is;
+    }
+    return n->op == OP_Concat ? all : any;
+}
+
+static double cost(Choice *c) {
+    Graph *g = c->p->g;
+    double cycles = 0;
+    int next = 0;
+    memset(c->planar, 0, sizeof *c->planar * (size_t)c->n_ids);
+    for (int i = 0; i < 2; i++) memset(c->charged[i], 0, sizeof *c->charged[i] * (size_t)c->n_ids);
+    for (const Node *n = g->first; n; n = n->next) {
+        const Candidate *k = next < c->n && c->list[next].n == n ? &c->list[next++] : NULL;
+        bool chosen = k && c->p->chosen[n->id], planes = chosen || (!(k && k->possible) && follows(c, n));
+        if (k && k->possible) cycles += chosen ? k->sparse : k->dense;
+        cycles += read_as(c, n, planes);
+        if (planes && (n->op == OP_Conv || op_has(n->op, OP_POOL))) cycles += split_cycles(n);
+        if (planes && n->out[0]->type.rank > 2)
+            c->planar[n->out[0]->id] =
+                n->op != OP_GlobalAveragePool && n->op != OP_GlobalMaxPool && !op_has(n->op, OP_REDUCTION);
+    }
+    for (int i = 0; i < g->n_outputs; i++)
+        if (c->planar[g->outputs[i]->id]) cycles += reorder(c, g->outputs[i], false);
+    return cycles;
+}
+
+static bool improve(Choice *c) {
+    double best = cost(c), now;
+    bool changed = false;
+    for (int i = 0; i < c->n; i++) {
+        bool *is = &c->p->chosen[c->list[i].n->id];
+        if (!c->list[i].possible || (!*is && is_too_large(c->p->pass, &c->list[i]))) continue;
+        *is = !*is;
+        if ((now = cost(c)) < best) best = now, changed = true;
+        else *is = !*is;
+    }
+    return changed;
+}
+
+/* without looking at its neighbours */
+static bool is_wanted(const PassCtx *pass, const Candidate *c) {
+    if (pass->sparse == SPARSE_ALWAYS) return c->possible;
+    if (!c->possible || (double)zeros_of(c) < zeros_to_begin * weights_of(c)) return false;
+    return c->sparse < c->dense && !is_too_large(pass, c);
+}
+
+static int fill_candidates(Choice *c) {
+    Planar *p = c->p;
+    Layout l = {.g = p->g, .ctx = p->ctx, .target = p->target, .pass = p->pass};
+    int begun = 0;
+    for (Node *n = p->g->first; n; n = n->next) c->n += n->op == OP_Conv;
+    c->list = ARENA_ARRAY(p->scratch, c->n, Candidate);
+    c->n = 0;
+    for (Node *n = p->g->first; n; n = n->next) {
+        if (n->op != OP_Conv) continue;
+        Candidate k = c->list[c->n++] = candidate_of(p, &l, n);
+        bool begins = is_wanted(p->pass, &k);
+        p->chosen[n->id] = begins;
+        begun += begins;
+    }
+    return begun;
+}
+
+/* the planes' sizes follow from whatever may read them */
+static void fill_maps(const Choice *c) {
+    for (const Node *n = c->p->g->first; n; n = n->next) {
+        PlaneWindow w;
+        if (n->op != OP_Conv || !is_constant(n->in[1])) continue;
+        bool reads = c->p->chosen[n->id] ? sparse_conv_window(n, &w) : is_planar_depthwise(n);
+        if (reads && window_of(n, n->in[1]->constant->dims + 2, &w)) map_need(c->p, &w);
+    }
+}
+
+bool choose_sparse(Planar *p) {
+    Choice c = {.p = p, .n_ids = p->n_ids};
+    int chosen = 0;
+    if (!fill_candidates(&c)) return false;
+    c.planar = ARENA_ARRAY(p->scratch, c.n_ids, bool);
+    for (int i = 0; i < 2; i++) c.charged[i] = ARENA_ARRAY(p->scratch, c.n_ids, bool);
+    for (int i = 0; i < ROUNDS && p->pass->sparse == SPARSE_AUTO && improve(&c); i++) {}
+    fill_maps(&c);
+    for (int i = 0; i < c.n; i++) {
+        chosen += p->chosen[c.list[i].n->id];
+        if (c.list[i].possible && zeros_of(&c.list[i])) note(p, &c.list[i]);
+    }
+    return chosen > 0;
+}

@@ -1,0 +1,36 @@
+/* Convolutions with enough zero weights become mcc.SparseConv on planes, and what lies between them follows; see
+ * planar.c for the layout and choose_sparse.c for the choice. */
+#include "passes/planar.h"
+
+static void lower_sparse_conv(Planar *p, Node *n) {
+    PlaneWindow w;
+    sparse_conv_window(n, &w);
+    Plane from, to = map_plane(p, w.out[0], w.out[1]);
+    Value *in[3] = {want_window(p, n->in[0], n, &w, &from), n->in[1], node_in(n, 2)};
+    Node *made = replace_by_planes(p, n, OP_SparseConv, in, 3, false);
+    node_set_window(made, &w);
+    node_set_plane(made, "from", &from);
+    node_set_plane(made, "to", &to);
+}
+
+static void lower_plain(Planar *p, Node *n) {
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i]) n->in[i] = want_pixels(p, n->in[i], n);
+}
+
+bool pass_lower_sparse(Graph *g, PassCtx *pass) {
+    if (!pass->target || !sparse_lanes(pass->target) || pass->sparse == SPARSE_OFF) return false;
+    Planar p = {.g = g, .ctx = g->ctx, .target = pass->target, .pass = pass, .n_ids = g->ctx->next_id};
+    p.scratch = arena_new(g->ctx);
+    p.twin = ARENA_ARRAY(p.scratch, p.n_ids, Value *);
+    p.chosen = ARENA_ARRAY(p.scratch, p.n_ids, bool);
+    bool changed = choose_sparse(&p);
+    for (Node *n = g->first, *next; changed && n; n = next) {
+        next = n->next;
+        if (p.chosen[n->id]) lower_sparse_conv(&p, n);
+        else if (!lower_planar(&p, n)) lower_plain(&p, n);
+    }
+    for (int i = 0; changed && i < g->n_outputs; i++) want_pixels(&p, g->outputs[i], NULL);
+    arena_free(p.scratch);
+    return changed;
+}
