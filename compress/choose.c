@@ -5,6 +5,21 @@
 #include "compress/choose.h"
 #include <string.h>
 
+static const char *const mode_names[] = {
+    [QUANT_NONE] = "f32", [QUANT_INT8] = "int8", [QUANT_DYNAMIC] = "dynamic", [QUANT_W8] = "w8",
+    [QUANT_W4] = "w4",    [QUANT_F16] = "f16",   [QUANT_BF16] = "bf16"};
+
+const char *quant_mode_name(QuantMode m) { return mode_names[m]; }
+
+bool quant_mode_find(const char *word, QuantMode *out) {
+    for (size_t i = 0; i < sizeof mode_names / sizeof *mode_names; i++)
+        if (!strcmp(word, mode_names[i])) {
+            *out = (QuantMode)i;
+            return true;
+        }
+    return false;
+}
+
 /* ---- roles ---- */
 
 bool choice_is_float(const Value *v) { return v && v->type.kind == TYPE_TENSOR && v->type.dtype == DT_F32; }
@@ -85,12 +100,18 @@ static bool listed(const char *const *list, int n, const QuantNode *q) {
     return false;
 }
 
+static const NodeMode *mode_of(const QuantPlan *p, const QuantNode *q) {
+    for (int i = 0; i < p->n_modes; i++)
+        if (!strcmp(p->modes[i].name, q->name)) return &p->modes[i];
+    return NULL;
+}
+
 /* NULL: the user does not keep it in float */
 static const char *kept_in_float(const QuantPlan *p, const QuantNode *q, Role role) {
     const QuantOptions *o = &p->options;
+    const NodeMode *m = mode_of(p, q);
     if (listed(o->skip, o->n_skip, q)) return "--quantize-skip names it";
-    for (int i = 0; i < p->n_f32; i++)
-        if (!strcmp(p->f32[i], q->name)) return "the plan leaves it in float";
+    if (m && m->mode == QUANT_NONE) return "the plan leaves it in float";
     return (role != CONTRACTS && role != LOOKS_UP) || !o->n_only || listed(o->only, o->n_only, q)
                ? NULL
                : "--quantize-only does not name it";
@@ -123,9 +144,13 @@ static bool list_nodes(Choice *c) {
         *q = (QuantNode){.node = node};
         q->name = take_name(&names, a, node->name, arena_printf(a, "%s#%d", op_info(node->op)->name, p->n_nodes));
         p->n_nodes++;
+        const NodeMode *m = mode_of(p, q);
         q->why = kept_in_float(p, q, role);
         q->chosen = !q->why;
-        c->role[node->id] = q->chosen && role != LOOKS_UP ? role : STAYS;
+        q->mode = !q->chosen ? QUANT_NONE : m ? m->mode : p->options.mode;
+        bool flows = q->chosen && role != LOOKS_UP && q->mode == p->options.mode;
+        c->role[node->id] = flows ? role : STAYS;
+        if (q->chosen && q->mode != p->options.mode) q->why = "the plan gives it weights of 16 bits alone";
         p->of_node[node->id] = q;
     }
     bool prune = p->options.mode == QUANT_NONE;
@@ -262,9 +287,9 @@ bool quant_take_ranges(QuantPlan *to, const QuantPlan *from) {
     return true;
 }
 
-QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const char *const *f32, int n_f32) {
+QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const NodeMode *modes, int n_modes) {
     QuantPlan *p = ARENA_NEW(g->arena, QuantPlan);
-    *p = (QuantPlan){.graph = g, .options = *o, .n_ids = g->ctx->next_id, .f32 = f32, .n_f32 = n_f32};
+    *p = (QuantPlan){.graph = g, .options = *o, .n_ids = g->ctx->next_id, .modes = modes, .n_modes = n_modes};
     p->of_value = ARENA_ARRAY(g->arena, p->n_ids, QuantTensor *);
     p->of_node = ARENA_ARRAY(g->arena, p->n_ids, QuantNode *);
     Choice c = {.plan = p, .g = g, .scratch = arena_new(g->ctx)};

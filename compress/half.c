@@ -92,8 +92,10 @@ bool table_read(const Node *n) {
     return t && t->dtype == DT_F32 && t->bytes && !n->in[1]->constant;
 }
 
+static bool is_half(QuantMode m) { return m == QUANT_F16 || m == QUANT_BF16; }
+
 bool quant_halves(QuantPlan *plan) {
-    Dtype t = plan->options.mode == QUANT_F16 ? DT_F16 : DT_BF16;
+    QuantMode all = plan->options.mode;
     Halves h = {.plan = plan, .g = plan->graph};
     int done = 0;
     h.of = ARENA_ARRAY(plan->graph->arena, plan->n_ids, Value *);
@@ -101,11 +103,13 @@ bool quant_halves(QuantPlan *plan) {
         Contraction c;
         Node *n = plan->nodes[i].node;
         bool table = table_read(n);
-        if (!plan->nodes[i].chosen || (!table && !contraction_read(n, &c))) continue;
+        Dtype t = plan->nodes[i].mode == QUANT_F16 ? DT_F16 : DT_BF16;
+        if (!plan->nodes[i].chosen || !is_half(plan->nodes[i].mode) || (!table && !contraction_read(n, &c))) continue;
         if (!(table ? halve_table(&h, n, t) : halve_contraction(&h, n, t))) return false;
         done++;
     }
-    if (!done) diag_warn(h.g->ctx, "calibration", NULL, "it has no constant weights to be stored as %s", dtype_name(t));
+    if (!done && is_half(all))
+        diag_warn(h.g->ctx, "calibration", NULL, "it has no constant weights to be stored as %s", quant_mode_name(all));
     graph_count_uses(h.g);
     return true;
 }

@@ -154,9 +154,7 @@ bool quant_insert(QuantPlan *p) {
     }
     for (Node *n = p->graph->first; n; n = n->next)
         if (n->id < p->n_ids && !insert_before(&s, n)) return false;
-    if (!insert_outputs(&s)) return false;
-    graph_count_uses(p->graph);
-    return true;
+    return insert_outputs(&s) && quant_halves(p);
 }
 
 /* n once more, which reads integers: of x, and for its weights. NULL after diag_error */

@@ -3,7 +3,7 @@
  *   # mcc plan 1
  *   tensor NAME u8|i8 SCALE ZERO        or   tensor NAME like OTHER
  *   equalize NAME LOG2 …                (plan_channels.c)
- *   node   NAME int8|f32 OPERATOR
+ *   node   NAME int8|f16|bf16|f32 OPERATOR
  *
  * Names hold no spaces. The file is as little trusted as a model: scales must be positive and finite, zero points
  * within their type, names those of the model. */
@@ -24,8 +24,8 @@ struct PlanFile {
     const char *path;
     PlanLine *lines;
     int n_lines;
-    const char **f32;
-    int n_f32;
+    NodeMode *modes;
+    int n_modes;
 };
 
 void plan_write(const QuantPlan *p, FILE *out) {
@@ -38,10 +38,12 @@ void plan_write(const QuantPlan *p, FILE *out) {
                     t->zero);
     }
     if (p->equalization) plan_write_channels(p, out);
-    fputs("# node NAME int8|f32 OPERATOR\n", out);
-    for (int i = 0; i < p->n_nodes; i++)
-        fprintf(out, "node %s %s %s\n", p->nodes[i].name, p->nodes[i].active ? "int8" : "f32",
-                op_info(p->nodes[i].node->op)->name);
+    fputs("# node NAME int8|f16|bf16|f32 OPERATOR\n", out);
+    for (int i = 0; i < p->n_nodes; i++) {
+        const QuantNode *n = &p->nodes[i];
+        QuantMode mode = n->mode == QUANT_INT8 && !n->active ? QUANT_NONE : n->mode;
+        fprintf(out, "node %s %s %s\n", n->name, quant_mode_name(mode), op_info(n->node->op)->name);
+    }
 }
 
 static bool bad_line(Ctx *ctx, const PlanFile *f, const PlanLine *l, const char *why) {
@@ -68,9 +70,12 @@ static bool check_line(Ctx *ctx, PlanFile *f, PlanLine *l) {
     if (equalize && l->n != 3) return bad_line(ctx, f, l, "wanted: equalize NAME LOG2 …");
     if (tensor && l->n != 5 && !(l->n == 4 && !strcmp(l->words[2], "like")))
         return bad_line(ctx, f, l, "wanted: tensor NAME u8|i8 SCALE ZERO, or tensor NAME like OTHER");
-    if (node && l->n != 3 && l->n != 4) return bad_line(ctx, f, l, "wanted: node NAME int8|f32");
-    if (node && !strcmp(l->words[2], "f32")) f->f32[f->n_f32++] = l->words[1];
-    else if (node && strcmp(l->words[2], "int8") != 0) return bad_line(ctx, f, l, "a node is int8 or f32");
+    if (!node) return true;
+    if (l->n != 3 && l->n != 4) return bad_line(ctx, f, l, "wanted: node NAME int8|f16|bf16|f32");
+    QuantMode mode;
+    bool known = quant_mode_find(l->words[2], &mode) && mode != QUANT_DYNAMIC && mode != QUANT_W8 && mode != QUANT_W4;
+    if (!known) return bad_line(ctx, f, l, "a node is int8, f16, bf16 or f32");
+    if (mode != QUANT_INT8) f->modes[f->n_modes++] = (NodeMode){l->words[1], mode};
     return true;
 }
 
@@ -94,7 +99,7 @@ PlanFile *plan_read(Ctx *ctx, const char *path) {
     f->path = path;
     for (size_t i = 0; i < size; i++) rows += text[i] == '\n';
     f->lines = ARENA_ARRAY(ctx->arena, rows, PlanLine);
-    f->f32 = ARENA_ARRAY(ctx->arena, rows, const char *);
+    f->modes = ARENA_ARRAY(ctx->arena, rows, NodeMode);
     int number = 0;
     for (char *line = text, *end; line < text + size; line = end + 1) {
         if (!(end = strchr(line, '\n'))) end = text + size;
@@ -110,9 +115,9 @@ PlanFile *plan_read(Ctx *ctx, const char *path) {
     return f;
 }
 
-const char *const *plan_f32(const PlanFile *f, int *n) {
-    *n = f->n_f32;
-    return f->f32;
+const NodeMode *plan_modes(const PlanFile *f, int *n) {
+    *n = f->n_modes;
+    return f->modes;
 }
 
 static QuantTensor *find_tensor(const QuantPlan *p, const char *name) {
@@ -172,14 +177,18 @@ bool plan_apply(const PlanFile *f, QuantPlan *p) {
     Ctx *ctx = p->graph->ctx;
     for (int i = 0; i < f->n_lines; i++) {
         const PlanLine *l = &f->lines[i];
-        bool found = false;
+        const QuantNode *found = NULL;
+        Contraction c;
         if (!strcmp(l->words[0], "tensor")) {
             if (!apply_tensor(ctx, f, l, p)) return false;
             continue;
         }
         if (!strcmp(l->words[0], "equalize")) continue; /* plan_equalization */
-        for (int k = 0; k < p->n_nodes && !found; k++) found = !strcmp(p->nodes[k].name, l->words[1]);
+        for (int k = 0; k < p->n_nodes && !found; k++)
+            if (!strcmp(p->nodes[k].name, l->words[1])) found = &p->nodes[k];
         if (!found) return bad_line(ctx, f, l, "the model has no such node to quantize");
+        bool half = found->mode == QUANT_F16 || found->mode == QUANT_BF16;
+        if (half && !contraction_read(found->node, &c)) return bad_line(ctx, f, l, "it has no weights");
     }
     return true;
 }

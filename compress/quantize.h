@@ -11,8 +11,8 @@
 #include "ir/ir.h"
 #include "passes/passes.h"
 
-typedef enum QuantMode {
-    QUANT_NONE /* the names alone, for prune.c */,
+typedef enum QuantMode { /* of a node; or of all, where nothing else is said */
+    QUANT_NONE /* float32; of all: the names alone, for prune.c */,
     QUANT_INT8,
     QUANT_DYNAMIC,
     QUANT_W8,
@@ -37,6 +37,13 @@ typedef struct QuantOptions {
     bool small;           /* bytes count instead of cycles */
 } QuantOptions;
 
+const char *quant_mode_name(QuantMode m);
+bool quant_mode_find(const char *word, QuantMode *out);
+typedef struct NodeMode {
+    const char *name;
+    QuantMode mode;
+} NodeMode;
+
 typedef struct QuantTensor { /* an activation that is held as integers */
     Value *value;
     const char *name;           /* in plan files: the value's, or, where that is no good, "#N" by its place */
@@ -50,6 +57,7 @@ typedef struct QuantNode { /* a node that could work on integers */
     Node *node;
     const char *name; /* the node's, or "Conv#N" */
     bool chosen;      /* the user does not keep it in float */
+    QuantMode mode;   /* what becomes of it, where it is chosen */
     bool dear;        /* integers cost more than they save: it stays in float */
     bool active;      /* integers flow through it */
     const char *why;  /* it is quantized, or not; NULL: nothing is to be said of it */
@@ -67,14 +75,14 @@ typedef struct QuantPlan {
     const char **value_names; /* of all float32 values but constants, by value id */
     int n_ids;
     const Equalization *equalization; /* that the graph has been given; NULL: none */
-    const char *const *f32;           /* nodes that a plan file leaves in float */
-    int n_f32;
+    const NodeMode *modes;            /* of nodes that a plan file names */
+    int n_modes;
 } QuantPlan;
 
 /* ---- choose.c ---- */
-/* For the same graph and options, the same plan. f32: names of nodes that a plan file leaves in float. NULL after
- * diag_error: an unknown name in skip or only. */
-QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const char *const *f32, int n_f32);
+/* For the same graph and options, the same plan. modes: nodes that are not what the options say. NULL after diag_error:
+ * an unknown name in skip or only. */
+QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const NodeMode *modes, int n_modes);
 QuantTensor *quant_root(QuantTensor *t); /* whose scale and zero point it takes */
 /* Of the same graph, with other nodes in float: scales by names, and what weights are rounded by. false: from lacks one
  */
@@ -128,7 +136,7 @@ bool quant_twins(QuantPlan *p, Node **twins);
 bool quant_products(QuantPlan *p); /* its chosen contractions. false after diag_error */
 
 /* ---- half.c: f16, bf16 ---- */
-bool quant_halves(QuantPlan *p); /* weights of its chosen nodes. false after diag_error */
+bool quant_halves(QuantPlan *p); /* weights of nodes of these modes. false after diag_error */
 bool table_read(const Node *n);  /* a Gather of rows of a constant of float32 */
 
 /* ---- contraction.c: what of a contraction is constant, and how it lies ---- */
@@ -149,7 +157,7 @@ bool quant_dynamic(DynamicInputs *d, Node *n, const Contraction *c); /* of a pro
 void plan_write(const QuantPlan *p, FILE *out);
 typedef struct PlanFile PlanFile;
 PlanFile *plan_read(Ctx *ctx, const char *path);        /* NULL after diag_error */
-const char *const *plan_f32(const PlanFile *f, int *n); /* nodes that stay in float */
+const NodeMode *plan_modes(const PlanFile *f, int *n); /* of its nodes */
 bool plan_apply(const PlanFile *f, QuantPlan *p);       /* sets what the file knows; false after diag_error */
 bool plan_has_tensors(const PlanFile *f);               /* scales, which belong to the equalization that it says */
 /* NULL after diag_error */

@@ -24,11 +24,12 @@ void loss_add(Loss *l, Metric m, const Tensor *got, const Tensor *want); /* one 
 double loss_value(const Loss *l, Metric m);
 
 /* ---- search.c ---- */
+typedef enum SearchForm { LAYER_INTEGER, LAYER_HALF /* float, with weights of 16 bits */, LAYER_FLOAT } SearchForm;
 typedef struct SearchLayer {
     int place;    /* whose: the caller's business. Equal layers keep its order */
     double noise; /* that integers add to this layer alone, of its signal's power */
     double work;  /* that integers speed up */
-    bool in_float;
+    SearchForm form;
 } SearchLayer;
 typedef struct Search {
     SearchLayer *layers; /* in the end: the noisiest for their work first */

@@ -4,7 +4,8 @@
 static const size_t most_bytes = (size_t)4 << 30; /* of all of them; weights of those beyond go to the nearest */
 
 static bool is_rounded(const QuantPlan *p, const QuantNode *q, Contraction *c) {
-    bool wanted = p->options.mode == QUANT_INT8 ? q->active : q->chosen;
+    QuantMode mode = p->options.mode;
+    bool wanted = mode == QUANT_INT8 ? q->active : q->chosen && q->mode == mode;
     return wanted && contraction_read(q->node, c);
 }
 

@@ -144,7 +144,7 @@ bool quant_products(QuantPlan *plan) {
     for (int i = 0; i < plan->n_nodes; i++) {
         Node *n = plan->nodes[i].node;
         Contraction c;
-        if (!plan->nodes[i].chosen || !contraction_read(n, &c)) continue;
+        if (!plan->nodes[i].chosen || plan->nodes[i].mode != plan->options.mode || !contraction_read(n, &c)) continue;
         bool dynamic = plan->options.mode == QUANT_DYNAMIC;
         if (dynamic && n->op == OP_Conv) continue;
         if (!all_finite(&c)) {
@@ -155,6 +155,5 @@ bool quant_products(QuantPlan *plan) {
         done++;
     }
     if (!done) diag_warn(g->ctx, "calibration", NULL, "it has no product with constant weights: nothing is quantized");
-    graph_count_uses(g);
-    return true;
+    return quant_halves(plan);
 }

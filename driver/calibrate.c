@@ -162,7 +162,7 @@ static int calibrate(void *arg) {
     if (result != DONE) return result;
     Arena *a = arena_new(ctx);
     QuantOptions o = c->plan->options;
-    const QuantPlan *own = quant_choose(c->p.graph, &o, c->plan->f32, c->plan->n_f32);
+    const QuantPlan *own = quant_choose(c->p.graph, &o, c->plan->modes, c->plan->n_modes);
     watch_all(c, a);
     if (!own) return BAD_MODEL;
     gather_list(c, own, a);

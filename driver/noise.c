@@ -29,7 +29,7 @@ static int quantize_again(Noise *s, Arena *a) {
     int result = pipeline_read(&s->q);
     if (result == DONE) result = pipeline_prepare(&s->q, plan);
     if (result != DONE) return result;
-    QuantPlan *own = quant_choose(s->q.graph, &plan->options, plan->f32, plan->n_f32);
+    QuantPlan *own = quant_choose(s->q.graph, &plan->options, plan->modes, plan->n_modes);
     if (!own || own->n_tensors != plan->n_tensors) return BAD_MODEL;
     for (int i = 0; i < own->n_tensors; i++) {
         own->tensors[i].scale = plan->tensors[i].scale;

@@ -178,16 +178,11 @@ static const char *set_sparse(Command *c, const Row *row, const char *value) {
 }
 
 static const char *set_quantize(Command *c, const Row *row, const char *value) {
-    static const char *const names[] = {"int8", "dynamic", "w8", "w4", "f16", "bf16"};
+    int64_t block;
     (void)row;
-    for (int i = 0; i < 6; i++) {
-        size_t n = strlen(names[i]);
-        if (strncmp(value, names[i], n) != 0) continue;
-        c->quant.mode = (QuantMode)(QUANT_INT8 + i);
-        if (!value[n]) return fine;
-        int64_t block;
-        bool good = c->quant.mode == QUANT_W4 && value[n] == ':' && number(value + n + 1, 32, 128, &block);
-        if (!good || (block & (block - 1))) break;
+    if (quant_mode_find(value, &c->quant.mode) && c->quant.mode != QUANT_NONE) return fine;
+    c->quant.mode = QUANT_W4;
+    if (!strncmp(value, "w4:", 3) && number(value + 3, 32, 128, &block) && !(block & (block - 1))) {
         c->quant.block = (int)block;
         return fine;
     }

@@ -115,13 +115,13 @@ static int equalize_plan(const Pipeline *p, const PlanFile *file, QuantPlan *pla
 static int quantize_static(Pipeline *p) {
     const Command *c = p->command;
     const PlanFile *file = NULL;
-    int n_f32 = 0, result = pipeline_canonicalise(p);
+    int n_modes = 0, result = pipeline_canonicalise(p);
     if (result != DONE) return result;
     progress_stage("planning the quantization");
     if (c->plan && !(file = plan_read(p->ctx, c->plan))) return BAD_MODEL;
-    const char *const *f32 = file ? plan_f32(file, &n_f32) : NULL;
+    const NodeMode *modes = file ? plan_modes(file, &n_modes) : NULL;
     QuantOptions o = options_of(p);
-    QuantPlan *plan = quant_choose(p->graph, &o, f32, n_f32);
+    QuantPlan *plan = quant_choose(p->graph, &o, modes, n_modes);
     if (!plan) return BAD_MODEL;
     tell_choice(p, plan);
     Arena *hessians = arena_new(p->ctx);

@@ -1,5 +1,5 @@
 /* --max-drop: compiles the network with some layers in float, runs it on this machine beside the float network's
- * outputs, and so finds which layers to leave in float (compress/search.c). Samples are the first ones, MOST_SAMPLES at
+ * outputs, and so finds which layers to leave in float, and which of these take float16 weights (compress/search.c). Samples are the first ones, MOST_SAMPLES at
  * most, fewer where their outputs would take more than MOST_BYTES. Each compilation has a Ctx of its own. */
 #include "driver/quantize.h"
 #include "compress/samples.h"
@@ -24,8 +24,8 @@ struct Drop {
     size_t bytes;
     Search search;
     SearchLayer *layers; /* of the plan's contractions; place: among its nodes */
-    const char **f32;    /* those in float, those that the plan began with first */
-    int n_f32;
+    NodeMode *modes;     /* of those in float, those that the plan began with first */
+    int n_modes;
     Loss *losses;      /* by output */
     Loss *noises;      /* by layer */
     int *exact, *twin; /* by layer: outputs of the network with twins */
@@ -103,12 +103,12 @@ static int run_reference(Drop *d) {
 
 /* ---- compilations ---- */
 
-/* The graph of d->trial as the plan sees it, with d->f32 in float */
+/* The graph of d->trial as the plan sees it, with d->modes */
 static QuantPlan *plan_again(Drop *d) {
     Pipeline *p = &d->trial;
     QuantOptions o = d->plan->options;
     if (pipeline_read(p) != DONE || pipeline_prepare(p, d->plan) != DONE) return NULL;
-    QuantPlan *own = quant_choose(p->graph, &o, d->f32, d->n_f32);
+    QuantPlan *own = quant_choose(p->graph, &o, d->modes, d->n_modes);
     return own && quant_take_ranges(own, d->plan) ? own : NULL;
 }
 
@@ -187,18 +187,28 @@ static void list_layers(Drop *d, Arena *a) {
     d->noises = ARENA_ARRAY(a, d->n_layers + 1, Loss);
     d->exact = ARENA_ARRAY(a, d->n_layers + 1, int);
     d->twin = ARENA_ARRAY(a, d->n_layers + 1, int);
-    d->f32 = ARENA_ARRAY(a, p->n_f32 + d->n_layers + 1, const char *);
-    for (int i = 0; i < p->n_f32; i++) d->f32[i] = p->f32[i];
-    d->n_f32 = p->n_f32;
+    d->modes = ARENA_ARRAY(a, p->n_modes + d->n_layers + 1, NodeMode);
+    for (int i = 0; i < p->n_modes; i++) d->modes[i] = p->modes[i];
+    d->n_modes = p->n_modes;
 }
 
 /* ---- the search ---- */
 
-static int set_f32(Drop *d) {
-    d->n_f32 = d->plan->n_f32;
-    for (int i = 0; i < d->n_layers; i++)
-        if (d->layers[i].in_float) d->f32[d->n_f32++] = d->plan->nodes[d->layers[i].place].name;
-    return d->n_f32 - d->plan->n_f32;
+/* how many layers are not integers */
+static int set_modes(Drop *d) {
+    d->n_modes = d->plan->n_modes;
+    for (int i = 0; i < d->n_layers; i++) {
+        const SearchLayer *l = &d->layers[i];
+        NodeMode m = {d->plan->nodes[l->place].name, l->form == LAYER_HALF ? QUANT_F16 : QUANT_NONE};
+        if (l->form != LAYER_INTEGER) d->modes[d->n_modes++] = m;
+    }
+    return d->n_modes - d->plan->n_modes;
+}
+
+static int count_halves(const Drop *d) {
+    int n = 0;
+    for (int i = 0; i < d->n_layers; i++) n += d->layers[i].form == LAYER_HALF;
+    return n;
 }
 
 static bool add_losses(Drop *d, int sample, const Tensor *outputs) {
@@ -224,12 +234,14 @@ static bool measure(void *arg, double *drop) {
     Drop *d = arg;
     char text[40];
     Metric m = d->command->metric;
-    int in_float = set_f32(d), n = m == METRIC_TOP1 || d->n_outputs == 0 ? 1 : d->n_outputs;
+    int in_float = set_modes(d), n = m == METRIC_TOP1 || d->n_outputs == 0 ? 1 : d->n_outputs;
     if (try_network(d, measure_drop) != DONE) return false;
     *drop = 0;
     for (int i = 0; i < n; i++) *drop += loss_value(&d->losses[i], m) / n;
     drop_text(m, *drop, text, sizeof text);
-    if (is_talkative(d)) fprintf(stderr, "mcc: %d of %d products in float: %s\n", in_float, d->n_layers, text);
+    if (is_talkative(d))
+        fprintf(stderr, "mcc: %d of %d products in float, %d of them with float16 weights: %s\n", in_float, d->n_layers,
+                count_halves(d), text);
     return true;
 }
 
@@ -239,12 +251,16 @@ static void tell(const Drop *d, int in_float, double seconds) {
     drop_text(m, d->search.drop, got, sizeof got);
     drop_text(m, d->search.full, full, sizeof full);
     if (!is_talkative(d)) return;
-    fprintf(stderr, "mcc: --max-drop=%s: %s with %d of %d products in float (%s with none); %d trials, %.1f s\n",
-            d->command->max_drop, got, in_float, d->n_layers, full, d->search.trials, seconds);
+    fprintf(stderr,
+            "mcc: --max-drop=%s: %s with %d of %d products in float, %d of them with float16 weights (%s with none); "
+            "%d trials, %.1f s\n",
+            d->command->max_drop, got, in_float, d->n_layers, count_halves(d), full, d->search.trials, seconds);
     for (int i = 0; i < d->n_layers; i++) {
         const QuantNode *q = &d->plan->nodes[d->layers[i].place];
         drop_text(METRIC_SQNR, d->layers[i].noise, noise, sizeof noise);
-        if (d->layers[i].in_float) fprintf(stderr, "mcc: %s stays in float: by itself %s\n", q->name, noise);
+        const char *how = d->layers[i].form == LAYER_HALF ? " with float16 weights" : "";
+        if (d->layers[i].form == LAYER_INTEGER) continue;
+        fprintf(stderr, "mcc: %s stays in float%s: as int8 by itself %s\n", q->name, how, noise);
     }
 }
 
@@ -261,17 +277,17 @@ static int search(void *arg) {
                          .rank = rank,
                          .arg = d};
     if (!search_precision(&d->search)) return BAD_MODEL;
-    tell(d, set_f32(d), seconds_now() - start);
+    tell(d, set_modes(d), seconds_now() - start);
     return DONE;
 }
 
 /* The plan for the graph that will be quantized, in its own memory */
 static QuantPlan *found_plan(const Drop *d) {
     const QuantPlan *old = d->plan;
-    const char **f32 = ARENA_ARRAY(old->graph->arena, d->n_f32 + 1, const char *);
-    for (int i = 0; i < d->n_f32; i++) f32[i] = d->f32[i];
+    NodeMode *modes = ARENA_ARRAY(old->graph->arena, d->n_modes + 1, NodeMode);
+    for (int i = 0; i < d->n_modes; i++) modes[i] = d->modes[i];
     QuantOptions o = old->options;
-    QuantPlan *plan = quant_choose(old->graph, &o, f32, d->n_f32);
+    QuantPlan *plan = quant_choose(old->graph, &o, modes, d->n_modes);
     return plan && quant_take_ranges(plan, old) ? plan : NULL;
 }
 
@@ -291,7 +307,7 @@ int search_plan(const Pipeline *p, QuantPlan **plan) {
     int result = with_memory(d.reference.ctx, search, &d);
     progress_hold(false);
     if (result == DONE && d.n_layers && !(*plan = found_plan(&d))) result = BAD_MODEL;
-    if (result == DONE && d.n_layers && d.n_f32 - d.plan->n_f32 == d.n_layers)
+    if (result == DONE && d.n_layers && d.n_modes - d.plan->n_modes == d.n_layers)
         diag_warn(p->ctx, "calibration", NULL, "--max-drop=%s: no product can be int8 within it", p->command->max_drop);
     samples_close(d.samples);
     pipeline_free(&d.reference);

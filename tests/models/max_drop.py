@@ -53,7 +53,7 @@ def outputs(model, shape, *options):
 
 
 def products_in_float():
-    return re.findall(r"^node (\S+) f32 (?:Gemm|Conv|MatMul)$", open("plan.txt").read(), re.M)
+    return re.findall(r"^node (\S+) (?:f16|f32) (?:Gemm|Conv|MatMul)$", open("plan.txt").read(), re.M)
 
 
 def sqnr(got, want):
@@ -81,7 +81,9 @@ def one_bad_layer():
     for _ in range(2):
         text = run("net.onnx", "-o", "one.o", "-v", *quantize, "--max-drop=25dB", "--metric=sqnr")
         assert products_in_float() == [f"layer{BAD}"], text
-        assert f"layer{BAD} stays in float" in text and "1 of 5 products in float" in text, text
+        assert f"layer{BAD} stays in float with float16 weights" in text, text
+        assert "1 of 5 products in float, 1 of them with float16 weights" in text, text
+        assert f"node layer{BAD} f16 Gemm" in open("plan.txt").read()
         made = open("one.o", "rb").read(), open("plan.txt").read()
         assert first in (None, made), "another result the second time"
         first = made
@@ -99,6 +101,7 @@ def one_bad_layer():
         assert not products_in_float(), wide
     text = run("net.onnx", "-o", "one.o", *quantize, "--max-drop=300dB", "--metric=sqnr")
     assert len(products_in_float()) == LAYERS and "no product can be int8" in text, text
+    assert " f16 " not in open("plan.txt").read(), "nothing may change at all"
     run("net.onnx", "-o", "one.o", *quantize, "--max-drop=25dB", "--metric=sqnr", f"--quantize-skip=layer{BAD}")
     assert products_in_float() == [f"layer{BAD}"], "what is skipped stays skipped"
 

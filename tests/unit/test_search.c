@@ -9,17 +9,20 @@ static int failures;
     ((__VA_ARGS__) ? (void)0 : (void)(failures++, printf("%s:%d: %s\n", __FILE__, __LINE__, #__VA_ARGS__)))
 
 enum { MOST_LAYERS = 200 };
-typedef struct Net { /* each layer that is not in float adds harm to the drop; it seems to add noise */
+typedef struct Net { /* each layer of integers adds harm to the drop, and seems to add noise; one of halves adds little
+                      */
     Search search;
     SearchLayer layers[MOST_LAYERS];
-    double harm[MOST_LAYERS], noise[MOST_LAYERS];
+    double harm[MOST_LAYERS], noise[MOST_LAYERS], little[MOST_LAYERS];
     int n_ranked, fails_at;
 } Net;
 
 static double drop_of(const Net *net) {
     double drop = 0;
     for (int i = 0; i < net->search.n; i++)
-        if (!net->layers[i].in_float) drop += net->harm[net->layers[i].place];
+        if (net->layers[i].form != LAYER_FLOAT)
+            drop +=
+                net->layers[i].form == LAYER_HALF ? net->little[net->layers[i].place] : net->harm[net->layers[i].place];
     return drop;
 }
 
@@ -47,16 +50,18 @@ static Net *new_net(int n, double most) {
     return &net;
 }
 
-static int in_float(const Net *net) {
-    int n = 0;
-    for (int i = 0; i < net->search.n; i++) n += net->layers[i].in_float;
-    return n;
+static SearchForm form_of(const Net *net, int place) {
+    for (int i = 0; i < net->search.n; i++)
+        if (net->layers[i].place == place) return net->layers[i].form;
+    return LAYER_INTEGER;
 }
 
-static bool layer_in_float(const Net *net, int place) {
-    for (int i = 0; i < net->search.n; i++)
-        if (net->layers[i].place == place) return net->layers[i].in_float;
-    return false;
+static bool layer_in_float(const Net *net, int place) { return form_of(net, place) != LAYER_INTEGER; }
+
+static int in_float(const Net *net) {
+    int n = 0;
+    for (int i = 0; i < net->search.n; i++) n += layer_in_float(net, i);
+    return n;
 }
 
 static void test_nothing_to_do(void) {
@@ -78,7 +83,7 @@ static void test_one_bad_layer(void) {
                 CHECK(search_precision(&net->search));
                 CHECK(in_float(net) == 1 && layer_in_float(net, bad));
                 CHECK(net->search.drop == drop_of(net) && net->search.drop <= 0.01 && net->search.full >= 0.5);
-                CHECK(net->search.trials <= 1 + 9 + 24);
+                CHECK(net->search.trials <= 1 + 9 + 24 + 8 && form_of(net, bad) == LAYER_HALF);
             }
 }
 
@@ -101,9 +106,24 @@ static void test_cheapest_first(void) {
     CHECK(layer_in_float(net, 0) && layer_in_float(net, 1));
 }
 
+/* Weights of 16 bits for all that are not integers, but for those that they harm as well */
+static void test_halves(void) {
+    for (int worst = 0; worst < 54; worst += 5) {
+        Net *net = new_net(54, 0.01);
+        int bad[3] = {worst, (worst + 11) % 54, (worst + 29) % 54};
+        for (int i = 0; i < 3; i++) net->harm[bad[i]] = net->noise[bad[i]] = 0.1, net->little[bad[i]] = 1e-5;
+        net->little[worst] = 0.05;
+        CHECK(search_precision(&net->search) && net->search.drop == drop_of(net) && net->search.drop <= 0.01);
+        CHECK(in_float(net) == 3 && form_of(net, worst) == LAYER_FLOAT);
+        CHECK(form_of(net, bad[1]) == LAYER_HALF && form_of(net, bad[2]) == LAYER_HALF);
+    }
+}
+
 static void test_extremes(void) {
     Net *net = new_net(20, 0); /* only the float network will do */
+    for (int i = 0; i < 20; i++) net->little[i] = 1e-9;
     CHECK(search_precision(&net->search) && in_float(net) == 20 && net->search.drop == 0);
+    for (int i = 0; i < 20; i++) CHECK(form_of(net, i) == LAYER_FLOAT);
     net = new_net(20, 0.01);
     net->harm[3] = INFINITY, net->noise[3] = NAN;
     CHECK(search_precision(&net->search) && in_float(net) == 1 && layer_in_float(net, 3));
@@ -173,6 +193,7 @@ int main(void) {
     test_one_bad_layer();
     test_several();
     test_cheapest_first();
+    test_halves();
     test_extremes();
     test_text();
     test_losses();
