@@ -63,6 +63,8 @@ def check_text(library):
     for kind, dtype, least in ("f16", TensorProto.FLOAT16, 60), ("bf16", TensorProto.BFLOAT16, 42):
         flag = "--quantize=" + kind
         got, = compiled("text.onnx", kind, flag).check([words])
+        plain, = compiled("text.onnx", kind + "plain", flag, "-O0").check([words])
+        assert decibels(got, plain) > 100
         mcc("text.onnx", "--emit=onnx", "-o", kind + ".onnx", flag)
         again, = compiled(kind + ".onnx", kind + "again").check([words])
         oracle, = peer.ort.Session(library, kind + ".onnx").run([words])
@@ -83,6 +85,11 @@ def check_digits(library):
     for kind, apart in ("f16", 2e-3), ("bf16", 2e-2):
         mcc(source, "--emit=onnx", "-o", kind + "digits.onnx", "--quantize=" + kind)
         assert os.path.getsize(kind + "digits.onnx") < 0.55 * os.path.getsize(source)
+        mcc(source, "-o", kind + "digits.o", "--quantize=" + kind)
+        mcc(source, "-o", "digits.o", "--winograd=off")
+        weights = 4 * sum(int(np.prod(t.dims)) for t in onnx.load(source).graph.initializer if t.data_type == TensorProto.FLOAT)
+        saved = os.path.getsize("digits.o") - os.path.getsize(kind + "digits.o")
+        assert saved > 0.45 * weights, (saved, weights)
         half, session = compiled(source, kind + "digits", "--quantize=" + kind), peer.ort.Session(library, kind + "digits.onnx")
         worst, same = 0.0, 0
         for image in images:
