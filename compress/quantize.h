@@ -135,6 +135,9 @@ bool quant_twins(QuantPlan *p, Node **twins);
 /* ---- weights.c: dynamic, w8, w4 ---- */
 bool quant_products(QuantPlan *p); /* its chosen contractions. false after diag_error */
 
+/* ---- tables.c: w8, w4 of Gather ---- */
+bool quant_table(const QuantPlan *p, Node *n); /* of a table; n may go. false after diag_error */
+
 /* ---- half.c: f16, bf16 ---- */
 bool quant_halves(QuantPlan *p); /* weights of nodes of these modes. false after diag_error */
 bool table_read(const Node *n);  /* a Gather of rows of a constant of float32 */

@@ -144,8 +144,15 @@ bool quant_products(QuantPlan *plan) {
     for (int i = 0; i < plan->n_nodes; i++) {
         Node *n = plan->nodes[i].node;
         Contraction c;
-        if (!plan->nodes[i].chosen || plan->nodes[i].mode != plan->options.mode || !contraction_read(n, &c)) continue;
-        bool dynamic = plan->options.mode == QUANT_DYNAMIC;
+        QuantMode mode = plan->nodes[i].mode;
+        bool dynamic = mode == QUANT_DYNAMIC, table = table_read(n);
+        if (!plan->nodes[i].chosen || mode < QUANT_DYNAMIC || mode > QUANT_W4 || (!table && !contraction_read(n, &c)))
+            continue;
+        if (table) {
+            if (!quant_table(plan, n)) return false;
+            done++;
+            continue;
+        }
         if (dynamic && n->op == OP_Conv) continue;
         if (!all_finite(&c)) {
             diag_warn(g->ctx, "calibration", n, "its weights are not finite: they stay in float");
