@@ -449,6 +449,36 @@ def qlinear(p):
     return p
 
 
+def halves(p, cast=False):
+    """A model in float16: scales and all that is between them; or (TensorRT's quantizer) Q and DQ in float32 between Casts. Sums are whole, and not
+    rounded to halves in front of Q."""
+    sx, sy, scales = (F(np.float16(v)) for v in (SX, SY, p.scales))
+    put = p.constant if cast else p.half
+    x = p.op("Cast", [p.x], to=10)
+    codes = quantize(F(np.float16(p.x.data)), sx, ZX)
+    if cast:
+        x = p.op("Cast", [x], to=1)
+    else:  # the first Q divides in halves, in a loop of its own: numbers that no rounding can move
+        p.shown = p.shown[:1]
+        p.feed[0] = p.x.data = F((codes.astype(int) - int(ZX)) * sx)
+    x, w_ = p.dq(p.q(x, put(sx), ZX), put(sx), ZX), p.dq(p.codes, put(scales), np.zeros(5, np.int8), axis=0)
+    if cast:
+        x, w_ = p.op("Cast", [x], to=10), p.op("Cast", [w_], to=10)
+    bias = F(np.float16(p.rng.standard_normal(5)))
+    y = p.op("Clip", [p.product(x, w_, p.half(bias)), p.half(0), None])
+    q = p.q(p.op("Cast", [y], to=1) if cast else y, put(sy), ZY)
+    p.x.data = dequantize(codes, SX, ZX)
+    total = F(p.acc() + np.rint(bias / F(sx * scales)).reshape(p.up))
+    v = np.rint(total * F(F(sx * scales) / sy).reshape(p.up)).astype(np.int64) + int(ZY)
+    q.data = np.clip(v, int(ZY), 255).astype(np.uint8)
+    p.output(q)
+    return p
+
+
+def halves_between_casts(p):
+    return halves(p, True)
+
+
 def four_bit_weights(p):
     """Weights of 4 bits, one scale a channel: bytes for the integer kernels"""
     p.codes = (p.codes >> 4).astype(np.int8)
@@ -581,7 +611,7 @@ FORMS = [plain, without_bias, float_weights, negative_axis, weights_without_zero
          turned_weights, turned_float_weights, reshaped_weights, split_axis_weights, shared_weights, cast_weights, computed_scales, zero_absent,
          zero_absent_dtype, opset_23, opset_10, half_range, clipped_before, float_bias, bias_of_other_scale, bias_of_bytes, bias_under_q, bias_added,
          bias_added_quantized, relu_behind, relu6_behind, relu_and_relu6, relu_quantized_again, no_q_behind, norm_behind, channels_last,
-         one_dimension, two_readers, matmul_of_transposed, batched_matmul, microsoft_domain, qlinear, four_bit_weights,
+         one_dimension, two_readers, matmul_of_transposed, batched_matmul, microsoft_domain, qlinear, halves, halves_between_casts, four_bit_weights,
          narrow(4, 32, 128, "absent"), narrow(4, 16, 80, "packed"), narrow(4, 64, 100, "packed", biased=True), narrow(8, 32, 64, "packed"),
          narrow(2, 32, 96, "packed"), narrow(2, 16, 48, "absent", biased=True), narrow(4, 32, 64, "floats"), narrow(4, 32, 96, "packed", order=True),
          narrow(4, 32, 96, "floats", order=True), narrow(4, 32, 128, "packed", biased=True, half=True), dynamic_product, product_to_float, recurrent,
