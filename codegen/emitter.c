@@ -19,6 +19,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_PlaneDepthwise:
     case OP_PlanePool: return &plane_window_emitter;
     case OP_PlaneGlobalPool: return &plane_global_pool_emitter;
+    case OP_BlockResize: return &resize_emitter;
     case OP_Winograd: return &winograd_emitter;
     case OP_Recurrent: return &recurrent_emitter;
     case OP_PackedMatMul: return &product_emitter;

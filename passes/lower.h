@@ -146,5 +146,6 @@ bool lower_pool(Layout *l, Node *n);         /* lower_pool.c */
 bool lower_reduction(Layout *l, Node *n);
 bool lower_elementwise(Layout *l, Node *n); /* lower_blocked.c: what can follow its inputs into blocks */
 bool lower_movement(Layout *l, Node *n);
+bool lower_weighted_resize(Layout *l, Node *n, Value *x); /* lower_resize.c: linear or cubic, of x in blocks */
 
 #endif

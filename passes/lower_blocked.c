@@ -205,7 +205,8 @@ static bool lower_resize(Layout *l, Node *n) {
     int64_t times[MCC_MAX_RANK];
     Value *x = twin_of(l, n->in[0]), *from = x ? x : n->in[0];
     int spatial = n->in[0]->type.rank - 2;
-    if (!read_repeats(n, times) || from->type.rank + spatial > MCC_MAX_RANK) return x && resize_on_blocks(l, n, x);
+    if (!read_repeats(n, times) || from->type.rank + spatial > MCC_MAX_RANK)
+        return x && (lower_weighted_resize(l, n, x) || resize_on_blocks(l, n, x));
     Value *wide = repeat(l, n, from, spatial, times);
     if (!wide) return false;
     if (x) {

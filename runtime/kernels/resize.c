@@ -5,6 +5,7 @@
  * footprint by 1 / scale. Elements beyond the edge repeat it, or with exclude_outside count for nothing. A coordinate
  * outside of X under tf_crop_and_resize gives extrapolation_value. Coordinates and weights are f32, the
  * formulas those of the standard's text, where length_resized is dim · scale, whole or not. */
+#include "runtime/kernels/resize.h"
 #include "runtime/kernels/real.h"
 
 enum {
@@ -187,6 +188,24 @@ static inline float resize_weight_sum(const attrs_Resize *t, const resize_slot *
     float sum = 0;
     for (idx tap = 0; tap < s->taps; tap++) sum += resize_weight(t, s, x, resize_element(s, o, x, tap));
     return sum;
+}
+
+int mcc_resize_axis(const mcc_attr *at, int64_t in, int64_t out, float scale, int32_t *places, float *weights, int most) {
+    const attrs_Resize *t = (const attrs_Resize *)at;
+    resize_slot s = {(idx)in, 1, 1, out, 0, scale, 0, 1, in == out && scale == 1};
+    const idx taps = s.taps = resize_taps(t, &s);
+    if (taps > most) return 0;
+    for (idx o = 0; o < (idx)out; o++) {
+        float x;
+        resize_locate(t, &s, o, &x);
+        const float sum = resize_weight_sum(t, &s, o, x);
+        for (idx tap = 0; tap < taps; tap++) {
+            const idx element = resize_element(&s, o, x, tap);
+            places[o * taps + tap] = (int32_t)idx_clamp(element, 0, s.in - 1);
+            weights[o * taps + tap] = resize_weight(t, &s, x, element) / sum;
+        }
+    }
+    return (int)taps;
 }
 
 /* ---- rows: all slots but the last ---- */

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Integer convolutions, products and tables in every form that processors have for sums of products of bytes and for looking bytes up:
+"""Integer convolutions, products, tables and weighed resizes in every form that processors have for sums of products of bytes and for looking bytes up:
 compiled for each, run here or under qemu-aarch64, and equal to the bit to what the reference kernels (-O0) give. Needs the onnx package."""
 import os
 import platform
@@ -44,7 +44,7 @@ static mcc_tensor tensor_of(const mcc_tensor_info *i, size_t element) {
     return t;
 }
 int main(void) {
-    mcc_tensor in = tensor_of(m_model.inputs, 1), out = tensor_of(m_model.outputs, m_model.outputs->dtype == 6 ? 4 : 1);
+    mcc_tensor in = tensor_of(m_model.inputs, 1), out = tensor_of(m_model.outputs, m_model.outputs->dtype == 6 || m_model.outputs->dtype == 1 ? 4 : 1);
     void *workspace = aligned_alloc(64, (m_model.workspace_bytes + 63) / 64 * 64);
     uint32_t seed = 1;
     for (size_t i = 0; i < in.bytes; i++) ((uint8_t *)in.data)[i] = (uint8_t)((seed = seed * 1664525u + 1013904223u) >> 24);
@@ -58,7 +58,7 @@ def save(path, nodes, dtype, dims, out_dtype, out, constants):
     info = helper.make_tensor_value_info
     graph = helper.make_graph(nodes, "g", [info("x", dtype, dims)], [info("y", out_dtype, out)],
                               [numpy_helper.from_array(v, k) for k, v in constants.items()])
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8), path)
 
 
 def models(folder):
@@ -85,6 +85,7 @@ def models(folder):
             save(path, nodes, dtype, [9, inner], TensorProto.UINT8, [9, 37], constants)
             yield path
         yield from tables(folder, rng, dtype, kind, zero)
+    yield from resizes(folder, rng)
 
 
 def tables(folder, rng, dtype, kind, zero):
@@ -109,9 +110,28 @@ def tables(folder, rng, dtype, kind, zero):
             yield path
 
 
+def resizes(folder, rng):
+    """Floats of whole numbers, in blocks behind a convolution, weighed along one to three axes."""
+    half, corners, torch = "half_pixel", "align_corners", "pytorch_half_pixel"
+    forms = [("linear", half, [7, 9], [14, 27], {}), ("linear", corners, [7, 9], [10, 5], {}), ("cubic", torch, [5, 6], [13, 6], {}),
+             ("linear", half, [8, 6], [4, 3], {"antialias": 1}), ("linear", "asymmetric", [9], [20], {"exclude_outside": 1}),
+             ("linear", torch, [3, 4, 5], [7, 4, 1], {}), ("cubic", "half_pixel_symmetric", [3, 4, 5], [4, 5, 6], {})]
+    for i, (mode, coordinates, size, out, attrs) in enumerate(forms):
+        ones = [1] * len(size)
+        constants = {"sx": numpy.float32(0.037), "zx": numpy.uint8(131), "sw": numpy.float32(0.002),
+                     "w": rng.integers(-128, 128, (33, 20, *ones)).astype(numpy.int8), "sizes": numpy.array([1, 33, *out], numpy.int64)}
+        nodes = [helper.make_node("DequantizeLinear", ["x", "sx", "zx"], ["d"]), helper.make_node("DequantizeLinear", ["w", "sw"], ["wd"]),
+                 helper.make_node("Conv", ["d", "wd"], ["c"]), helper.make_node("QuantizeLinear", ["c", "sx", "zx"], ["q"]),
+                 helper.make_node("DequantizeLinear", ["q", "sx", "zx"], ["a"]),
+                 helper.make_node("Resize", ["a", "", "", "sizes"], ["y"], mode=mode, coordinate_transformation_mode=coordinates, **attrs)]
+        path = os.path.join(folder, f"resize{i}.onnx")
+        save(path, nodes, TensorProto.UINT8, [1, 20, *size], TensorProto.FLOAT, [1, 33, *out], constants)
+        yield path
+
+
 def run(path, flags, emulated, folder):
     stem = os.path.join(folder, "m")
-    subprocess.run([MCC, path, "-o", stem + ".o", "--name=m", *flags], check=True)
+    subprocess.run([MCC, path, "-o", stem + ".o", "--name=m", "-Wno-quant-fallback", *flags], check=True)
     subprocess.run([f"{ARM}-gcc" if emulated else "cc", "-std=c11", f"-I{SOURCE}/include", stem + ".c", stem + ".o", "-static", "-o", stem], check=True)
     return subprocess.run([*(["qemu-aarch64", "-cpu", "max"] if emulated else []), stem], check=True, capture_output=True).stdout
 
