@@ -35,7 +35,7 @@ static const char *problem(const Tensor *w, const Tensor *half) {
     int64_t n = (int64_t)(w->bytes / sizeof(float));
     for (int64_t i = 0; i < n; i++) {
         double x = tensor_float(w, i), y = tensor_float(half, i);
-        if (!isfinite(x)) return "not finite";
+        if (!isfinite(x)) return "not finite in";
         if (!isfinite(y)) return "too large for";
         sum += x * x;
         lost += (x - y) * (x - y);

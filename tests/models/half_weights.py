@@ -73,6 +73,10 @@ def check_text(library):
         assert set(dtypes(kind + ".onnx")) == {dtype}, dtypes(kind + ".onnx")
         saved = whole - os.path.getsize(kind + ".so")
         assert saved > 2 * (2 * 500 * 64 + 2 * 64 * 96) - 8192, saved
+        other = "bf16" if kind == "f16" else "f16"
+        mcc(kind + ".onnx", "--emit=onnx", "-o", "other.onnx", "--quantize=" + other)
+        wanted = TensorProto.BFLOAT16 if other == "bf16" else TensorProto.FLOAT16
+        assert dtypes("other.onnx").count(wanted) == 3, "all but the table that Gather reads"
         skipped, = compiled("text.onnx", kind + "skipped", flag, "--quantize-skip=words", "--quantize-skip=MatMul", "--quantize-skip=second").check([words])
         assert np.array_equal(skipped, want)
 
