@@ -150,7 +150,7 @@ static bool list_nodes(Choice *c) {
         q->mode = !q->chosen ? QUANT_NONE : m ? m->mode : p->options.mode;
         bool flows = q->chosen && role != LOOKS_UP && q->mode == p->options.mode;
         c->role[node->id] = flows ? role : STAYS;
-        if (q->chosen && q->mode != p->options.mode) q->why = "the plan gives it weights of 16 bits alone";
+        if (q->chosen && q->mode != p->options.mode) q->why = "the plan gives it weights of fewer bits alone, or inputs by their own range";
         p->of_node[node->id] = q;
     }
     bool prune = p->options.mode == QUANT_NONE;

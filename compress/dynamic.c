@@ -10,7 +10,8 @@ struct DynamicInputs {
 
 DynamicInputs *dynamic_inputs(const QuantPlan *plan) {
     DynamicInputs *d = ARENA_NEW(plan->graph->arena, DynamicInputs);
-    *d = (DynamicInputs){.g = plan->graph, .quantized = ARENA_ARRAY(plan->graph->arena, plan->n_ids, Node *)};
+    *d = (DynamicInputs){.g = plan->graph,
+                         .quantized = ARENA_ARRAY(plan->graph->arena, plan->graph->ctx->next_id, Node *)};
     return d;
 }
 

@@ -154,7 +154,7 @@ bool quant_insert(QuantPlan *p) {
     }
     for (Node *n = p->graph->first; n; n = n->next)
         if (n->id < p->n_ids && !insert_before(&s, n)) return false;
-    return insert_outputs(&s) && quant_halves(p);
+    return insert_outputs(&s) && quant_products(p);
 }
 
 /* n once more, which reads integers: of x, and for its weights. NULL after diag_error */

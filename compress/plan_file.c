@@ -3,7 +3,7 @@
  *   # mcc plan 1
  *   tensor NAME u8|i8 SCALE ZERO        or   tensor NAME like OTHER
  *   equalize NAME LOG2 …                (plan_channels.c)
- *   node   NAME int8|f16|bf16|f32 OPERATOR
+ *   node   NAME int8|dynamic|w8|w4|f16|bf16|f32 OPERATOR
  *
  * Names hold no spaces. The file is as little trusted as a model: scales must be positive and finite, zero points
  * within their type, names those of the model. */
@@ -24,13 +24,30 @@ struct PlanFile {
     const char *path;
     PlanLine *lines;
     int n_lines;
+    QuantMode all; /* what nodes are of which it says nothing */
     NodeMode *modes;
     int n_modes;
 };
 
+static bool has_weights(const Node *n) {
+    Contraction c;
+    return table_read(n) || contraction_read(n, &c);
+}
+
+/* Weights alone, or an input by its own range: one node's matter, between floats. */
+static bool is_local(QuantMode m) { return m != QUANT_NONE && m != QUANT_INT8; }
+
+static const char *mode_problem(const QuantPlan *p, const QuantNode *n) {
+    if (is_local(n->mode) && !has_weights(n->node)) return "it has no weights";
+    if (n->mode == QUANT_DYNAMIC && (n->node->op == OP_Conv || table_read(n->node)))
+        return "dynamic is for products alone";
+    if (n->mode == QUANT_INT8 && p->options.mode != QUANT_INT8) return "int8 needs --quantize=int8";
+    return NULL;
+}
+
 void plan_write(const QuantPlan *p, FILE *out) {
     fputs("# mcc plan 1\n# tensor NAME TYPE SCALE ZERO | tensor NAME like OTHER\n", out);
-    for (int i = 0; i < p->n_tensors; i++) {
+    for (int i = 0; i < p->n_tensors && p->options.mode == QUANT_INT8; i++) {
         const QuantTensor *t = &p->tensors[i];
         if (t->shares) fprintf(out, "tensor %s like %s\n", t->name, t->shares->name);
         else
@@ -38,10 +55,12 @@ void plan_write(const QuantPlan *p, FILE *out) {
                     t->zero);
     }
     if (p->equalization) plan_write_channels(p, out);
-    fputs("# node NAME int8|f16|bf16|f32 OPERATOR\n", out);
+    fputs("# node NAME int8|dynamic|w8|w4|f16|bf16|f32 OPERATOR\n", out);
     for (int i = 0; i < p->n_nodes; i++) {
         const QuantNode *n = &p->nodes[i];
-        QuantMode mode = n->mode == QUANT_INT8 && !n->active ? QUANT_NONE : n->mode;
+        if (is_local(p->options.mode) && !has_weights(n->node)) continue;
+        bool none = n->mode == QUANT_INT8 ? !n->active : n->dear || mode_problem(p, n);
+        QuantMode mode = none ? QUANT_NONE : n->mode;
         fprintf(out, "node %s %s %s\n", n->name, quant_mode_name(mode), op_info(n->node->op)->name);
     }
 }
@@ -71,11 +90,11 @@ static bool check_line(Ctx *ctx, PlanFile *f, PlanLine *l) {
     if (tensor && l->n != 5 && !(l->n == 4 && !strcmp(l->words[2], "like")))
         return bad_line(ctx, f, l, "wanted: tensor NAME u8|i8 SCALE ZERO, or tensor NAME like OTHER");
     if (!node) return true;
-    if (l->n != 3 && l->n != 4) return bad_line(ctx, f, l, "wanted: node NAME int8|f16|bf16|f32");
+    if (l->n != 3 && l->n != 4) return bad_line(ctx, f, l, "wanted: node NAME int8|dynamic|w8|w4|f16|bf16|f32");
     QuantMode mode;
-    bool known = quant_mode_find(l->words[2], &mode) && mode != QUANT_DYNAMIC && mode != QUANT_W8 && mode != QUANT_W4;
-    if (!known) return bad_line(ctx, f, l, "a node is int8, f16, bf16 or f32");
-    if (mode != QUANT_INT8) f->modes[f->n_modes++] = (NodeMode){l->words[1], mode};
+    if (!quant_mode_find(l->words[2], &mode))
+        return bad_line(ctx, f, l, "a node is int8, dynamic, w8, w4, f16, bf16 or f32");
+    if (mode != f->all) f->modes[f->n_modes++] = (NodeMode){l->words[1], mode};
     return true;
 }
 
@@ -91,12 +110,13 @@ static char *read_text(Ctx *ctx, const char *path, size_t *size) {
     return why ? NULL : text;
 }
 
-PlanFile *plan_read(Ctx *ctx, const char *path) {
+PlanFile *plan_read(Ctx *ctx, const char *path, QuantMode all) {
     size_t size, rows = 1;
     PlanFile *f = ARENA_NEW(ctx->arena, PlanFile);
     char *text = read_text(ctx, path, &size);
     if (!text) return NULL;
     f->path = path;
+    f->all = all;
     for (size_t i = 0; i < size; i++) rows += text[i] == '\n';
     f->lines = ARENA_ARRAY(ctx->arena, rows, PlanLine);
     f->modes = ARENA_ARRAY(ctx->arena, rows, NodeMode);
@@ -178,7 +198,6 @@ bool plan_apply(const PlanFile *f, QuantPlan *p) {
     for (int i = 0; i < f->n_lines; i++) {
         const PlanLine *l = &f->lines[i];
         const QuantNode *found = NULL;
-        Contraction c;
         if (!strcmp(l->words[0], "tensor")) {
             if (!apply_tensor(ctx, f, l, p)) return false;
             continue;
@@ -187,8 +206,8 @@ bool plan_apply(const PlanFile *f, QuantPlan *p) {
         for (int k = 0; k < p->n_nodes && !found; k++)
             if (!strcmp(p->nodes[k].name, l->words[1])) found = &p->nodes[k];
         if (!found) return bad_line(ctx, f, l, "the model has no such node to quantize");
-        bool half = found->mode == QUANT_F16 || found->mode == QUANT_BF16;
-        if (half && !contraction_read(found->node, &c)) return bad_line(ctx, f, l, "it has no weights");
+        const char *why = mode_problem(p, found);
+        if (why) return bad_line(ctx, f, l, why);
     }
     return true;
 }

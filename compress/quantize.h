@@ -159,7 +159,7 @@ bool quant_dynamic(DynamicInputs *d, Node *n, const Contraction *c); /* of a pro
 /* ---- plan_file.c ---- */
 void plan_write(const QuantPlan *p, FILE *out);
 typedef struct PlanFile PlanFile;
-PlanFile *plan_read(Ctx *ctx, const char *path);        /* NULL after diag_error */
+PlanFile *plan_read(Ctx *ctx, const char *path, QuantMode all);        /* NULL after diag_error */
 const NodeMode *plan_modes(const PlanFile *f, int *n); /* of its nodes */
 bool plan_apply(const PlanFile *f, QuantPlan *p);       /* sets what the file knows; false after diag_error */
 bool plan_has_tensors(const PlanFile *f);               /* scales, which belong to the equalization that it says */

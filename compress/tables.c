@@ -14,14 +14,14 @@ typedef struct Table {
     RoundWeights form;
 } Table;
 
-static bool read_table(Table *t, const QuantOptions *o, Arena *a) {
+static bool read_table(Table *t, const QuantOptions *o, bool halves, Arena *a) {
     const Tensor *w = t->n->in[0]->constant;
     if (w->rank != 2 || node_int(t->n, "axis") != 0) return false;
     t->rows = w->dims[0];
     t->cols = w->dims[1];
     int64_t block = o->block;
     while (block >= 16 && t->cols % block) block /= 2;
-    t->packed = o->mode == QUANT_W4 && block >= 16;
+    t->packed = halves && block >= 16;
     int most = t->packed ? 7 : 127;
     t->form = (RoundWeights){.w = w->data, .channels = t->rows, .by_channel = t->cols, .by_depth = 1};
     t->form.range = (CodeRange){-most - 1, most, o->asymmetric};
@@ -139,7 +139,8 @@ bool quant_table(const QuantPlan *plan, Node *n) {
     Table t = {.g = plan->graph, .n = n};
     Arena *a = arena_new(t.g->ctx);
     Value *y = NULL, *out = n->out[0];
-    bool taken = read_table(&t, &plan->options, a), finite = all_finite(n->in[0]->constant);
+    bool taken = read_table(&t, &plan->options, plan->of_node[n->id]->mode == QUANT_W4, a),
+         finite = all_finite(n->in[0]->constant);
     if (taken && !finite) diag_warn(t.g->ctx, "calibration", n, "its table is not finite: it stays in float");
     if (taken && finite) {
         round_nearest(&t.form, t.cols, t.g->ctx);

@@ -4,8 +4,8 @@
 static const size_t most_bytes = (size_t)4 << 30; /* of all of them; weights of those beyond go to the nearest */
 
 static bool is_rounded(const QuantPlan *p, const QuantNode *q, Contraction *c) {
-    QuantMode mode = p->options.mode;
-    bool wanted = mode == QUANT_INT8 ? q->active : q->chosen && q->mode == mode;
+    bool codes = q->mode == QUANT_W8 || q->mode == QUANT_W4 || p->options.mode == QUANT_NONE;
+    bool wanted = q->mode == QUANT_INT8 ? q->active : q->chosen && codes;
     return wanted && contraction_read(q->node, c);
 }
 

@@ -31,8 +31,8 @@ static int64_t block_for(const Narrow *t, int64_t wanted) {
 }
 
 /* Sums too short for a block keep 8 bits: there is next to nothing to save. */
-static void choose_form(Narrow *t, const QuantOptions *o, Arena *a) {
-    int64_t block = o->mode == QUANT_W4 ? block_for(t, o->block) : 0, channels = t->c.shape.channels;
+static void choose_form(Narrow *t, const QuantOptions *o, bool halves, Arena *a) {
+    int64_t block = halves ? block_for(t, o->block) : 0, channels = t->c.shape.channels;
     int most = block ? 7 : 127;
     bool rows = t->c.channel_axis == 0;
     t->dtype = block ? DT_I4 : DT_I8;
@@ -129,7 +129,7 @@ static bool narrow(const QuantPlan *plan, Node *n, const Contraction *c) {
     Narrow t = {.g = plan->graph, .n = n, .c = *c};
     Arena *a = arena_new(t.g->ctx);
     Hessian *h = plan->of_node[n->id]->hessian;
-    choose_form(&t, &plan->options, a);
+    choose_form(&t, &plan->options, plan->of_node[n->id]->mode == QUANT_W4, a);
     if (h) round_weights(plan->options.rounding, h, &t.form, t.g->ctx);
     else round_nearest(&t.form, t.c.depth, t.g->ctx);
     bool good = insert_weights(&t);
@@ -144,10 +144,9 @@ bool quant_products(QuantPlan *plan) {
     for (int i = 0; i < plan->n_nodes; i++) {
         Node *n = plan->nodes[i].node;
         Contraction c;
-        QuantMode mode = plan->nodes[i].mode;
+        QuantMode mode = plan->nodes[i].chosen ? plan->nodes[i].mode : QUANT_NONE;
         bool dynamic = mode == QUANT_DYNAMIC, table = table_read(n);
-        if (!plan->nodes[i].chosen || mode < QUANT_DYNAMIC || mode > QUANT_W4 || (!table && !contraction_read(n, &c)))
-            continue;
+        if (mode < QUANT_DYNAMIC || mode > QUANT_W4 || (!table && !contraction_read(n, &c))) continue;
         if (table) {
             if (!quant_table(plan, n)) return false;
             done++;
@@ -161,6 +160,8 @@ bool quant_products(QuantPlan *plan) {
         if (!(dynamic ? quant_dynamic(inputs, n, &c) : narrow(plan, n, &c))) return false;
         done++;
     }
-    if (!done) diag_warn(g->ctx, "calibration", NULL, "it has no product with constant weights: nothing is quantized");
+    QuantMode all = plan->options.mode;
+    if (!done && all >= QUANT_DYNAMIC && all <= QUANT_W4)
+        diag_warn(g->ctx, "calibration", NULL, "it has no product with constant weights: nothing is quantized");
     return quant_halves(plan);
 }

@@ -588,9 +588,9 @@ static bool check_quantize(const Command *c) {
     else if (c->quant.equalize > EQUALIZE_OFF && !integers)
         say_error("--equalize is for activations in integers: --quantize=int8 or dynamic");
     else if (sampled && !c->n_calibrate) say_error("--equalize=samples needs --calibrate=FOLDER");
-    else if ((plans || (samples && !(narrows ? rounds : integers && sampled) && !c->prune.by)) &&
-             c->quant.mode != QUANT_INT8)
-        say_error("--calibrate, --plan and their like need --quantize=int8");
+    else if (samples && !(narrows ? rounds : integers && sampled) && !c->prune.by && c->quant.mode != QUANT_INT8)
+        say_error("--calibrate and its like need --quantize=int8");
+    else if (plans && c->quant.mode == QUANT_NONE) say_error("--plan and --save-plan need --quantize");
     else if (names && c->quant.mode == QUANT_NONE) say_error("--quantize-skip and --quantize-only need --quantize");
     else return true;
     return false;

@@ -118,7 +118,7 @@ static int quantize_static(Pipeline *p) {
     int n_modes = 0, result = pipeline_canonicalise(p);
     if (result != DONE) return result;
     progress_stage("planning the quantization");
-    if (c->plan && !(file = plan_read(p->ctx, c->plan))) return BAD_MODEL;
+    if (c->plan && !(file = plan_read(p->ctx, c->plan, c->quant.mode))) return BAD_MODEL;
     const NodeMode *modes = file ? plan_modes(file, &n_modes) : NULL;
     QuantOptions o = options_of(p);
     QuantPlan *plan = quant_choose(p->graph, &o, modes, n_modes);
@@ -136,16 +136,19 @@ static int quantize_static(Pipeline *p) {
     return result;
 }
 
-static bool is_half(QuantMode m) { return m == QUANT_F16 || m == QUANT_BF16; }
-
 /* What needs no samples but for rounding by them: dynamic, and weights alone */
 static int quantize_products(Pipeline *p) {
-    int result = pipeline_canonicalise(p);
+    const Command *c = p->command;
+    const PlanFile *file = NULL;
+    int n_modes = 0, result = pipeline_canonicalise(p);
     if (result != DONE) return result;
+    if (c->plan && !(file = plan_read(p->ctx, c->plan, c->quant.mode))) return BAD_MODEL;
+    const NodeMode *modes = file ? plan_modes(file, &n_modes) : NULL;
     QuantOptions o = options_of(p);
-    QuantPlan *plan = quant_choose(p->graph, &o, NULL, 0);
-    if (!plan) return BAD_MODEL;
+    QuantPlan *plan = quant_choose(p->graph, &o, modes, n_modes);
+    if (!plan || (file && !plan_apply(file, plan))) return BAD_MODEL;
     tell_choice(p, plan);
+    if (c->save_plan && (result = save_plan(p, plan)) != DONE) return result;
     if (plan->options.mode == QUANT_DYNAMIC && (result = equalize_plan(p, NULL, plan)) != DONE) return result;
     Arena *hessians = arena_new(p->ctx);
     if (plan->options.rounding != ROUND_NEAREST) {
@@ -153,7 +156,7 @@ static int quantize_products(Pipeline *p) {
         result = calibrate_plan(p, plan);
         progress_stage("rounding the weights");
     }
-    if (result == DONE && !(is_half(plan->options.mode) ? quant_halves(plan) : quant_products(plan))) result = BAD_MODEL;
+    if (result == DONE && !quant_products(plan)) result = BAD_MODEL;
     arena_free(hessians);
     return result;
 }

@@ -56,7 +56,7 @@ static bool is_lowered(const Node *conv, const Target *t, const int64_t *dims) {
     const Value *x = conv->in[0], *bias = node_in(conv, 2);
     if (!t || tile_for_any(t).lanes < 4 || !value_is_f32(x) || x->constant || x->type.rank + 1 > MCC_MAX_RANK)
         return false;
-    if (value_def(x, OP_DequantizeLinear) || !will_be_constant(bias)) return false; /* for integers throughout */
+    if (!will_be_constant(bias)) return false;
     if (!dim_is_const(x->type.dims[1], &channels) || channels < 1 || !window_fixed(conv, dims + 2, &window))
         return false;
     for (int i = 0; i < window.n; i++)
@@ -72,7 +72,9 @@ bool narrow_weights_read(const Node *conv, const Target *t, NarrowWeights *w) {
         return false;
     w->channels = dims[0];
     w->depth = count / dims[0];
-    return is_lowered(conv, t, dims) && read_codes(v, w) && saves_bytes(w);
+    if (!is_lowered(conv, t, dims) || !read_codes(v, w) || !saves_bytes(w)) return false;
+    return !value_def(conv->in[0], OP_DequantizeLinear) || !w->scale ||
+           w->groups > 1; /* else for integers throughout */
 }
 
 static int64_t place(const NarrowWeights *w, int64_t channel, int64_t k) {

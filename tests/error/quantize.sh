@@ -53,7 +53,7 @@ expect 2 "is not a value of --quantize" "$model" --quantize=w4:48 -o out.o
 expect 2 "is not a value of --quantize" "$model" --quantize=w8:32 -o out.o
 expect 2 "need --quantize=int8" "$model" --calibrate=black.raw -o out.o
 expect 2 "need --quantize=int8" "$model" --quantize=w8 --calibrate=black.raw -o out.o
-expect 2 "need --quantize=int8" "$model" --quantize=w8 --save-plan=plan.txt -o out.o
+expect 2 "need --quantize" "$model" --save-plan=plan.txt -o out.o
 expect 2 "need --quantize" "$model" --quantize-skip=Conv -o out.o
 cp "$model" m.onnx
 expect 2 'would be written over' m.onnx --quantize=int8 --calibrate=black.raw --save-plan=m.onnx -o out.o
@@ -77,9 +77,10 @@ plan 'the zero point is not within its type' 's/^\(tensor image u8 [^ ]*\) .*/\1
 plan 'its type is not that of --activations' 's/^tensor image u8/tensor image i8/'
 plan 'the model has no such tensor' 's/^tensor image/tensor imag/'
 plan 'the model has no such node' 's/^node [^ ]*conv2[^ ]*/node conv22/'
-plan 'a node is int8, f16, bf16 or f32' 's/ int8 Conv$/ int9 Conv/'
+plan 'a node is int8, dynamic, w8, w4, f16, bf16 or f32' 's/ int8 Conv$/ int9 Conv/'
 plan 'it has no weights' 's/ int8 MaxPool$/ f16 MaxPool/'
-plan 'a node is int8, f16, bf16 or f32' 's/ int8 Conv$/ w4 Conv/'
+plan 'it has no weights' 's/ int8 MaxPool$/ w4 MaxPool/'
+plan 'dynamic is for products alone' 's/ int8 Conv$/ dynamic Conv/'
 plan 'wanted: tensor NAME' 's/^tensor image.*/tensor image/'
 plan 'a line begins with' 's/^tensor image/tenser image/'
 plan 'too many words' 's/^tensor image.*/& 1 2 3 4/'

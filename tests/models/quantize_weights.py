@@ -55,6 +55,39 @@ def size(*options):
     return os.path.getsize("m.o")
 
 
+def edited(plan, **kinds):
+    """The plan with other kinds for some nodes, by name, as edited.txt."""
+    with open(plan) as f, open("edited.txt", "w") as out:
+        for line in f:
+            words = line.split()
+            if words[0] == "node" and words[1] in kinds:
+                words[2] = kinds.pop(words[1])
+            out.write(" ".join(words) + "\n")
+    assert not kinds, kinds
+
+
+def check_plans(inputs, want, plain):
+    """A plan gives the same object again; edited, nodes of all kinds in one model."""
+    for kind in ("w8", "w4", "dynamic"):
+        mcc("m.onnx", "--quantize=" + kind, "--save-plan=%s.txt" % kind, "-o", "m.o")
+        made = open("m.o", "rb").read()
+        mcc("m.onnx", "--quantize=" + kind, "--plan=%s.txt" % kind, "-o", "m.o")
+        assert open("m.o", "rb").read() == made, kind
+    lines = [line.split()[1:] for line in open("w4.txt") if line.startswith("node")]
+    assert lines == [["table", "w4", "Gather"], ["first", "w4", "Conv"], ["grouped", "w4", "Conv"], ["last", "w4", "MatMul"]], lines
+    edited("w4.txt", table="f32", first="w8", last="dynamic")
+    mixed = ["--quantize=w4", "--plan=edited.txt"]
+    assert lost(inputs, want, *mixed) <= 0.05 and size("--quantize=w4") + 120000 < size(*mixed) < plain - 40000
+    mcc("m.onnx", "--quantize=int8", "--calibrate=samples", "--save-plan=int8.txt", "-o", "m.o")
+    edited("int8.txt", first="w4", last="w8")
+    error = lost(inputs, want, "--quantize=int8", "--plan=edited.txt", "--calibrate=samples")
+    print("int8, w4 and w8 by a plan: %.4f is lost" % error)
+    assert 0 < error <= 0.1
+    edited("w4.txt", first="int8")
+    done = subprocess.run([MCC, "m.onnx", "--quantize=w4", "--plan=edited.txt", "-o", "m.o"], capture_output=True, text=True)
+    assert done.returncode == 1 and "int8 needs --quantize=int8" in done.stderr, done.stderr
+
+
 def main():
     write_model("m.onnx")
     draw = lambda: rng.integers(-200, 200, 4)
@@ -80,6 +113,7 @@ def main():
             apart = max(float(np.abs(session.run([i])[0] - y).max() / np.abs(y).max()) for i, y in zip(inputs, outputs(inputs, *flags)))
             assert apart <= 1e-5, (options, apart)
     assert found["w4 asymmetric"] < found["w4"], found
+    check_plans(inputs, want, plain)
     error = lost(inputs, want, "--quantize=w4", "--quantize-skip=table", "--rounding=gptq", "--calibrate=samples")
     nearest = lost(inputs, want, "--quantize=w4", "--quantize-skip=table")
     print("w4: %.4f is lost, with gptq %.4f" % (nearest, error))
