@@ -208,8 +208,8 @@ static void find_needed(Choice *c) {
         q->active = active;
         if (!contracts)
             q->why = active            ? "it lies between integers"
-                     : c->can[out->id] ? "nothing that is quantized reads what it makes"
-                                       : "not all that it reads is held as integers";
+                     : c->can[out->id] ? "nothing quantized reads it"
+                                       : "not all its inputs are integers";
         if (contracts) c->need[n->in[0]->id] = true;
         else if (active) need_inputs(c, n, inside);
     }

@@ -78,7 +78,7 @@ static const char *dims_text(Ctx *ctx, const Value *v) {
 }
 
 /* The weights of contractions are input 1; of others, the largest constant counts. */
-static const char *scheme_of(const Node *n) {
+static const char *weights_of(const Node *n) {
     const Tensor *most = NULL;
     for (int i = 0; i < n->n_in; i++) {
         const Tensor *t = n->in[i] ? n->in[i]->constant : NULL;
@@ -104,8 +104,11 @@ static void fill_layer(Ctx *ctx, const ReportModel *m, const Node *n, ReportLaye
                        .form = codegen_form(n),
                        .dtype = y ? dtype_name(y->type.dtype) : "",
                        .dims = dims_text(ctx, y),
-                       .scheme = scheme_of(n),
+                       .weights = weights_of(n),
+                       .scheme = y ? dtype_name(y->type.dtype) : "",
+                       .why = "",
                        .index = known ? n->index : -1,
+                       .sqnr = (double)NAN,
                        .microseconds = (double)NAN};
 }
 
@@ -148,6 +151,29 @@ static void share_origins(ReportModel *m, Report *r) {
         l->name = o->name;
         l->op = o->op;
     }
+}
+
+/* A layer is what the product in it is, or, without one, what its last node is. */
+static void share_quantized(ReportModel *m, Report *r) {
+    const ReportRanges *q = &r->ranges;
+    bool *contracts = ARENA_ARRAY(m->arena, r->n_layers + 1, bool);
+    for (int i = 0; i < r->n_layers; i++)
+        if (!strcmp(r->layers[i].scheme, "float32")) r->layers[i].scheme = "f32";
+    for (int i = 0; i < q->n_nodes; i++) {
+        const ReportNode *node = &q->nodes[i];
+        int at = node->index >= 0 && node->index < m->n_origins && m->origins[node->index].op
+                     ? layer_of(m, node->index) - 1
+                     : -1;
+        if (at < 0 || (contracts[at] && !node->contracts)) continue;
+        contracts[at] = node->contracts;
+        r->layers[at].scheme = node->scheme;
+        r->layers[at].why = node->why;
+    }
+    for (int i = 0; i < r->n_layers; i++) /* the plan's wish does not always come true */
+        if (contracts[i] && !strcmp(r->layers[i].weights, "float32")) r->layers[i].scheme = "f32";
+    for (int i = 0; i < r->n_layers; i++)
+        for (int k = 0; k < q->n_noises && r->layers[i].index >= 0; k++)
+            if (q->noises[k].index == r->layers[i].index) r->layers[i].sqnr = q->noises[k].sqnr;
 }
 
 static void fill_blocks(Ctx *ctx, Report *r, const Graph *g, const Code *code) {
@@ -209,6 +235,11 @@ Report *report_end(Ctx *ctx, const ReportModel *before, const Graph *g, const Co
         if (code->segments[i].reader) r->layers[place[code->segments[i].reader->id]].after += code->segments[i].bytes;
     find_layers(&m, r);
     share_origins(&m, r);
+    share_quantized(&m, r);
     fill_blocks(ctx, r, g, code);
     return r;
+}
+
+const char *report_noise_inputs(const Report *r) {
+    return !r->ranges.noise_samples ? "none" : r->ranges.noise_is_random ? "random" : "samples";
 }

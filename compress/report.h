@@ -11,10 +11,12 @@ typedef struct ReportLayer {  /* a node that code was generated for, in order */
     const char *name, *op;    /* of the model's node that it stands for, escaped; or mcc's */
     const char *form;         /* of its code */
     const char *dtype, *dims; /* of its first output */
-    const char *scheme;       /* how its weights are stored: a dtype, or "" without weights */
+    const char *weights;      /* how they are stored: a dtype, or "" without weights */
+    const char *scheme, *why; /* int8, w4, …, f32 or what else its result is; why it is so, or "" */
     int index;                /* the last node's place in the model; -1: it stands for none */
     int nodes;                /* of the model that became this layer, as far as can be told */
     size_t before, after;     /* bytes of constants, in the model and in the object */
+    double sqnr;              /* of its result, as of ReportNoise; NAN: not known */
     double microseconds;      /* of a call of this layer alone; NAN: not measured */
 } ReportLayer;
 
@@ -36,9 +38,30 @@ typedef struct ReportRange { /* an activation that calibration has seen, and how
     double first, step;
     uint64_t bins[REPORT_BINS];
 } ReportRange;
-typedef struct ReportRanges {
+typedef struct ReportNode { /* one that could be quantized */
+    int index;              /* its place in the model */
+    bool contracts;
+    const char *scheme, *why;
+} ReportNode;
+typedef struct ReportNoise { /* of what a node of the model makes */
+    int index;
+    double sqnr; /* dB; INFINITY: it is the float model's, bit for bit */
+} ReportNoise;
+typedef struct ReportTrial { /* of --max-drop */
+    int in_float;            /* products */
+    double drop;
+} ReportTrial;
+typedef struct ReportRanges { /* what quantization leaves for the report */
     ReportRange *item;
     int n;
+    ReportNode *nodes;
+    ReportNoise *noises;
+    ReportTrial *trials;
+    int n_nodes, n_noises, n_trials;
+    int noise_samples; /* that noise was measured on; 0: it was not */
+    bool noise_is_random;
+    const char *metric; /* of the trials, and the drop that is allowed */
+    double most_drop;
 } ReportRanges;
 
 typedef struct Report {
@@ -59,6 +82,8 @@ ReportModel *report_begin(Ctx *ctx, const Graph *imported); /* before any pass *
 void report_observed(ReportRange *r, const Observer *o);    /* values, low, high and bins */
 Report *report_end(Ctx *ctx, const ReportModel *m, const Graph *lowered, const Code *code, const char *target,
                    const ReportRanges *ranges);
+
+const char *report_noise_inputs(const Report *r); /* what noise was measured on */
 
 /* ---- report_json.c, report_html.c: every figure of the page has the path of its twin in the JSON as data-key ---- */
 void report_json(const Report *r, FILE *out);

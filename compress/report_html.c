@@ -2,23 +2,53 @@
  * stands in an element with data-key="totals.workspace", so that both can be compared. */
 #include "compress/report.h"
 #include <inttypes.h>
+#include <math.h>
+#include <string.h>
 
-static const char head[] = "<meta name=\"viewport\" content=\"width=device-width\">\n"
-                           "<style>\n"
-                           "body { font: 15px/1.5 system-ui, sans-serif; margin: 2em auto; max-width: 78em; padding: 0 "
-                           "1em; color: #222; background: #fff }\n"
-                           "table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .15em "
-                           ".6em; border-bottom: 1px solid #ddd }\n"
-                           "th { position: sticky; top: 0; background: #fff } td.n, th.n { text-align: right; "
-                           "font-variant-numeric: tabular-nums }\n"
-                           "td.n i { display: block; height: 3px; background: #4a7fb5; margin-left: auto } svg { "
-                           "width: 100%; height: auto; background: #f6f6f4 }\n"
-                           "rect { stroke: #fff; stroke-width: .5; vector-effect: non-scaling-stroke } .bound { "
-                           "stroke: #b03030; stroke-dasharray: 4 3; vector-effect: non-scaling-stroke }\n"
-                           "svg.bars { width: 14em; height: 3em; fill: #4a7fb5 }\n"
-                           "dl { display: grid; grid-template-columns: max-content max-content; gap: 0 2em } dd { "
-                           "margin: 0; text-align: right }\n"
-                           "</style>\n";
+static const char head[] =
+    "<meta name=\"viewport\" content=\"width=device-width\">\n"
+    "<style>\n"
+    ":root { --ink: #1d2733; --soft: #66717f; --line: #e3e7ec; --back: #f5f7f9; --card: #fff; --blue: #3b76c4; "
+    "--green: "
+    "#2f8f6b; --red: #c2453d }\n"
+    "@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --soft: #97a2b0; --line: #2d3641; --back: #12171d; "
+    "--card: #1a2129; --blue: #6ea3e8; --green: #57b892; --red: #ea7c74 } }\n"
+    "* { box-sizing: border-box } body { font: 14px/1.5 system-ui, sans-serif; margin: 0; padding: 2.5em clamp(1em, "
+    "3vw, "
+    "4em) 4em; color: var(--ink); background: var(--back) }\n"
+    "h1 { font-size: 1.9em; margin: 0; letter-spacing: -.02em } h2 { font-size: 1.15em; margin: 0 0 .3em } p { margin: "
+    ".2em "
+    "0 1em; color: var(--soft); max-width: 75em }\n"
+    "section { background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: 1.3em 1.5em; "
+    "margin: "
+    "1.4em 0; overflow-x: auto }\n"
+    "dl { display: grid; grid-template-columns: repeat(auto-fill, minmax(13em, 1fr)); gap: .9em; margin: 1.5em 0 } dl "
+    "div { "
+    "background: var(--card); border: 1px solid var(--line); border-radius: 10px; padding: .8em 1.1em }\n"
+    "dt { color: var(--soft); font-size: .85em } dd { margin: 0; font-size: 1.45em; font-weight: 600; "
+    "font-variant-numeric: tabular-nums }\n"
+    "table { border-collapse: collapse; width: 100%; font-size: .92em } th, td { text-align: left; padding: .32em "
+    ".7em; "
+    "border-bottom: 1px solid var(--line); vertical-align: top; white-space: nowrap }\n"
+    "th { color: var(--soft); font-weight: 500; font-size: .88em } tr:hover td { background: var(--back) } td.n, th.n "
+    "{ "
+    "text-align: right; font-variant-numeric: tabular-nums } td.w { white-space: normal; color: var(--soft); "
+    "min-width: "
+    "17em }\n"
+    "td.n i { display: block; height: 3px; border-radius: 2px; background: var(--blue); margin: 2px 0 0 auto } b { "
+    "font-weight: 600; padding: .05em .55em; border-radius: 9px; background: var(--line) } b.q { background: "
+    "var(--green); "
+    "color: var(--card) }\n"
+    "svg { width: 100%; height: auto; background: var(--back); border-radius: 6px; display: block } rect { stroke: "
+    "var(--card); stroke-width: .5; vector-effect: non-scaling-stroke } .bound { stroke: var(--red); stroke-dasharray: "
+    "5 4; "
+    "vector-effect: non-scaling-stroke; fill: none }\n"
+    "svg.bars { width: 15em; height: 3em; fill: var(--blue) } svg.bars rect { stroke: none } svg.search { max-width: "
+    "46em } "
+    ".curve { stroke: var(--blue); stroke-width: 2; fill: none } .search circle { fill: var(--blue); stroke: "
+    "var(--card) } "
+    ".search text { fill: var(--soft); font-size: 13px }\n"
+    "</style>\n";
 
 static void put_text(FILE *out, const char *s) {
     for (; *s; s++)
@@ -30,7 +60,7 @@ static void put_text(FILE *out, const char *s) {
 }
 
 static void put_total(FILE *out, const char *what, const char *key, size_t v) {
-    fprintf(out, "<dt>%s</dt><dd data-key=\"totals.%s\">%zu</dd>\n", what, key, v);
+    fprintf(out, "<div><dt>%s</dt><dd data-key=\"totals.%s\">%zu</dd></div>\n", what, key, v);
 }
 
 static void put_cell(FILE *out, int i, const char *key, const char *s) {
@@ -45,15 +75,49 @@ static void put_bytes(FILE *out, int i, const char *key, size_t v, size_t most) 
             key, v, most ? 100.0 * (double)v / (double)most : 0.0);
 }
 
+/* Bars reach from 0 to 60 dB: 10 bits. */
+static void put_sqnr(FILE *out, const char *list, int i, double sqnr) {
+    if (isnan(sqnr)) {
+        fputs("<td class=\"n\"></td>", out);
+        return;
+    }
+    fprintf(out, "<td class=\"n\"><span data-key=\"%s.%d.sqnr\">", list, i);
+    if (isinf(sqnr)) fputs("exact", out);
+    else fprintf(out, "%.2f", sqnr);
+    fprintf(out, "</span><i style=\"width: %.1f%%\"></i></td>", fmin(fmax(sqnr / 0.6, 0), 100));
+}
+
+static void put_time(FILE *out, int i, double microseconds, double slowest) {
+    if (isnan(microseconds)) fputs("<td class=\"n\"></td>", out);
+    else
+        fprintf(
+            out,
+            "<td class=\"n\"><span data-key=\"layers.%d.microseconds\">%.2f</span><i style=\"width: %.1f%%\"></i></td>",
+            i, microseconds, slowest > 0 ? 100 * microseconds / slowest : 0);
+}
+
+static void put_scheme(FILE *out, int i, const char *scheme) {
+    bool wide = !strcmp(scheme, "f32") || !strncmp(scheme, "int64", 5) || !strncmp(scheme, "int32", 5);
+    fprintf(out, "<td><b class=\"%s\" data-key=\"layers.%d.scheme\">%s</b></td>", wide ? "f" : "q", i, scheme);
+}
+
 static void put_layers(const Report *r, FILE *out) {
     size_t most = 0;
+    double slowest = 0;
     for (int i = 0; i < r->n_layers; i++) {
+        if (r->layers[i].microseconds > slowest) slowest = r->layers[i].microseconds;
         if (r->layers[i].before > most) most = r->layers[i].before;
         if (r->layers[i].after > most) most = r->layers[i].after;
     }
-    fputs("<h2>Layers</h2>\n<table><thead><tr><th "
-          "class=\"n\">node<th class=\"n\">nodes<th>name<th>operator<th>code<th>result<th>dims<th>weights"
-          "<th class=\"n\">bytes before<th class=\"n\">bytes after<th class=\"n\">µs</tr></thead><tbody>\n",
+    fprintf(
+        out,
+        "<section><h2>Layers</h2>\n<p>Signal to noise: of the layer's result in the compiled quantized model against "
+        "the compiled float model, over <span data-key=\"noise.samples\">%d</span> inputs (<span "
+        "data-key=\"noise.inputs\">%s</span>); exact: the same bits.</p>\n",
+        r->ranges.noise_samples, report_noise_inputs(r));
+    fputs("<table><thead><tr><th class=\"n\">node<th class=\"n\">nodes<th>name<th>operator<th>scheme<th>code<th>result"
+          "<th>dims<th>weights<th class=\"n\">bytes before<th class=\"n\">bytes after<th class=\"n\">signal to noise, "
+          "dB<th class=\"n\">µs<th>why</tr></thead><tbody>\n",
           out);
     for (int i = 0; i < r->n_layers; i++) {
         const ReportLayer *l = &r->layers[i];
@@ -61,17 +125,20 @@ static void put_layers(const Report *r, FILE *out) {
         fprintf(out, "<td class=\"n\" data-key=\"layers.%d.nodes\">%d</td>", i, l->nodes);
         put_cell(out, i, "name", l->name);
         put_cell(out, i, "operator", l->op);
+        put_scheme(out, i, l->scheme);
         put_cell(out, i, "form", l->form);
         put_cell(out, i, "dtype", l->dtype);
         put_cell(out, i, "dims", l->dims);
-        put_cell(out, i, "weights", l->scheme);
+        put_cell(out, i, "weights", l->weights);
         put_bytes(out, i, "bytes_before", l->before, most);
         put_bytes(out, i, "bytes_after", l->after, most);
-        if (l->microseconds == l->microseconds)
-            fprintf(out, "<td class=\"n\" data-key=\"layers.%d.microseconds\">%.2f</td>", i, l->microseconds);
-        fputs("</tr>\n", out);
+        put_sqnr(out, "layers", i, l->sqnr);
+        put_time(out, i, l->microseconds, slowest);
+        fprintf(out, "<td class=\"w\" data-key=\"layers.%d.why\">", i);
+        put_text(out, l->why);
+        fputs("</td></tr>\n", out);
     }
-    fputs("</tbody></table>\n", out);
+    fputs("</tbody></table></section>\n", out);
 }
 
 /* Time runs to the right, a layer a step; addresses run upwards. */
@@ -93,13 +160,15 @@ static void put_memory(const Report *r, FILE *out) {
     int wide = r->n_layers > 0 ? r->n_layers : 1;
     double high = wide * 0.35, bound = r->workspace ? high * (1 - (double)r->lower_bound / (double)r->workspace) : 0;
     fprintf(out,
-            "<h2>Workspace over time</h2>\n<p>A step to the right is a layer, upwards are addresses; the dashed line "
+            "<section><h2>Workspace over time</h2>\n<p>A step to the right is a layer, upwards are addresses; the "
+            "dashed line "
             "is the lower "
             "bound. Point at a block to see what it holds.</p>\n"
-            "<svg viewBox=\"0 0 %d %.3f\" role=\"img\" aria-label=\"blocks of workspace over time\">\n",
+            "<svg class=\"memory\" viewBox=\"0 0 %d %.3f\" role=\"img\" aria-label=\"blocks of workspace over time\">\n",
             wide, high);
     for (int i = 0; i < r->n_blocks; i++) put_block(r, i, high, out);
-    fprintf(out, "<line class=\"bound\" x1=\"0\" x2=\"%d\" y1=\"%.3f\" y2=\"%.3f\"/>\n</svg>\n", wide, bound, bound);
+    fprintf(out, "<line class=\"bound\" x1=\"0\" x2=\"%d\" y1=\"%.3f\" y2=\"%.3f\"/>\n</svg></section>\n", wide, bound,
+            bound);
 }
 
 /* Bars of equal width from low to high, the highest as high as the picture; what is counted stands beside it. */
@@ -122,7 +191,8 @@ static void put_figure(FILE *out, int i, const char *key, double v) {
 
 static void put_ranges(const Report *r, FILE *out) {
     if (!r->ranges.n) return;
-    fputs("<h2>Activations</h2>\n<p>What calibration saw of each tensor that is held as integers: value = (integer - "
+    fputs("<section><h2>Activations</h2>\n<p>What calibration saw of each tensor that is held as integers: value = "
+          "(integer - "
           "zero) * "
           "scale.</p>\n<table><thead><tr><th>tensor<th class=\"n\">values<th class=\"n\">low<th class=\"n\">high<th "
           "class=\"n\">scale<th class=\"n\">zero<th class=\"n\">first bin at<th class=\"n\">bins of<th "
@@ -141,14 +211,84 @@ static void put_ranges(const Report *r, FILE *out) {
         fprintf(out, "<td class=\"n\" data-key=\"ranges.%d.zero\">%d</td>", i, range->zero);
         put_figure(out, i, "first", range->first);
         put_figure(out, i, "step", range->step);
-        if (range->sqnr == range->sqnr)
-            fprintf(out, "<td class=\"n\" data-key=\"ranges.%d.sqnr\">%.2f</td>", i, range->sqnr);
-        else fputs("<td></td>", out);
+        put_sqnr(out, "ranges", i, range->sqnr);
         fputs("<td>", out);
         put_histogram(range, out);
         fputs("</td></tr>\n", out);
     }
-    fputs("</tbody></table>\n", out);
+    fputs("</tbody></table></section>\n", out);
+}
+
+/* ---- the search for layers in float ---- */
+
+enum { CURVE_WIDE = 640, CURVE_HIGH = 240, MARGIN = 30 };
+typedef struct Scale { /* of the curve: layers to the right, drops upwards, as their square root so that small ones show
+                        */
+    double most_drop;
+    int most_layers;
+} Scale;
+
+static double curve_x(const Scale *s, int in_float) {
+    return MARGIN + (CURVE_WIDE - 2.0 * MARGIN) * in_float / (s->most_layers ? s->most_layers : 1);
+}
+static double curve_y(const Scale *s, double drop) {
+    double share = s->most_drop > 0 ? sqrt(fmin(drop / s->most_drop, 1)) : 0;
+    return CURVE_HIGH - MARGIN - (CURVE_HIGH - 2.0 * MARGIN) * share;
+}
+
+/* The least drop seen with so many layers in float or fewer */
+static void put_curve(const ReportRanges *r, const Scale *s, FILE *out) {
+    double best = INFINITY;
+    fputs("<polyline class=\"curve\" points=\"", out);
+    for (int n = 0; n <= s->most_layers; n++) {
+        double before = best;
+        for (int i = 0; i < r->n_trials; i++)
+            if (r->trials[i].in_float == n) best = fmin(best, r->trials[i].drop);
+        if (best >= before) continue;
+        if (isfinite(before)) fprintf(out, "%.2f,%.2f ", curve_x(s, n), curve_y(s, before));
+        fprintf(out, "%.2f,%.2f ", curve_x(s, n), curve_y(s, best));
+    }
+    fputs("\"/>\n", out);
+    for (int i = 0; i < r->n_trials; i++)
+        fprintf(out,
+                "<circle data-trial=\"%d\" cx=\"%.2f\" cy=\"%.2f\" r=\"4.5\"><title>trial %d: %d in float, drop "
+                "%.9g</title></circle>\n",
+                i, curve_x(s, r->trials[i].in_float), curve_y(s, r->trials[i].drop), i + 1, r->trials[i].in_float,
+                fmin(r->trials[i].drop, 1e300));
+}
+
+static void put_search(const Report *report, FILE *out) {
+    const ReportRanges *r = &report->ranges;
+    Scale s = {r->most_drop, 1};
+    if (!r->n_trials) return;
+    for (int i = 0; i < r->n_trials; i++) {
+        if (isfinite(r->trials[i].drop)) s.most_drop = fmax(s.most_drop, r->trials[i].drop);
+        if (r->trials[i].in_float > s.most_layers) s.most_layers = r->trials[i].in_float;
+    }
+    fprintf(out,
+            "<section><h2>Search</h2>\n<p>What was measured of networks with some products in float: the drop (<span "
+            "data-key=\"search.metric\">%s</span>), of which <span data-key=\"search.allowed\">%.9g</span> is allowed "
+            "(dashed). "
+            "Upwards is its square root.</p>\n<svg class=\"search\" viewBox=\"0 0 %d %d\" role=\"img\" "
+            "aria-label=\"drop by layers in "
+            "float\">\n<line class=\"bound\" x1=\"%d\" x2=\"%d\" y1=\"%.2f\" y2=\"%.2f\"/>\n",
+            r->metric, r->most_drop, CURVE_WIDE, CURVE_HIGH, MARGIN, CURVE_WIDE - MARGIN, curve_y(&s, r->most_drop),
+            curve_y(&s, r->most_drop));
+    put_curve(r, &s, out);
+    fprintf(out,
+            "<text x=\"%d\" y=\"%d\">all int8</text><text x=\"%d\" y=\"%d\" text-anchor=\"end\">%d products in "
+            "float</text></svg>\n",
+            MARGIN, CURVE_HIGH - 8, CURVE_WIDE - MARGIN, CURVE_HIGH - 8, s.most_layers);
+    fputs("<table><thead><tr><th class=\"n\">trial<th class=\"n\">products in float<th "
+          "class=\"n\">drop</tr></thead><tbody>\n",
+          out);
+    for (int i = 0; i < r->n_trials; i++)
+        fprintf(
+            out,
+            "<tr><td class=\"n\">%d</td><td class=\"n\" data-key=\"search.trials.%d.in_float\">%d</td><td class=\"n\" "
+            "data-key=\"search.trials.%d.drop\">%.9g</td></tr>\n",
+            i + 1, i, r->trials[i].in_float, i, fmin(r->trials[i].drop, 1e300));
+    fputs("</tbody></table></section>\n", out);
 }
 
 void report_html(const Report *r, FILE *out) {
@@ -169,8 +309,9 @@ void report_html(const Report *r, FILE *out) {
     put_total(out, "bytes of workspace", "workspace", r->workspace);
     put_total(out, "its lower bound", "workspace_lower_bound", r->lower_bound);
     fputs("</dl>\n", out);
-    put_memory(r, out);
+    put_search(r, out);
     put_layers(r, out);
+    put_memory(r, out);
     put_ranges(r, out);
     fputs("</html>\n", out);
 }

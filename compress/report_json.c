@@ -1,6 +1,7 @@
 /* The report as JSON. Strings are printable ASCII already; what is left to escape are backslashes. */
 #include "compress/report.h"
 #include <inttypes.h>
+#include <math.h>
 
 static void put_string(FILE *out, const char *key, const char *s) {
     fprintf(out, "\"%s\": \"", key);
@@ -22,13 +23,19 @@ static void put_strings(FILE *out, const Text *texts, int n, const char *between
     }
 }
 
+static void put_sqnr(FILE *out, double sqnr) {
+    if (isinf(sqnr)) fputs(", \"sqnr\": \"exact\"", out);
+    else if (!isnan(sqnr)) fprintf(out, ", \"sqnr\": %.2f", sqnr);
+}
+
 static void put_layer(FILE *out, const ReportLayer *l) {
-    const Text texts[] = {{"name", l->name},   {"operator", l->op}, {"form", l->form},
-                          {"dtype", l->dtype}, {"dims", l->dims},   {"weights", l->scheme}};
+    const Text texts[] = {{"name", l->name}, {"operator", l->op},     {"form", l->form},     {"dtype", l->dtype},
+                          {"dims", l->dims}, {"weights", l->weights}, {"scheme", l->scheme}, {"why", l->why}};
     fputs("    {", out);
     put_strings(out, texts, sizeof texts / sizeof *texts, ", ");
     fprintf(out, ", \"index\": %d, \"nodes\": %d, \"bytes_before\": %zu, \"bytes_after\": %zu", l->index, l->nodes,
             l->before, l->after);
+    put_sqnr(out, l->sqnr);
     if (l->microseconds == l->microseconds) fprintf(out, ", \"microseconds\": %.2f", l->microseconds);
     fputs("}", out);
 }
@@ -49,7 +56,7 @@ static void put_range(FILE *out, const ReportRange *r) {
             r->values, r->low, r->high, r->scale, r->zero, r->first, r->step);
     for (int i = 0; i < r->n_bins; i++) fprintf(out, "%s%" PRIu64, i ? ", " : "", r->bins[i]);
     fputs("]", out);
-    if (r->sqnr == r->sqnr) fprintf(out, ", \"sqnr\": %.2f", r->sqnr);
+    put_sqnr(out, r->sqnr);
     fputs("}", out);
 }
 
@@ -66,5 +73,14 @@ void report_json(const Report *r, FILE *out) {
     for (int i = 0; i < r->n_blocks; i++) fputs(i ? ",\n" : "\n", out), put_block(out, &r->blocks[i]);
     fputs("],\n  \"ranges\": [", out);
     for (int i = 0; i < r->ranges.n; i++) fputs(i ? ",\n" : "\n", out), put_range(out, &r->ranges.item[i]);
-    fputs("]\n}\n", out);
+    fputs("],\n  \"noise\": ", out);
+    fprintf(out, "{\"samples\": %d, \"inputs\": \"%s\"},\n  \"search\": {", r->ranges.noise_samples,
+            report_noise_inputs(r));
+    if (r->ranges.n_trials) put_string(out, "metric", r->ranges.metric);
+    if (r->ranges.n_trials) fprintf(out, ", \"allowed\": %.9g, ", r->ranges.most_drop);
+    fputs("\"trials\": [", out);
+    for (int i = 0; i < r->ranges.n_trials; i++)
+        fprintf(out, "%s{\"in_float\": %d, \"drop\": %.9g}", i ? ", " : "", r->ranges.trials[i].in_float,
+                fmin(r->ranges.trials[i].drop, 1e300));
+    fputs("]}\n}\n", out);
 }

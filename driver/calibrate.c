@@ -2,6 +2,7 @@
  * leaves their ranges in the plan. What is held is one sample, one call's buffers and an observer a tensor. */
 #include "driver/calibrate.h"
 #include "compress/report.h"
+#include <math.h>
 #include <string.h>
 
 enum { CHANNEL_SAMPLES = 64 };
@@ -148,7 +149,7 @@ static void keep_ranges(const Calibration *c) {
         *r = (ReportRange){.tensor = arena_printf(ctx->arena, "%s", diag_name(ctx, str_of(w->tensor->name))),
                            .scale = (double)w->tensor->scale,
                            .zero = w->tensor->zero,
-                           .sqnr = w->sqnr};
+                           .sqnr = (double)NAN};
         report_observed(r, &w->observer);
     }
 }
@@ -178,7 +179,7 @@ static int calibrate(void *arg) {
     double start = seconds_now();
     result = run_samples(c, a);
     if (result == DONE) set_ranges(c, a);
-    if (result == DONE && c->p.ranges && c->n_watches && (result = measure_noise(c, a)) == DONE) keep_ranges(c);
+    if (result == DONE && c->p.ranges) keep_ranges(c);
     if (result == DONE && k->verbose && !c->channels_only)
         fprintf(stderr, "mcc: calibrated %d tensors with %d samples in %.2f s\n", c->n_watches, c->n_samples,
                 seconds_now() - start);

@@ -9,7 +9,6 @@ typedef struct Watch { /* a tensor of the plan */
     QuantTensor *tensor;
     Observer observer;
     int input, output; /* of the compiled float model, where it is seen; -1 */
-    double sqnr;       /* noise.c; NAN: not known */
 } Watch;
 
 typedef struct Gather { /* a node of the plan whose inputs' Hessian, or what their channels hold, is wanted */
@@ -47,10 +46,5 @@ const mcc_tensor *watch_tensor(const Watch *w, const SampledCall *c);
 /* ---- gather.c ---- */
 void gather_list(Calibration *c, const QuantPlan *own, Arena *a); /* own: the plan of the float model's graph */
 bool gather_sample(const Calibration *c);                         /* false after diag_error */
-
-/* ---- noise.c ---- */
-/* Once the plan is complete: signal to noise of each watched tensor, the quantized model's against the float one's,
- * over the first samples. DONE, or an exit code after a message. */
-int measure_noise(Calibration *c, Arena *a);
 
 #endif

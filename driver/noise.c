@@ -1,119 +1,255 @@
-/* How far the quantized model is from the float one, tensor by tensor: both run compiled on the same samples, the
- * former with each Q-DQ pair's result as an output more. Outputs do not change what integer kernels compute. */
+/* For the report: how far the compressed model is from the float one, layer by layer. Both are read once more, compiled
+ * for this machine with the same inner tensors as further outputs, and run on the first samples, or, where there are
+ * none, on random inputs. A tensor that is computed in one loop with what reads it is no result of a layer, and not
+ * looked at. Outputs do not change what integer kernels compute. */
+#include "compress/report.h"
 #include "driver/calibrate.h"
+#include "driver/call.h"
 #include <math.h>
 #include <string.h>
 
-enum { MOST_SAMPLES = 32 };
+enum { MOST_SAMPLES = 32, RANDOM_SAMPLES = 4, MOST_BYTES = 512 << 20 };
 
+typedef struct Spot { /* a tensor, in both models */
+    int place;        /* of the node that makes it, in the canonical graph; -1 - i: input i */
+    const char *name; /* in the plan; NULL: it has none */
+    int exact[2], got[2];
+    double signal, noise;
+} Spot;
+typedef struct Result { /* of a node of the model */
+    int index, spot;
+} Result;
 typedef struct Noise {
-    Calibration *c;
-    Pipeline q; /* the quantized model */
-    SampledCall call;
-    int *output;            /* of the quantized model, by watch; -1: nothing holds this tensor as integers */
-    double *signal, *noise; /* sums of squares, by watch */
+    const QuantPlan *plan;
+    ReportRanges *report;
+    Pipeline f, q; /* the float model, the compressed one */
+    SampledCall exact, got;
+    Samples *samples;
+    Spot *spots;
+    Result *results;
+    int n_spots, n_results;
 } Noise;
 
-/* The dequantized form of a value of the graph that was canonical before; NULL: there is none */
-static Value *dequantized(const Graph *g, const Value *v) {
+static int ready(Pipeline *p, const QuantPlan *plan) {
+    int result = pipeline_read(p);
+    return result == DONE ? pipeline_prepare(p, plan) : result;
+}
+
+/* ---- which tensors ---- */
+
+static bool is_f32(const Value *v) { return v && v->type.kind == TYPE_TENSOR && v->type.dtype == DT_F32; }
+
+/* by value id: the only node that reads it, NULL where there are several or none */
+static const Node **only_readers(const Graph *g, Arena *a) {
+    const Node **reader = ARENA_ARRAY(a, g->ctx->next_id, const Node *);
+    for (const Node *n = g->first; n; n = n->next)
+        for (int i = 0; i < n->n_in; i++)
+            if (n->in[i] && n->in[i]->n_uses == 1) reader[n->in[i]->id] = n;
+    return reader;
+}
+
+/* 1 + its place among the spots, or 0 */
+static int add_spot(Noise *s, const QuantPlan *own, const Value *v, int place, int64_t *bytes) {
+    int64_t n = is_f32(v) && !v->constant ? cost_elements(v) : INT64_MAX;
+    if (n > (MOST_BYTES - *bytes) / 4) return 0;
+    *bytes += 4 * n;
+    const QuantTensor *t = v->id < own->n_ids ? own->of_value[v->id] : NULL;
+    s->spots[s->n_spots++] = (Spot){.place = place, .name = t ? t->name : NULL, .exact = {-1, -1}, .got = {-1, -1}};
+    return s->n_spots;
+}
+
+/* Of a chain of nodes that is computed in one loop, the end is the result of each. */
+static void list_spots(Noise *s, const QuantPlan *own, Arena *a) {
+    const Graph *g = own->graph;
+    const Node **reader = only_readers(g, a);
+    int n = 0, *spot = ARENA_ARRAY(a, g->ctx->next_id, int); /* by node id */
+    int64_t bytes = 0;
+    for (const Node *node = g->first; node; node = node->next) n++;
+    s->spots = ARENA_ARRAY(a, g->n_inputs + n + 1, Spot);
+    s->results = ARENA_ARRAY(a, n + 1, Result);
+    for (int i = 0; i < g->n_inputs; i++) add_spot(s, own, g->inputs[i], -1 - i, &bytes);
+    for (const Node *node = g->last; node; node = node->prev) {
+        const Value *v = node->n_out == 1 ? node->out[0] : NULL;
+        n--;
+        if (!v) continue;
+        bool inside = reader[v->id] && op_has(reader[v->id]->op, OP_ELEMENTWISE) && !graph_is_output(g, v),
+             planned = v->id < own->n_ids && own->of_value[v->id];
+        spot[node->id] = inside && !planned ? spot[reader[v->id]->id] : add_spot(s, own, v, n, &bytes);
+        if (spot[node->id] && node->index >= 0) s->results[s->n_results++] = (Result){node->index, spot[node->id] - 1};
+    }
+}
+
+/* ---- the two models ---- */
+
+/* at[0]: among the inputs, at[1]: among the outputs, for which there is room */
+static void expose(Graph *g, Value *v, int at[2]) {
+    for (int k = 0; k < g->n_inputs; k++)
+        if (g->inputs[k] == v) at[0] = k;
+    for (int k = 0; k < g->n_outputs && at[0] < 0; k++)
+        if (g->outputs[k] == v) at[1] = k;
+    if (at[0] >= 0 || at[1] >= 0) return;
+    at[1] = g->n_outputs;
+    g->outputs[g->n_outputs++] = v;
+}
+
+/* by place; v[-1 - i]: input i */
+static Value **values_of(const Graph *g, Arena *a) {
+    int n = g->n_inputs, k = 0;
+    for (const Node *node = g->first; node; node = node->next) n++;
+    Value **all = ARENA_ARRAY(a, n + 1, Value *), **v = all + g->n_inputs;
+    for (int i = 0; i < g->n_inputs; i++) v[-1 - i] = g->inputs[i];
+    for (const Node *node = g->first; node; node = node->next) v[k++] = node->n_out ? node->out[0] : NULL;
+    return v;
+}
+
+/* what stands for v behind Q and DQ, or v */
+static Value *dequantized(const Graph *g, Value *v) {
     for (const Node *n = g->first; n; n = n->next) {
         const Node *q = n->op == OP_DequantizeLinear ? n->in[0]->def : NULL;
         if (q && q->op == OP_QuantizeLinear && q->in[0] == v) return n->out[0];
     }
-    return NULL;
+    return v;
 }
 
-/* The plan's scales on a graph of its own, read anew; its watched tensors become outputs. */
-static int quantize_again(Noise *s, Arena *a) {
-    const QuantPlan *plan = s->c->plan;
-    int result = pipeline_read(&s->q);
-    if (result == DONE) result = pipeline_prepare(&s->q, plan);
-    if (result != DONE) return result;
-    QuantPlan *own = quant_choose(s->q.graph, &plan->options, plan->modes, plan->n_modes);
-    if (!own || own->n_tensors != plan->n_tensors) return BAD_MODEL;
-    for (int i = 0; i < own->n_tensors; i++) {
-        own->tensors[i].scale = plan->tensors[i].scale;
-        own->tensors[i].zero = plan->tensors[i].zero;
-        own->tensors[i].known = plan->tensors[i].known;
-    }
-    if (!quant_insert(own)) return BAD_MODEL;
-    Graph *g = s->q.graph;
-    Value **outputs = ARENA_ARRAY(g->arena, g->n_outputs + s->c->n_watches, Value *);
+static void more_outputs(Graph *g, int more) {
+    Value **outputs = ARENA_ARRAY(g->arena, g->n_outputs + more + 1, Value *);
     memcpy(outputs, g->outputs, sizeof *outputs * (size_t)g->n_outputs);
-    s->output = ARENA_ARRAY(a, s->c->n_watches, int);
-    for (int i = 0; i < s->c->n_watches; i++) {
-        Value *v = dequantized(g, own->tensors[s->c->watches[i].tensor - plan->tensors].value);
-        s->output[i] = -1;
-        for (int k = 0; v && k < g->n_outputs; k++)
-            if (outputs[k] == v) s->output[i] = k;
-        if (!v || s->output[i] >= 0) continue;
-        s->output[i] = g->n_outputs;
-        outputs[g->n_outputs++] = v;
-    }
     g->outputs = outputs;
-    graph_count_uses(g);
-    return DONE;
 }
 
-static void compare(const float *x, const float *y, int64_t n, double *signal, double *noise) {
+static int compile(Pipeline *p) {
+    graph_count_uses(p->graph);
+    int result = pipeline_optimise(p);
+    if (result == DONE) result = pipeline_generate(p, "model");
+    return result == DONE ? pipeline_load(p) : result;
+}
+
+static int make_float(Noise *s, Arena *a) {
+    int result = ready(&s->f, s->plan);
+    if (result != DONE) return result;
+    Graph *g = s->f.graph;
+    Value **v = values_of(g, a);
+    more_outputs(g, s->n_spots);
+    for (int i = 0; i < s->n_spots; i++) expose(g, v[s->spots[i].place], s->spots[i].exact);
+    result = compile(&s->f);
+    return result == DONE && !sampled_prepare(&s->exact, loaded_model(s->f.loaded), a) ? BAD_MODEL : result;
+}
+
+/* The same choice and scales, on a graph of its own */
+static int make_compressed(void *arg) {
+    Noise *s = arg;
+    Arena *a = s->f.ctx->arena;
+    int result = ready(&s->q, s->plan);
+    if (result != DONE) return result;
+    Graph *g = s->q.graph;
+    QuantOptions o = s->plan->options;
+    QuantPlan *own = quant_choose(g, &o, s->plan->modes, s->plan->n_modes);
+    if (!own || own->n_nodes != s->plan->n_nodes) return BAD_MODEL;
+    if (o.mode == QUANT_INT8 && !quant_take_ranges(own, s->plan)) return BAD_MODEL;
+    for (int i = 0; i < own->n_nodes; i++) own->nodes[i].hessian = s->plan->nodes[i].hessian;
+    list_spots(s, own, a);
+    Value **v = values_of(g, a);
+    if (!plan_insert(own)) return BAD_MODEL;
+    more_outputs(g, s->n_spots);
+    for (int i = 0; i < s->n_spots; i++) {
+        Value *to = v[s->spots[i].place];
+        if (o.mode == QUANT_INT8) to = dequantized(g, to);
+        expose(g, to, s->spots[i].got);
+    }
+    result = compile(&s->q);
+    return result == DONE && !sampled_prepare(&s->got, loaded_model(s->q.loaded), a) ? BAD_MODEL : result;
+}
+
+/* ---- running ---- */
+
+static const mcc_tensor *seen(const SampledCall *c, const int at[2]) {
+    return at[0] >= 0 ? &c->in[at[0]] : &c->out[at[1]];
+}
+
+static void compare(Spot *s, const mcc_tensor *exact, const mcc_tensor *got) {
+    const float *x = exact->data, *y = got->data;
+    int64_t n;
+    if (!product_i64(exact->dims, exact->rank, &n) || exact->dtype != got->dtype) return;
     for (int64_t i = 0; i < n; i++) {
         double d = (double)x[i] - (double)y[i];
-        *signal += (double)x[i] * (double)x[i];
-        *noise += d * d;
+        s->signal += (double)x[i] * (double)x[i];
+        s->noise += d * d;
     }
 }
 
-static int compare_all(Noise *s) {
-    Calibration *c = s->c;
-    const Tensor *in[MOST_SAMPLES];
-    SampleStatus status = SAMPLE_END;
-    if (c->call.model->n_inputs > MOST_SAMPLES) return DONE; /* not measured */
-    samples_rewind(c->samples);
-    for (int i = 0; i < MOST_SAMPLES && (status = samples_next(c->samples, in)) == SAMPLE_GIVEN; i++) {
-        if (sampled_run(&c->call, in) != MCC_OK || sampled_run(&s->call, in) != MCC_OK) return BAD_MODEL;
-        for (int k = 0; k < c->n_watches; k++) {
-            const mcc_tensor *x = watch_tensor(&c->watches[k], &c->call);
-            int64_t n;
-            if (s->output[k] < 0 || !product_i64(x->dims, x->rank, &n)) continue;
-            compare(x->data, s->call.out[s->output[k]].data, n, &s->signal[k], &s->noise[k]);
-        }
-    }
-    return status == SAMPLE_BAD ? BAD_MODEL : DONE;
+static bool run_both(Noise *s, const Tensor *const *in) {
+    if (sampled_run(&s->exact, in) != MCC_OK || sampled_run(&s->got, in) != MCC_OK) return false;
+    for (int i = 0; i < s->n_spots; i++)
+        compare(&s->spots[i], seen(&s->exact, s->spots[i].exact), seen(&s->got, s->spots[i].got));
+    s->report->noise_samples++;
+    return true;
 }
 
-typedef struct Work {
-    Noise *s;
-    Arena *arena;
-} Work;
+static bool run_samples(Noise *s, Arena *a) {
+    const mcc_model *m = loaded_model(s->f.loaded);
+    const Command *k = s->f.command;
+    SampleOptions options = {.norm = k->input_norm, .layout = k->input_layout};
+    const Tensor **in = ARENA_ARRAY(a, m->n_inputs + 1, const Tensor *);
+    s->samples = samples_open(s->f.ctx, k->calibrate, k->n_calibrate, m->inputs, m->n_inputs, &options);
+    for (int i = 0; s->samples && i < MOST_SAMPLES && samples_next(s->samples, in) == SAMPLE_GIVEN; i++)
+        if (!run_both(s, in)) return false;
+    return s->report->noise_samples > 0;
+}
+
+static bool run_random(Noise *s) {
+    Inputs inputs = {.command = s->f.command, .state = 1};
+    s->report->noise_is_random = true;
+    for (int i = 0; i < RANDOM_SAMPLES; i++)
+        if (inputs_choose(&inputs, s->f.graph, loaded_model(s->f.loaded), true, SIZE_MAXIMAL) != DONE ||
+            !run_both(s, inputs.in))
+            return false;
+    return true;
+}
+
+static double decibels(const Spot *s) { return s->signal > 0 ? 10 * log10(s->signal / s->noise) : (double)NAN; }
+
+static void keep(const Noise *s) {
+    ReportRanges *r = s->report;
+    r->noises = ARENA_ARRAY(s->plan->graph->arena, s->n_results + 1, ReportNoise);
+    for (int i = 0; i < s->n_results; i++)
+        r->noises[r->n_noises++] = (ReportNoise){s->results[i].index, decibels(&s->spots[s->results[i].spot])};
+    for (int i = 0; i < s->n_spots; i++)
+        for (int k = 0; k < r->n; k++)
+            if (s->spots[i].name && !strcmp(s->spots[i].name, r->item[k].tensor))
+                r->item[k].sqnr = decibels(&s->spots[i]);
+}
 
 static int measure(void *arg) {
-    Noise *s = ((Work *)arg)->s;
-    Arena *a = ((Work *)arg)->arena;
-    int n = s->c->n_watches, result = quantize_again(s, a);
-    if (result == DONE) result = pipeline_optimise(&s->q);
-    if (result == DONE) result = pipeline_generate(&s->q, "model");
-    if (result == DONE) result = pipeline_load(&s->q);
-    if (result != DONE) return result;
-    s->signal = ARENA_ARRAY(a, n, double);
-    s->noise = ARENA_ARRAY(a, n, double);
-    if (!sampled_prepare(&s->call, loaded_model(s->q.loaded), a)) return BAD_MODEL;
+    Noise *s = arg;
+    Arena *a = s->f.ctx->arena;
     progress_stage("measuring the noise");
-    result = compare_all(s);
-    for (int i = 0; i < n; i++)
-        if (s->noise[i] > 0 && s->signal[i] > 0) s->c->watches[i].sqnr = 10 * log10(s->signal[i] / s->noise[i]);
+    progress_hold(true);
+    int result = with_memory(s->q.ctx, make_compressed, s);
+    if (result == DONE) result = make_float(s, a);
+    if (result == DONE && (s->f.command->n_calibrate ? run_samples(s, a) : run_random(s))) keep(s);
+    progress_hold(false);
+    samples_close(s->samples);
     return result;
 }
 
-int measure_noise(Calibration *c, Arena *a) {
-    Noise s = {.c = c, .q = {.command = c->p.command, .target = c->p.target, .is_float = true}};
-    Work work = {&s, a};
-    for (int i = 0; i < c->n_watches; i++) c->watches[i].sqnr = (double)NAN;
-    if (!(s.q.ctx = pipeline_ctx(c->p.command, c->p.ctx->file))) return BAD_MODEL;
-    s.q.ctx->opt = c->p.ctx->opt;
-    diag_to(s.q.ctx, NULL); /* it is the compile itself that tells what could not be quantized */
-    int result = with_memory(s.q.ctx, measure, &work);
-    if (result != DONE) diag_error(c->plan->graph->ctx, NULL, "the noise of the quantized model could not be measured");
-    pipeline_free(&s.q);
-    ctx_free(s.q.ctx);
+int measure_layer_noise(const Pipeline *p, const QuantPlan *plan) {
+    const char *why;
+    Pipeline one = {.command = p->command, .is_float = true};
+    Noise s = {.plan = plan, .report = p->ranges};
+    int result = BAD_MODEL;
+    if (!(one.target = target_find(NULL, "native", NULL, &why))) return DONE; /* nothing can be run here */
+    s.f = s.q = one;
+    s.q.pruned = p->pruned;
+    s.f.ctx = pipeline_ctx(p->command, p->ctx->file);
+    s.q.ctx = s.f.ctx ? pipeline_ctx(p->command, p->ctx->file) : NULL;
+    if (s.q.ctx) {
+        s.f.ctx->opt = s.q.ctx->opt = p->ctx->opt;
+        diag_to(s.f.ctx, NULL); /* it is the compile itself that tells what could not be quantized */
+        diag_to(s.q.ctx, NULL);
+        result = with_memory(s.f.ctx, measure, &s);
+    }
+    if (s.q.ctx) pipeline_free(&s.q), ctx_free(s.q.ctx);
+    if (s.f.ctx) pipeline_free(&s.f), ctx_free(s.f.ctx);
+    if (result != DONE) diag_error(p->ctx, NULL, "the noise of the quantized model could not be measured");
     return result;
 }

@@ -1,5 +1,6 @@
 /* --quantize: canonical float graph, plan; for int8 ranges (from a plan file, or by calibration), Q and DQ. */
 #include "driver/quantize.h"
+#include "compress/report.h"
 #include <string.h>
 
 static int save_plan(const Pipeline *p, const QuantPlan *plan) {
@@ -110,7 +111,40 @@ static int equalize_plan(const Pipeline *p, const PlanFile *file, QuantPlan *pla
     return result;
 }
 
+/* ---- the report ---- */
+
+/* What became of the plan's nodes, in the memory of the model that is compiled. */
+static void keep_nodes(const Pipeline *p, const QuantPlan *plan) {
+    static const char *const schemes[] = {"f32", "int8", "dynamic", "w8", "w4", "f16", "bf16"};
+    ReportRanges *r = p->ranges;
+    r->nodes = ARENA_ARRAY(p->ctx->arena, plan->n_nodes + 1, ReportNode);
+    for (int i = 0; i < plan->n_nodes; i++) {
+        const QuantNode *q = &plan->nodes[i];
+        Contraction c;
+        bool contracts = contraction_read(q->node, &c);
+        bool done = q->chosen && (q->mode == QUANT_INT8 ? q->active : contracts);
+        if (plan->options.mode != QUANT_INT8 && !contracts) continue;
+        r->nodes[r->n_nodes++] = (ReportNode){.index = q->node->index,
+                                              .contracts = contracts,
+                                              .scheme = done ? schemes[q->mode] : "f32",
+                                              .why = q->why ? q->why
+                                                     : done ? "--quantize asks for it"
+                                                            : ""};
+    }
+}
+
+/* Before the plan's nodes are inserted */
+static int keep_report(const Pipeline *p, const QuantPlan *plan) {
+    if (!p->ranges) return DONE;
+    keep_nodes(p, plan);
+    return measure_layer_noise(p, plan);
+}
+
 /* ---- the kinds ---- */
+
+bool plan_insert(QuantPlan *plan) {
+    return plan->options.mode == QUANT_INT8 ? quant_insert(plan) : quant_products(plan);
+}
 
 static int quantize_static(Pipeline *p) {
     const Command *c = p->command;
@@ -131,7 +165,8 @@ static int quantize_static(Pipeline *p) {
     if (result == DONE && c->max_drop) result = search_plan(p, &plan);
     if (result == DONE && c->save_plan) result = save_plan(p, plan);
     if (result == DONE) progress_stage("rounding the weights");
-    if (result == DONE && !quant_insert(plan)) result = BAD_MODEL;
+    if (result == DONE) result = keep_report(p, plan);
+    if (result == DONE && !plan_insert(plan)) result = BAD_MODEL;
     arena_free(hessians);
     return result;
 }
@@ -156,7 +191,8 @@ static int quantize_products(Pipeline *p) {
         result = calibrate_plan(p, plan);
         progress_stage("rounding the weights");
     }
-    if (result == DONE && !quant_products(plan)) result = BAD_MODEL;
+    if (result == DONE) result = keep_report(p, plan);
+    if (result == DONE && !plan_insert(plan)) result = BAD_MODEL;
     arena_free(hessians);
     return result;
 }

@@ -10,6 +10,13 @@ int pipeline_quantize(Pipeline *p);
 /* Canonical, and equalized as the plan's graph was: one graph more of the same model, read into p */
 int pipeline_prepare(Pipeline *p, const QuantPlan *like);
 
+bool plan_insert(QuantPlan *plan); /* whatever its kind is; false after diag_error */
+
+/* ---- noise.c ---- */
+/* Signal to noise of each layer's result, and of p->ranges, for the report. The plan is complete, its graph may be as
+ * it was or quantized already. DONE, or an exit code after a message. */
+int measure_layer_noise(const Pipeline *p, const QuantPlan *plan);
+
 /* ---- calibrate.c ---- */
 int calibrate_plan(const Pipeline *p, QuantPlan *plan); /* scales and zero points of the tensors that have none yet */
 

@@ -2,6 +2,7 @@
  * outputs, and so finds which layers to leave in float, and which of these take float16 weights (compress/search.c). Samples are the first ones, MOST_SAMPLES at
  * most, fewer where their outputs would take more than MOST_BYTES. Each compilation has a Ctx of its own. */
 #include "driver/quantize.h"
+#include "compress/report.h"
 #include "compress/samples.h"
 #include "compress/search.h"
 #include "driver/call.h"
@@ -230,6 +231,18 @@ static bool rank(void *arg) { return try_network(arg, measure_noise) == DONE; }
 
 static bool is_talkative(const Drop *d) { return d->command->verbose || isatty(STDERR_FILENO); }
 
+/* For the report. Trials are bounded by search_precision. */
+static void note_trial(const Drop *d, int in_float, double drop) {
+    static const char *const metrics[] = {"cosine", "sqnr", "top1"};
+    enum { MOST_TRIALS = 128 };
+    ReportRanges *r = d->p->ranges;
+    if (!r || r->n_trials == MOST_TRIALS) return;
+    if (!r->trials) r->trials = ARENA_ARRAY(d->p->ctx->arena, MOST_TRIALS, ReportTrial);
+    r->trials[r->n_trials++] = (ReportTrial){in_float, drop};
+    r->metric = metrics[d->command->metric];
+    r->most_drop = d->command->most_drop;
+}
+
 static bool measure(void *arg, double *drop) {
     Drop *d = arg;
     char text[40];
@@ -238,6 +251,7 @@ static bool measure(void *arg, double *drop) {
     if (try_network(d, measure_drop) != DONE) return false;
     *drop = 0;
     for (int i = 0; i < n; i++) *drop += loss_value(&d->losses[i], m) / n;
+    note_trial(d, in_float, *drop);
     drop_text(m, *drop, text, sizeof text);
     if (is_talkative(d))
         fprintf(stderr, "mcc: %d of %d products in float, %d of them with float16 weights: %s\n", in_float, d->n_layers,
@@ -288,7 +302,12 @@ static QuantPlan *found_plan(const Drop *d) {
     for (int i = 0; i < d->n_modes; i++) modes[i] = d->modes[i];
     QuantOptions o = old->options;
     QuantPlan *plan = quant_choose(old->graph, &o, modes, d->n_modes);
-    return plan && quant_take_ranges(plan, old) ? plan : NULL;
+    if (!plan || !quant_take_ranges(plan, old)) return NULL;
+    for (int i = 0; i < plan->n_nodes; i++)
+        for (int k = old->n_modes; k < d->n_modes; k++)
+            if (!strcmp(plan->nodes[i].name, modes[k].name))
+                plan->nodes[i].why = "--max-drop: integers cost the result too much here";
+    return plan;
 }
 
 int search_plan(const Pipeline *p, QuantPlan **plan) {

@@ -1,6 +1,6 @@
 """--report: the page says what the JSON says, figure for figure, and needs nothing from outside; totals are sums; blocks of workspace that
-are alive together do not overlap; of a quantized model, histograms hold every value that was seen; hostile names stay text. In a headless
-Chromium, where there is one, the page shows its totals."""
+are alive together do not overlap; of a quantized model, histograms hold every value that was seen, and each layer has its scheme, its noise
+and a reason; hostile names stay text. A headless Chromium without a network, where there is one, shows the same figures and has no complaint."""
 import html.parser
 import json
 import random
@@ -22,7 +22,7 @@ class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__(convert_charrefs=True)
         self.keys, self.blocks, self.tags, self.open, self.title, self.bars = {}, {}, [], [], None, None
-        self.histograms = []
+        self.histograms, self.trials = [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
@@ -37,6 +37,9 @@ class Page(html.parser.HTMLParser):
             self.histograms.append(self.bars)
         elif tag == "rect" and self.bars is not None:
             self.bars.append([float(attrs["height"]), ""])
+        if "data-trial" in attrs:
+            assert int(attrs["data-trial"]) == len(self.trials)
+            self.trials.append(attrs)
         if "data-block" in attrs:
             self.blocks[int(attrs["data-block"])] = attrs
             self.title = int(attrs["data-block"])
@@ -83,9 +86,9 @@ def check(model, *flags):
             subprocess.run([MCC, model, "-o", out, "--report=" + os.path.join(temp, "s.json"), *flags], check=True)
             with open(os.path.join(temp, "s.json")) as f:
                 assert json.load(f, parse_float=str) == report, "it changes from run to run"
-        shown = chromium(page_path)
+        page = Page(text)
+        check_shown(page_path, page)
     blocks, totals, layers = report.pop("blocks"), report["totals"], report["layers"]
-    page = Page(text)
     histograms = [r.pop("bins") for r in report["ranges"]]
     assert [[text for _, text in bars] for bars in page.histograms] == [list(map(str, bins)) for bins in histograms]
     for bars, bins, r in zip(page.histograms, histograms, report["ranges"]):
@@ -94,7 +97,7 @@ def check(model, *flags):
         assert first <= low < first + step and low <= high < first + step * len(bins) and bins[-1]
     assert page.keys == dict(leaves(report)), set(page.keys.items()) ^ set(leaves(report))
     assert len(page.blocks) == len(blocks)
-    unit = float(dict(page.tags[[t for t, _ in page.tags].index("svg")][1])["viewbox"].split()[3]) / totals["workspace"]
+    unit = float(next(a for t, a in page.tags if t == "svg" and "viewbox" in a and a["class"] == "memory")["viewbox"].split()[3]) / totals["workspace"]
     for i, b in enumerate(blocks):
         a = page.blocks[i]
         for key in ("bytes", "offset", "first", "last"):
@@ -117,18 +120,57 @@ def check(model, *flags):
     assert not {"script", "link", "img", "iframe", "object", "embed", "base"} & {t for t, _ in page.tags}
     assert not [a for _, attrs in page.tags for a in attrs if a in ("src", "href", "xlink:href", "style") and "width" not in attrs[a]]
     assert not re.search(r"https?:|url\(|@import", text)
-    for key in ("nodes", "workspace") if shown else ():
-        assert ">%d<" % totals[key] in shown
+    check_trials(page, report["search"])
+    assert all(l["scheme"] and "why" in l for l in layers)
     return report, blocks
 
 
+def check_trials(page, search):
+    """A circle a trial: to the right the products in float, upwards the square root of the drop."""
+    trials = [(t["in_float"], float(t["drop"])) for t in search["trials"]]
+    assert len(page.trials) == len(trials)
+    most = max([float(search.get("allowed", 0))] + [drop for _, drop in trials])
+    for circle, (in_float, drop) in zip(page.trials, trials):
+        assert abs(float(circle["cx"]) - (30 + 580 * in_float / max([1] + [n for n, _ in trials]))) < 0.01, circle
+        assert abs(float(circle["cy"]) - (210 - 180 * (drop / most) ** 0.5)) < 0.01, circle
+
+
+def browser():
+    names = os.environ.get("CHROME"), "chromium", "chromium-headless-shell", "chromium-browser", "google-chrome"
+    return next(filter(None, map(shutil.which, filter(None, names))), None)
+
+
+def asked_for(log):
+    """What a page asked for, of Chromium's log of its network; what Chromium asks for itself has no origin."""
+    with open(log) as f:
+        text = f.read().rstrip()
+    events = json.loads(text if text.endswith("}") and text.count("]}") else text.rstrip(",") + "]}")["events"]
+    requests = [e["params"] for e in events if "initiator" in e.get("params", {})]
+    return [r["url"] for r in requests if r["initiator"] != "not an origin" and not r["url"].startswith(("file:", "data:"))]
+
+
 def chromium(path):
-    """The page's DOM, or None where there is no Chromium."""
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if not program:
+    """The page's DOM, what its console says, and what it asks the network for, which is off; None where there is no Chromium."""
+    if not browser():
         return None
-    return subprocess.run([program, "--headless", "--no-sandbox", "--disable-gpu", "--dump-dom", "file://" + path], check=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, timeout=120).stdout
+    with tempfile.TemporaryDirectory() as home:
+        log = os.path.join(home, "net.json")
+        done = subprocess.run([browser(), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+                               "--proxy-server=127.0.0.1:9", "--user-data-dir=" + home, "--enable-logging=stderr",
+                               "--log-net-log=" + log, "--dump-dom", "file://" + path], check=True, capture_output=True, text=True,
+                              timeout=120)
+        return done.stdout, [line for line in done.stderr.splitlines() if "CONSOLE" in line], asked_for(log)
+
+
+def check_shown(path, page):
+    """What Chromium made of the page is what was written, with no error and nothing asked from elsewhere."""
+    result = chromium(path)
+    if not result:
+        return
+    shown = Page(result[0])
+    assert not result[1] and not result[2], result[1:]
+    assert shown.keys == page.keys, set(shown.keys.items()) ^ set(page.keys.items())
+    assert shown.blocks == page.blocks and shown.histograms == page.histograms and shown.trials == page.trials
 
 
 def refused(status, want, *args):
@@ -157,6 +199,38 @@ with tempfile.TemporaryDirectory() as temp:
     assert len(noise) > 3 and noise[0] > 40 and min(noise) > 12, noise
     assert {l["weights"] for l in report["layers"] if l["operator"] == "Conv"} == {"int8"}, report["layers"]
     assert report["totals"]["bytes_after"] * 3.5 < report["totals"]["bytes_before"]
+    assert report["noise"] == {"samples": 8, "inputs": "samples"}
+    products = [l for l in report["layers"] if l["operator"] in ("Conv", "Gemm")]
+    assert len(products) == 6 and all(l["scheme"] == "int8" and 12 < float(l["sqnr"]) < 60 for l in products), products
+
+    # a bound between all and nothing: some stay in float, and say why
+    drop = ["--quantize=int8", "--calibrate=" + temp, "--max-drop=95dB", "--metric=sqnr"]
+    report, _ = check(os.path.join(SOURCE, "examples/digits/digits.onnx"), *drop)
+    trials = [(t["in_float"], float(t["drop"])) for t in report["search"]["trials"]]
+    in_float = [l for l in report["layers"] if l["operator"] in ("Conv", "Gemm") and l["scheme"] == "f32"]
+    assert report["search"]["metric"] == "sqnr" and trials[0][0] == 0 and trials[0][1] > 10 ** -9.5, trials
+    assert in_float and all("--max-drop" in l["why"] for l in in_float), in_float
+    assert len(in_float) in [n for n, drop in trials if drop <= 10 ** -9.5] + [6], trials
+
+    # reasons: what the user says, what costs say
+    report, _ = check(os.path.join(SOURCE, "examples/digits/digits.onnx"), "--quantize=int8", "--calibrate=" + temp, "--quantize-skip=Gemm")
+    assert [l["why"] for l in report["layers"] if l["operator"] == "Gemm"] == ["--quantize-skip names it"], report["layers"]
+    report, _ = check(os.path.join(SOURCE, "examples/digits/digits.onnx"), "--quantize=int8", "--calibrate=" + temp, "-mcpu=x86-64-v3")
+    assert all(("int8" if l["scheme"] == "int8" else "float") and "cycles as integers" in l["why"] for l in report["layers"]
+               if l["operator"] in ("Conv", "Gemm")), report["layers"]
+
+for kind, scheme, least in ("w8", "w8", 30), ("f16", "f16", 50):
+    report, _ = check(os.path.join(SOURCE, "examples/digits/digits.onnx"), "--quantize=" + kind)
+    layers = [l for l in report["layers"] if l["operator"] == "Gemm"]
+    assert report["noise"] == {"samples": 4, "inputs": "random"} and layers
+    assert all(l["scheme"] == scheme and l["why"] and float(l["sqnr"]) > least for l in layers), layers
+
+if browser():
+    with tempfile.TemporaryDirectory() as temp:
+        with open(os.path.join(temp, "asks.html"), "w") as f:
+            f.write("<!doctype html><img src='http://example.invalid/x.png'><script>nosuch()</script>")
+        _, said, asked = chromium(os.path.join(temp, "asks.html"))
+        assert len(said) == 1 and asked and set(asked) == {"http://example.invalid/x.png"}, (said, asked)
 
 with tempfile.TemporaryDirectory() as temp:
     path = os.path.join(temp, "evil<&.onnx")
@@ -173,4 +247,4 @@ refused(2, "would be written over", "--report=m.html", "-o", "m.json")
 refused(2, "add --report=FILE", "--report-times", "-o", "m.o")
 refused(2, "on this machine", "--report-times", "--report=r.html", "--target=aarch64-linux-gnu", "-o", "m.o")
 refused(1, "cannot write", "--report=nowhere/r.html", "-o", "m.o")
-print("every figure of the page is the JSON's" + ("" if chromium(os.devnull) is not None else "; SKIPPED: no Chromium to open it in"))
+print("every figure of the page is the JSON's" + (", in Chromium too" if browser() else "; SKIPPED: no Chromium to open it in (CHROME=PROGRAM names one)"))
