@@ -207,10 +207,10 @@ with tempfile.TemporaryDirectory() as temp:
     drop = ["--quantize=int8", "--calibrate=" + temp, "--max-drop=95dB", "--metric=sqnr"]
     report, _ = check(os.path.join(SOURCE, "examples/digits/digits.onnx"), *drop)
     trials = [(t["in_float"], float(t["drop"])) for t in report["search"]["trials"]]
-    in_float = [l for l in report["layers"] if l["operator"] in ("Conv", "Gemm") and l["scheme"] == "f32"]
+    in_float = [l for l in report["layers"] if l["operator"] in ("Conv", "Gemm") and l["scheme"] in ("f32", "f16")]
     assert report["search"]["metric"] == "sqnr" and trials[0][0] == 0 and trials[0][1] > 10 ** -9.5, trials
     assert in_float and all("--max-drop" in l["why"] for l in in_float), in_float
-    assert len(in_float) in [n for n, drop in trials if drop <= 10 ** -9.5] + [6], trials
+    assert len(in_float) in [n for n, drop in trials if drop <= 10 ** -9.5], trials
 
     # reasons: what the user says, what costs say
     report, _ = check(os.path.join(SOURCE, "examples/digits/digits.onnx"), "--quantize=int8", "--calibrate=" + temp, "--quantize-skip=Gemm")
