@@ -95,7 +95,7 @@ static bool add_constant(Finder *f, Node *n, int input, const Value *out, int fr
     return true;
 }
 
-static bool read_weights(const Node *n, ChannelWeights *w) {
+bool channel_weights_read(const Node *n, ChannelWeights *w) {
     Contraction c;
     const Tensor *t = n->in[1]->constant;
     *w = (ChannelWeights){.node = (Node *)(uintptr_t)n, .groups = 1, .in = -1, .out = -1, .taps = 1};
@@ -116,7 +116,7 @@ static bool visit_contraction(Finder *f, Node *n) {
     ChannelWeights w;
     ChannelMap *m = f->m;
     const Value *x = n->in[0], *y = n->out[0];
-    if (!op_has(n->op, OP_CONTRACTION) || !read_weights(n, &w)) return false;
+    if (!op_has(n->op, OP_CONTRACTION) || !channel_weights_read(n, &w)) return false;
     int axis = channel_axis(n);
     if (is_known(f, x) && m->axis[x->id] == axis && count_of(m, x) == w.groups * w.ins) w.in = m->first[x->id];
     else fix(f, x);
@@ -208,7 +208,7 @@ static int viewed_axis(const Value *x, const Value *y, int axis, int64_t *each) 
     return -1;
 }
 
-static int moved_axis(const Node *n, int axis, int64_t *each) {
+int channel_axis_after(const Node *n, int axis, int64_t *each) {
     const int64_t *perm;
     const Value *x = n->in[0], *y = n->out[0];
     *each = 1;
@@ -226,7 +226,7 @@ static bool visit_unary(Finder *f, Node *n) {
     bool moves = op_has(n->op, OP_VIEW) || n->op == OP_Transpose;
     if (n->n_out != 1 || !is_f32(x) || !is_known(f, x) || !(moves || is_homogeneous(n))) return false;
     if (op_has(n->op, OP_POOL) && f->m->axis[x->id] != 1) return false;
-    if (!define(f, y, moved_axis(n, f->m->axis[x->id], &each))) return false;
+    if (!define(f, y, channel_axis_after(n, f->m->axis[x->id], &each))) return false;
     if (count_of(f->m, y) != count_of(f->m, x) * each) fix(f, y), fix(f, x);
     else join_values(f, y, 0, x, each);
     return true;

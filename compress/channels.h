@@ -30,7 +30,11 @@ typedef struct ChannelMap {
     ChannelConstant *constants;
     int n_weights, n_constants;
 } ChannelMap;
-ChannelMap *channels_find(Graph *g, Arena *a); /* the same for the same graph */
+ChannelMap *channels_find(Graph *g, Arena *a);               /* the same for the same graph */
+bool channel_weights_read(const Node *n, ChannelWeights *w); /* all but in and out. false: not a contraction of these */
+/* Of what moves, pools, reduces or views elements: the axis of its result that holds the channels along `axis` of its
+ * input, each so many times; -1: none does */
+int channel_axis_after(const Node *n, int axis, int64_t *each);
 int channel_root(const ChannelMap *m, int channel);
 int64_t channel_count(const ChannelMap *m, const Value *v);  /* 0: none are known, or one of them must stay as it is */
 bool channels_scale(ChannelMap *m, const int8_t *exponents); /* by root, log2 of the factor. false: no room */

@@ -214,7 +214,7 @@ bool plan_apply(const PlanFile *f, QuantPlan *p) {
 
 bool plan_has_tensors(const PlanFile *f) {
     for (int i = 0; i < f->n_lines; i++)
-        if (!strcmp(f->lines[i].words[0], "tensor")) return true;
+        if (strcmp(f->lines[i].words[0], "node") != 0) return true;
     return false;
 }
 

@@ -162,7 +162,7 @@ typedef struct PlanFile PlanFile;
 PlanFile *plan_read(Ctx *ctx, const char *path, QuantMode all);        /* NULL after diag_error */
 const NodeMode *plan_modes(const PlanFile *f, int *n); /* of its nodes */
 bool plan_apply(const PlanFile *f, QuantPlan *p);       /* sets what the file knows; false after diag_error */
-bool plan_has_tensors(const PlanFile *f);               /* scales, which belong to the equalization that it says */
+bool plan_has_tensors(const PlanFile *f);               /* or factors of channels: the equalization is what it says */
 /* NULL after diag_error */
 Equalization *plan_equalization(const PlanFile *f, const QuantPlan *p, ChannelMap *m);
 

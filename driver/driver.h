@@ -59,7 +59,8 @@ typedef struct Command {
     int64_t jobs, timeout, runs, seconds;
     QuantOptions quant;
     PruneOptions prune;
-    bool report_times;
+    bool report_times, has_range;
+    Range input_range; /* without samples */
     const char *report, *input_norm, *input_layout;
     const char **calibrate; /* folders and files of samples */
     int n_calibrate;

@@ -4,6 +4,7 @@
 #include "driver/driver.h"
 #include <errno.h>
 #include <math.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -326,6 +327,17 @@ static const char *set_norm(Command *c, const Row *row, const char *value) {
     return set_text(c, row, value);
 }
 
+static const char *set_range(Command *c, const Row *row, const char *value) {
+    char *end, *last = NULL;
+    double low = strtod(value, &end), high = *end == ':' ? strtod(end + 1, &last) : 0;
+    (void)row;
+    bool good =
+        end != value && *end == ':' && last != end + 1 && !*last && isfinite(low) && isfinite(high) && low < high;
+    c->has_range = true;
+    c->input_range = (Range){low, high};
+    return good ? fine : "LOW:HIGH, such as 0:1";
+}
+
 static const char *set_layout(Command *c, const Row *row, const char *value) {
     if (strcmp(value, "nchw") != 0 && strcmp(value, "nhwc") != 0) return "nchw or nhwc";
     return set_text(c, row, value);
@@ -408,20 +420,22 @@ static const Row rows[] = {
      AT(tune), 0, 0, 0},
     HEADING("Quantization", QUANTIZES),
     {QUANTIZES, VALUE, "--quantize", "KIND",
-     "int8 (with samples), dynamic, or weights alone: f16, bf16, w8, w4, w4:64 by blocks of 64", set_quantize, 0, 0, 0,
-     0},
+     "int8 (with samples, or from normalisations), dynamic, or weights alone: f16, bf16, w8, w4, w4:64 by blocks of 64",
+     set_quantize, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--calibrate", "PATH", "samples of the inputs: a folder, a file or a .txt list; may be repeated",
      set_calibrate, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--input-norm", "MEAN:DEV", "of pictures: (value / 255 - MEAN) / DEV; or R,G,B:R,G,B", set_norm,
      AT(input_norm), 0, 0, 0},
     {QUANTIZES, VALUE, "--input-layout", "LAYOUT", "of pictures: nchw or nhwc (default: where 1 or 3 channels are)",
      set_layout, AT(input_layout), 0, 0, 0},
+    {QUANTIZES, VALUE, "--input-range", "LOW:HIGH", "without samples: what inputs hold (default -3:3)", set_range, 0, 0,
+     0, 0},
     {QUANTIZES, VALUE, "--calibrate-method", "METHOD",
      "of ranges: mse (default), minmax, average, percentile[:99.99] or entropy", set_method, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--activations", "TYPE", "u8 (default) with a zero point, or s8 around 0", set_activations, 0, 0,
      0, 0},
-    {QUANTIZES, VALUE, "--weights", "FORM", "of w8 and w4: symmetric (default) around 0, or asymmetric with zero points",
-     set_weights, 0, 0, 0, 0},
+    {QUANTIZES, VALUE, "--weights", "FORM",
+     "of w8 and w4: symmetric (default) around 0, or asymmetric with zero points", set_weights, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--rounding", "HOW", "of weights: nearest (default), or by the samples gptq or adaround",
      set_rounding, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--equalize", "HOW",
@@ -615,6 +629,7 @@ int command_parse(Command *c, int argc, char **argv) {
                    .seed = 1,
                    .timeout = 60,
                    .quant = {.method = RANGE_MSE, .percentile = 99.999, .block = 32, .alpha = ALPHA_BEST},
+                   .input_range = {-3, 3},
                    .prune = {.rounds = 1},
                    .opt = {.max_fold = (size_t)1 << 30, .max_memory = MEM_UNLIMITED}};
     if (!allocate(c, (size_t)argc + 1)) {

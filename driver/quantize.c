@@ -50,15 +50,18 @@ static void tell_choice(const Pipeline *p, const QuantPlan *plan) {
         diag_warn(p->ctx, "calibration", NULL, "nothing in this model can be quantized");
 }
 
-static int find_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan) {
+static int find_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan, const Expectations *e) {
     const Command *c = p->command;
     const char *missing;
     if (file && !plan_apply(file, plan)) return BAD_MODEL;
     if (plan->options.rounding != ROUND_NEAREST) return calibrate_plan(p, plan);
     if (all_known(plan, &missing)) return DONE;
     if (c->n_calibrate) return calibrate_plan(p, plan);
+    if (e) return expected_ranges(p, e, plan);
     if (file) diag_error(p->ctx, NULL, "%s says nothing of tensor '%s'", c->plan, diag_name(p->ctx, str_of(missing)));
-    else diag_error(p->ctx, NULL, "--quantize=int8 needs samples of the model's inputs");
+    else
+        diag_error(p->ctx, NULL,
+                   "--quantize=int8 needs samples of the model's inputs: it has no normalisation to take ranges from");
     diag_note(p->ctx, "give them with --calibrate=FOLDER");
     return BAD_MODEL;
 }
@@ -81,30 +84,38 @@ int pipeline_prepare(Pipeline *p, const QuantPlan *like) {
     return good ? DONE : BAD_MODEL;
 }
 
-/* By what the samples' channels hold. DONE, or an exit code after a message */
-static int equalize_by_samples(const Pipeline *p, QuantPlan *plan, ChannelMap *m, Arena *a, const Equalization **e) {
+/* By what channels hold, in samples or as expected. DONE, or an exit code after a message */
+static int equalize_by_channels(const Pipeline *p, QuantPlan *plan, ChannelMap *m, const Expectations *x,
+                                const Equalization **e) {
+    Arena *a = arena_new(p->ctx);
+    int result = DONE;
     ChannelSeen *seen = ARENA_ARRAY(a, m->n + 1, ChannelSeen);
-    quant_want_seen(plan, a);
-    int result = calibrate_channels(p, plan);
+    if (x) expected_channels(x, plan, a);
+    else {
+        quant_want_seen(plan, a);
+        result = calibrate_channels(p, plan);
+    }
     quant_channels_seen(plan, m, seen);
     for (int i = 0; i < plan->n_nodes; i++) plan->nodes[i].seen = NULL;
     if (result == DONE) *e = equalize_seen(m, seen, plan->options.alpha, plan->graph->arena);
+    arena_free(a);
     return result;
 }
 
 /* Before ranges are looked for: as the plan file says, where it has scales; else as the command line does */
-static int equalize_plan(const Pipeline *p, const PlanFile *file, QuantPlan *plan) {
+static int equalize_plan(const Pipeline *p, const PlanFile *file, QuantPlan *plan, Expectations *x) {
     Arena *a = arena_new(p->ctx), *keep = plan->graph->arena;
     ChannelMap *m = channels_find(plan->graph, a);
     const Equalization *e = NULL;
     EqualizeKind kind = plan->options.equalize;
     int result = DONE;
-    if (kind == EQUALIZE_DEFAULT && p->command->n_calibrate) kind = EQUALIZE_SAMPLES;
+    if (kind == EQUALIZE_DEFAULT && (x || p->command->n_calibrate)) kind = EQUALIZE_SAMPLES;
     if (file && plan_has_tensors(file)) result = (e = plan_equalization(file, plan, m)) ? DONE : BAD_MODEL;
     else if (kind == EQUALIZE_WEIGHTS) e = equalize_weights(m, keep);
-    else if (kind == EQUALIZE_SAMPLES) result = equalize_by_samples(p, plan, m, a, &e);
+    else if (kind == EQUALIZE_SAMPLES) result = equalize_by_channels(p, plan, m, x, &e);
     if (e && e->scaled) {
         plan->equalization = e;
+        if (x) expectations_scale(x, m, e);
         result = equalize_apply(m, e) ? tell_equalized(p, e) : BAD_MODEL;
     }
     arena_free(a);
@@ -149,19 +160,21 @@ bool plan_insert(QuantPlan *plan) {
 static int quantize_static(Pipeline *p) {
     const Command *c = p->command;
     const PlanFile *file = NULL;
+    Expectations *e = expectations_begin(p);
     int n_modes = 0, result = pipeline_canonicalise(p);
     if (result != DONE) return result;
+    if (e && !expectations_end(p, e)) e = NULL;
     progress_stage("planning the quantization");
     if (c->plan && !(file = plan_read(p->ctx, c->plan, c->quant.mode))) return BAD_MODEL;
     const NodeMode *modes = file ? plan_modes(file, &n_modes) : NULL;
     QuantOptions o = options_of(p);
-    QuantPlan *plan = quant_choose(p->graph, &o, modes, n_modes);
+    QuantPlan *plan = e ? expected_plan(p, e, &o) : quant_choose(p->graph, &o, modes, n_modes);
     if (!plan) return BAD_MODEL;
     tell_choice(p, plan);
     Arena *hessians = arena_new(p->ctx);
     if (plan->options.rounding != ROUND_NEAREST) quant_want_hessians(plan, hessians);
-    result = equalize_plan(p, file, plan);
-    if (result == DONE) result = find_ranges(p, file, plan);
+    result = equalize_plan(p, file, plan, e);
+    if (result == DONE) result = find_ranges(p, file, plan, e);
     if (result == DONE && c->max_drop) result = search_plan(p, &plan);
     if (result == DONE && c->save_plan) result = save_plan(p, plan);
     if (result == DONE) progress_stage("rounding the weights");
@@ -183,8 +196,8 @@ static int quantize_products(Pipeline *p) {
     QuantPlan *plan = quant_choose(p->graph, &o, modes, n_modes);
     if (!plan || (file && !plan_apply(file, plan))) return BAD_MODEL;
     tell_choice(p, plan);
+    if (plan->options.mode == QUANT_DYNAMIC && (result = equalize_plan(p, file, plan, NULL)) != DONE) return result;
     if (c->save_plan && (result = save_plan(p, plan)) != DONE) return result;
-    if (plan->options.mode == QUANT_DYNAMIC && (result = equalize_plan(p, NULL, plan)) != DONE) return result;
     Arena *hessians = arena_new(p->ctx);
     if (plan->options.rounding != ROUND_NEAREST) {
         quant_want_hessians(plan, hessians);

@@ -2,6 +2,7 @@
 #ifndef MCC_DRIVER_QUANTIZE_H
 #define MCC_DRIVER_QUANTIZE_H
 
+#include "compress/expect.h"
 #include "compress/quantize.h"
 #include "driver/driver.h"
 
@@ -22,6 +23,17 @@ int calibrate_plan(const Pipeline *p, QuantPlan *plan); /* scales and zero point
 
 /* What the channels held that contractions read, in the first samples */
 int calibrate_channels(const Pipeline *p, QuantPlan *plan);
+
+/* ---- expect.c: without samples ---- */
+/* Before the graph is made canonical; NULL: there are samples, or a plan. And after; false: nothing can be told from it
+ */
+Expectations *expectations_begin(const Pipeline *p);
+bool expectations_end(const Pipeline *p, Expectations *e);
+/* NULL after diag_error */
+QuantPlan *expected_plan(const Pipeline *p, const Expectations *e, const QuantOptions *o);
+void expected_channels(const Expectations *e, QuantPlan *plan, Arena *a); /* as calibrate_channels */
+void expectations_scale(Expectations *e, const ChannelMap *m, const Equalization *by);
+int expected_ranges(const Pipeline *p, const Expectations *e, QuantPlan *plan);
 
 /* ---- quantize_search.c ---- */
 /* --max-drop: the plan, whose ranges are known, becomes one that leaves as many layers in float as the drop asks for.
