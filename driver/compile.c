@@ -204,8 +204,8 @@ static size_t winograd_growth(const Graph *g) {
 /* a layer whose weights have zeros */
 static void say_sparse(Ctx *ctx, const SparseNote *n) {
     double weights = (double)n->rows * (double)n->columns, density = weights > 0 ? (double)n->nonzeros / weights : 0;
-    fprintf(stderr, "mcc: %s: %" PRId64 " x %" PRId64 ", %.1f %% not zero: ", diag_name(ctx, n->layer), n->rows,
-            n->columns, 100 * density);
+    fprintf(stderr, "mcc: %s: %" PRId64 " x %" PRId64 ", %.1f %% not zero, %s: ", diag_name(ctx, n->layer), n->rows,
+            n->columns, 100 * density, n->pattern ? n->pattern : "unstructured");
     if (n->sparse)
         fprintf(stderr, "straight-line code, about %.2f times as fast as dense, %.0f bytes of %.0f\n",
                 n->dense_cycles / n->cycles, n->bytes, weights * (double)sizeof(float));

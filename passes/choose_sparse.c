@@ -57,15 +57,20 @@ static bool is_too_large(const PassCtx *pass, const Candidate *c) {
 }
 
 static void note(const Planar *p, const Candidate *k) {
-    SparseNote n = {.layer = k->n->name,
-                    .rows = k->work.rows,
-                    .columns = k->work.sources,
-                    .nonzeros = k->work.nonzeros,
-                    .bytes = sparse_bytes(&k->work),
-                    .sparse = p->chosen[k->n->id],
-                    .cycles = k->sparse,
-                    .dense_cycles = k->dense};
-    sparse_note(p->pass->sparse_notes, &n);
+    SparseNotes *notes = p->pass->sparse_notes;
+    const Tensor *w = k->n->in[1]->constant;
+    if (!notes) return;
+    SparseNote n = {
+        .layer = k->n->name,
+        .rows = k->work.rows,
+        .columns = k->work.sources,
+        .nonzeros = k->work.nonzeros,
+        .bytes = sparse_bytes(&k->work),
+        .pattern = sparse_pattern(notes->arena, w->data, k->work.rows, k->work.sources, k->work.sources / w->dims[1]),
+        .sparse = p->chosen[k->n->id],
+        .cycles = k->sparse,
+        .dense_cycles = k->dense};
+    sparse_note(notes, &n);
 }
 
 /* ---- what a choice costs ---- */

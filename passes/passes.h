@@ -17,6 +17,7 @@ typedef enum SparseUse { SPARSE_AUTO, SPARSE_OFF, SPARSE_ALWAYS } SparseUse;
 typedef struct SparseNote {
     Str layer;
     int64_t rows, columns, nonzeros; /* of its matrix of weights */
+    const char *pattern;             /* of sparse_pattern */
     bool sparse;                     /* straight-line code of the nonzeros; else a dense form */
     double cycles, dense_cycles;     /* of either form, as the cost models guess */
     double bytes;                    /* of that code, about */
@@ -26,6 +27,9 @@ typedef struct SparseNotes {
     Arena *arena;
     SparseNote *first, **last;
 } SparseNotes;
+/* How zeros lie in weights [rows][columns], columns being channels times taps: "rows", "channels", blocks "4x1", "2:4" of neighbours (along the
+ * channels, or along all columns), "unstructured"; "dense", "zeros". */
+const char *sparse_pattern(Arena *a, const float *w, int64_t rows, int64_t columns, int64_t taps);
 void sparse_note(SparseNotes *notes, const SparseNote *n); /* a copy, at the end; notes NULL: nowhere */
 
 typedef struct PassCtx {
