@@ -52,10 +52,11 @@ bool prune_needs_samples(const PruneOptions *o) { return o->by != PRUNE_BY_MAGNI
 
 /* ---- a round ---- */
 
-static PruneWeights weights_of(const PruneLayer *l) {
+PruneWeights prune_weights_of(const PruneLayer *l) {
     bool rows = l->c.shape.outer == 1;
     int64_t channels = l->c.shape.channels;
-    return (PruneWeights){l->weights, channels, rows ? l->c.depth : 1, rows ? 1 : channels};
+    float *w = l->weights ? l->weights : (float *)(uintptr_t)l->c.weights->data;
+    return (PruneWeights){w, channels, rows ? l->c.depth : 1, rows ? 1 : channels};
 }
 
 /* Σ x² of the input that channel c's weight k meets; 1 where nothing is known */
@@ -67,7 +68,7 @@ static double input_power(const PruneLayer *l, int64_t c, int64_t k) {
 }
 
 static float *score_layer(const PruneLayer *l, Arena *scratch) {
-    PruneWeights w = weights_of(l);
+    PruneWeights w = prune_weights_of(l);
     float *score = ARENA_ARRAY(scratch, l->c.depth * w.channels + 1, float);
     for (int64_t k = 0; k < l->c.depth; k++)
         for (int64_t c = 0; c < w.channels; c++) {
@@ -79,7 +80,7 @@ static float *score_layer(const PruneLayer *l, Arena *scratch) {
 
 static void prune_layer(const PrunePlan *p, const PruneLayer *l) {
     Ctx *ctx = p->nodes->graph->ctx;
-    PruneWeights w = weights_of(l);
+    PruneWeights w = prune_weights_of(l);
     if (p->options.by == PRUNE_BY_UPDATE && l->q->hessian) {
         prune_update(&p->options, l->q->hessian, &w, l->share, ctx);
         return;
@@ -98,17 +99,32 @@ static void copy_weights(const PrunePlan *p, PruneLayer *l) {
     const Tensor *from = l->c.weights;
     l->weights = ARENA_ARRAY(p->nodes->graph->arena, from->bytes / 4, float);
     memcpy(l->weights, from->data, from->bytes);
+    if (!l->c.bias) return;
+    l->bias = ARENA_ARRAY(p->nodes->graph->arena, l->c.shape.channels, float);
+    memcpy(l->bias, l->c.bias->data, l->c.bias->bytes);
+}
+
+/* Its loss at some shares, of the power of its sums, which is what remains to lose where all weights are 0 */
+static void measure(const PrunePlan *p, PruneLayer *l) {
+    PruneWeights w = prune_weights_of(l);
+    prune_losses(&p->options, l->q->hessian, &w, prune_points, PRUNE_POINTS, l->loss, p->nodes->graph->ctx);
+    double power = l->loss[PRUNE_POINTS - 1];
+    for (int i = 0; i < PRUNE_POINTS; i++) l->loss[i] = power > 0 ? l->loss[i] / power : 0;
 }
 
 void prune_round(PrunePlan *p, double portion) {
     Arena *scratch = arena_new(p->nodes->graph->ctx);
     float **importances = ARENA_ARRAY(scratch, p->n + 1, float *);
+    bool together = !p->options.by_layer && p->options.pattern != PRUNE_N_OF_M;
+    bool measured = p->options.by == PRUNE_BY_UPDATE;
     for (int i = 0; i < p->n; i++) {
         PruneLayer *l = &p->layers[i];
-        if (!l->spared && !l->weights) copy_weights(p, l);
-        if (!l->spared && !p->options.by_layer) importances[i] = score_layer(l, scratch);
+        if (l->spared) continue;
+        if (together && !measured) importances[i] = score_layer(l, scratch);
+        if (together && measured && !l->weights && l->q->hessian) measure(p, l);
+        if (!l->weights) copy_weights(p, l);
     }
-    prune_shares(p, importances, p->options.share * portion, scratch);
+    prune_shares(p, measured ? NULL : importances, p->options.share * portion, scratch);
     arena_free(scratch);
     for (int i = 0; i < p->n; i++)
         if (!p->layers[i].spared) prune_layer(p, &p->layers[i]);
@@ -123,6 +139,13 @@ double prune_zeros(const PruneLayer *l) {
     return (double)zeros / (double)n;
 }
 
+static Value *new_constant(Graph *g, const Tensor *like, const float *data) {
+    Tensor *t = tensor_new(g, DT_F32, like->rank, like->dims);
+    if (!t) return NULL;
+    memcpy((void *)(uintptr_t)t->data, data, t->bytes);
+    return value_of_tensor(g, t);
+}
+
 bool prune_apply(const PrunePlan *p, Graph *g) {
     QuantOptions names = p->nodes->options;
     const QuantPlan *own = g == p->nodes->graph ? p->nodes : quant_choose(g, &names, NULL, 0);
@@ -131,10 +154,8 @@ bool prune_apply(const PrunePlan *p, Graph *g) {
         const PruneLayer *l = &p->layers[i];
         if (!l->weights) continue;
         Node *n = own->nodes[l->q - p->nodes->nodes].node;
-        Tensor *t = tensor_new(g, DT_F32, l->c.weights->rank, l->c.weights->dims);
-        if (!t) return false;
-        memcpy((void *)(uintptr_t)t->data, l->weights, t->bytes);
-        n->in[1] = value_of_tensor(g, t);
+        if (!(n->in[1] = new_constant(g, l->c.weights, l->weights))) return false;
+        if (l->bias && !(n->in[2] = new_constant(g, l->c.bias, l->bias))) return false;
     }
     graph_count_uses(g);
     return true;

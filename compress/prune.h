@@ -26,12 +26,16 @@ typedef struct PruneOptions {
     int n_skip, n_only;
 } PruneOptions;
 
+enum { PRUNE_POINTS = 7 };
+extern const double prune_points[PRUNE_POINTS]; /* shares of zeros, ascending; the last is 1 */
+
 typedef struct PruneLayer {
-    QuantNode *q;       /* node, name, Hessian */
+    QuantNode *q; /* node, name, Hessian */
     Contraction c;
-    const char *spared; /* why it stays dense; NULL: it is pruned */
-    double share;       /* of its weights that are to become 0 */
-    float *weights;     /* as pruned so far; NULL: as they were */
+    const char *spared;        /* why it stays dense; NULL: it is pruned */
+    double share;              /* of its weights that are to become 0 */
+    float *weights, *bias;     /* as pruned so far; NULL: as they were, or there is none */
+    double loss[PRUNE_POINTS]; /* of its sums' power, at prune_points[i] of zeros; all 0: not measured */
 } PruneLayer;
 typedef struct PrunePlan {
     QuantPlan *nodes; /* its names, and what calibration fills */
@@ -39,6 +43,11 @@ typedef struct PrunePlan {
     PruneLayer *layers; /* in the graph's order */
     int n;
 } PrunePlan;
+
+typedef struct PruneWeights { /* channel c's weight k: w[c · by_channel + k · by_depth] */
+    float *w;
+    int64_t channels, by_channel, by_depth;
+} PruneWeights;
 
 /* ---- prune.c ---- */
 PrunePlan *prune_choose(Graph *g, const PruneOptions *o); /* NULL after diag_error */
@@ -48,11 +57,12 @@ bool prune_needs_samples(const PruneOptions *o);
 void prune_round(PrunePlan *p, double portion);
 /* The weights into a graph, which was made as the plan's was. false after diag_error */
 bool prune_apply(const PrunePlan *p, Graph *g);
-double prune_zeros(const PruneLayer *l); /* share of zeros in its weights as they are now */
+PruneWeights prune_weights_of(const PruneLayer *l); /* as they are now */
+double prune_zeros(const PruneLayer *l);            /* share of zeros in its weights as they are now */
 
 /* ---- prune_share.c ---- */
 /* Sets the share of each layer that is pruned, from importances[i]: of layer i's weights, in any order. They are sorted
- * in place. */
+ * in place. NULL: by the layers' losses. */
 void prune_shares(PrunePlan *p, float *const *importances, double share, Arena *scratch);
 
 /* ---- prune_select.c ---- */
@@ -65,12 +75,12 @@ typedef struct PruneMatrix { /* of one score a weight, at k · channels + c; not
 void prune_select(const PruneOptions *o, PruneMatrix m, double share, uint8_t *zero, Arena *scratch);
 
 /* ---- prune_update.c ---- */
-typedef struct PruneWeights { /* channel c's weight k: w[c · by_channel + k · by_depth] */
-    float *w;
-    int64_t channels, by_channel, by_depth;
-} PruneWeights;
 /* Zeros by what they do to the sums that the weights are in, and the weights that stay moved so that the sums change
  * least. */
 void prune_update(const PruneOptions *o, const Hessian *h, const PruneWeights *w, double share, Ctx *ctx);
+/* losses[i]: eᵀHe, over all channels or some that are evenly spread, at shares[i] of zeros; the weights stay as they
+ * are */
+void prune_losses(const PruneOptions *o, const Hessian *h, const PruneWeights *all, const double *shares, int n,
+                  double *losses, Ctx *ctx);
 
 #endif

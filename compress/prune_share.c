@@ -6,7 +6,9 @@
 #include <string.h>
 #include "compress/prune.h"
 
-enum { DIGIT = 1 << 16, STEPS = 100 };
+enum { DIGIT = 1 << 16, STEPS = 100, GRID = 1000 };
+
+/* ---- by importance ---- */
 
 typedef struct Ranked { /* a layer's scores, ascending */
     const float *score;
@@ -72,16 +74,86 @@ static void share_together(PrunePlan *p, const Ranked *ranked, double share, int
             p->layers[i].share = (double)count_below(ranked[i], (float)low) / (double)weights_of(&p->layers[i]);
 }
 
+/* ---- by losses ---- */
+
+const double prune_points[PRUNE_POINTS] = {0.2, 0.4, 0.6, 0.75, 0.87, 0.95, 1};
+
+/* Between the points the logarithm of the loss is a line, below the first a power of the share. */
+static double loss_at(const PruneLayer *l, double share) {
+    int i = 0;
+    while (i < PRUNE_POINTS - 1 && prune_points[i] < share) i++;
+    if (l->loss[i] <= 0) return 0;
+    if (i == 0) return l->loss[0] * pow(share / prune_points[0], 3);
+    double part = (share - prune_points[i - 1]) / (prune_points[i] - prune_points[i - 1]);
+    return exp(log(fmax(l->loss[i - 1], 1e-30)) * (1 - part) + log(l->loss[i]) * part);
+}
+
+/* What one step more of the share costs, not less than any before */
+static void fill_slopes(const PruneLayer *l, double *slope) {
+    slope[0] = 0;
+    for (int i = 1; i < GRID; i++) {
+        double own = loss_at(l, (double)i / GRID) - loss_at(l, (double)(i - 1) / GRID);
+        slope[i] = fmax(slope[i - 1], own);
+    }
+}
+
+static double share_at_slope(const double *slope, double most) {
+    int i = 0;
+    while (i + 1 < GRID && slope[i + 1] <= most) i++;
+    return (double)i / GRID;
+}
+
+static bool has_loss(const PruneLayer *l) { return !l->spared && l->loss[PRUNE_POINTS - 1] > 0; }
+
+/* Zeros in all where a weight may cost `price` */
+static double zeros_at(const PrunePlan *p, const double (*slope)[GRID], double price) {
+    double zeros = 0;
+    for (int i = 0; i < p->n; i++) {
+        double weights = (double)weights_of(&p->layers[i]);
+        if (has_loss(&p->layers[i])) zeros += share_at_slope(slope[i], price * weights) * weights;
+    }
+    return zeros;
+}
+
+/* The least sum of losses: where the next weight costs the same in all layers. Where that price buys more than is
+ * wanted at once, each gets a part of it. A layer whose loss nobody knows keeps the mean. */
+static void share_by_losses(PrunePlan *p, double share, Arena *scratch) {
+    double(*slope)[GRID] = (double(*)[GRID])ARENA_ARRAY(scratch, (int64_t)p->n * GRID, double);
+    double low = 1e-30, high = 1, wanted = 0;
+    for (int i = 0; i < p->n; i++) {
+        if (!has_loss(&p->layers[i])) continue;
+        fill_slopes(&p->layers[i], slope[i]);
+        wanted += share * (double)weights_of(&p->layers[i]);
+    }
+    const double(*read)[GRID] = (const double(*)[GRID])slope;
+    for (int step = 0; step < STEPS; step++) {
+        double price = sqrt(low * high);
+        if (zeros_at(p, read, price) <= wanted) low = price;
+        else high = price;
+    }
+    double at_low = zeros_at(p, read, low), step = zeros_at(p, read, high) - at_low;
+    double part = step > 0 ? fmin((wanted - at_low) / step, 1) : 0;
+    for (int i = 0; i < p->n; i++) {
+        PruneLayer *l = &p->layers[i];
+        double weights = (double)weights_of(l);
+        if (has_loss(l))
+            l->share =
+                share_at_slope(slope[i], low * weights) * (1 - part) + share_at_slope(slope[i], high * weights) * part;
+    }
+}
+
 void prune_shares(PrunePlan *p, float *const *importances, double share, Arena *scratch) {
     Ranked *ranked = ARENA_ARRAY(scratch, p->n + 1, Ranked);
+    bool even = p->options.by_layer || p->options.pattern == PRUNE_N_OF_M;
     int64_t all = 0;
     for (int i = 0; i < p->n; i++) {
         PruneLayer *l = &p->layers[i];
         l->share = l->spared ? 0 : share;
-        if (l->spared || p->options.by_layer || p->options.pattern == PRUNE_N_OF_M) continue;
+        if (l->spared || even || !importances) continue;
         rank(importances[i], weights_of(l), scratch);
         ranked[i] = (Ranked){importances[i], weights_of(l)};
         all += weights_of(l);
     }
     if (all) share_together(p, ranked, share, all);
+    else if (!even) share_by_losses(p, share, scratch);
 }

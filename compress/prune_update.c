@@ -9,7 +9,7 @@
 #include <string.h>
 #include "compress/triangle.h"
 
-enum { LANES = 16, COLUMNS = 128, STEPS = 12 };
+enum { LANES = 16, COLUMNS = 128, STEPS = 12, MEASURED = 64 };
 static const int64_t most_refined = 1536; /* weights of a sum that stay */
 
 typedef struct Update { /* the channels of a group, in one part of the depth */
@@ -60,7 +60,9 @@ static void score_tile(const Update *u, int64_t k, int64_t n, int64_t tile, floa
     }
 }
 
-static void settle_tile(const Update *u, int64_t k, int64_t n, int64_t tile) {
+/* What the block leaves of |Te|² is returned. */
+static double settle_tile(const Update *u, int64_t k, int64_t n, int64_t tile) {
+    double left = 0;
     double(*e)[LANES] = errors_of(u, tile), (*base)[LANES] = u->base + tile * COLUMNS;
     for (int64_t j = 0; j < n; j++) {
         const double *row = u->t + triangle_row(k + j);
@@ -70,23 +72,33 @@ static void settle_tile(const Update *u, int64_t k, int64_t n, int64_t tile) {
         for (int l = 0; l < lanes_of(u, tile); l++) {
             int64_t c = tile * LANES + l;
             double w = (double)*weight(u, k + j, c);
-            e[k + j][l] = u->zero[(k + j) * u->count + c] ? w : -sum[l] / row[k + j];
+            bool zero = u->zero[(k + j) * u->count + c];
+            double over = sum[l] + w * row[k + j];
+            e[k + j][l] = zero ? w : -sum[l] / row[k + j];
+            left += zero ? over * over : 0;
         }
     }
+    return left;
 }
 
-static void prune_columns(const Update *u, double share, Ctx *ctx) {
-    for (int64_t k = 0; k < u->n; k += COLUMNS) {
+static double prune_columns(const Update *u, double share, Ctx *ctx) {
+    double left = 0;
+    for (int64_t k = 0; k < u->n; k += COLUMNS) { /* tiles by themselves, added in order: any number of threads */
         Arena *scratch = arena_new(ctx);
         int64_t n = u->n - k < COLUMNS ? u->n - k : COLUMNS;
         float *score = ARENA_ARRAY(scratch, n * u->count, float);
+        double *lefts = ARENA_ARRAY(scratch, tiles(u), double);
+#pragma omp parallel for schedule(static)
         for (int64_t tile = 0; tile < tiles(u); tile++) score_tile(u, k, n, tile, score);
         prune_select(u->o, (PruneMatrix){score, n, u->count}, share, u->zero + k * u->count, scratch);
         for (int64_t i = 0; i < n * u->count; i++)
             if (*weight(u, k + i / u->count, i % u->count) == 0) u->zero[k * u->count + i] = 1;
-        for (int64_t tile = 0; tile < tiles(u); tile++) settle_tile(u, k, n, tile);
+#pragma omp parallel for schedule(static)
+        for (int64_t tile = 0; tile < tiles(u); tile++) lefts[tile] = settle_tile(u, k, n, tile);
+        for (int64_t tile = 0; tile < tiles(u); tile++) left += lefts[tile];
         arena_free(scratch);
     }
+    return left;
 }
 
 /* ---- the weights that stay, for the zeros that there are ---- */
@@ -150,8 +162,11 @@ static void store(const Update *u) {
         }
 }
 
-static void prune_part(Update *u, const Hessian *h, int64_t at, double share, Ctx *ctx) {
-    Arena *scratch = arena_new(ctx);
+static void open_part(Update *u, const Hessian *h, int64_t at, Arena *scratch) {
+    u->n = hessian_part_size(h, at % h->parts);
+    u->first = at % h->parts * h->part;
+    u->count = u->w->channels / h->groups;
+    u->channel = at / h->parts * u->count;
     size_t bytes = (size_t)triangle_row(u->n) * sizeof(double);
     double *full = ARENA_ARRAY(scratch, triangle_row(u->n) + 1, double), damp = hessian_damp(h->sums[at], u->n);
     double *factor = ARENA_ARRAY(scratch, triangle_row(u->n) + 1, double);
@@ -164,21 +179,35 @@ static void prune_part(Update *u, const Hessian *h, int64_t at, double share, Ct
     u->e = (double(*)[LANES])ARENA_ARRAY(scratch, tiles(u) * u->n * LANES, double);
     u->base = (double(*)[LANES])ARENA_ARRAY(scratch, tiles(u) * COLUMNS * LANES, double);
     u->zero = ARENA_ARRAY(scratch, u->n * u->count, uint8_t);
-    prune_columns(u, share, ctx);
-    for (int64_t c = 0; c < u->count; c++) {
-        Arena *own = arena_new(ctx);
-        refine_channel(u, c, own);
-        arena_free(own);
-    }
-    store(u);
-    arena_free(scratch);
 }
 
 void prune_update(const PruneOptions *o, const Hessian *h, const PruneWeights *w, double share, Ctx *ctx) {
-    int64_t each = w->channels / h->groups;
     for (int64_t at = 0; at < h->groups * h->parts; at++) {
-        Update u = {.o = o, .w = w, .first = at % h->parts * h->part, .channel = at / h->parts * each, .count = each};
-        u.n = hessian_part_size(h, at % h->parts);
-        prune_part(&u, h, at, share, ctx);
+        Arena *scratch = arena_new(ctx);
+        Update u = {.o = o, .w = w};
+        open_part(&u, h, at, scratch);
+        prune_columns(&u, share, ctx);
+        for (int64_t c = 0; c < u.count; c++) {
+            Arena *own = arena_new(ctx);
+            refine_channel(&u, c, own);
+            arena_free(own);
+        }
+        store(&u);
+        arena_free(scratch);
+    }
+}
+
+void prune_losses(const PruneOptions *o, const Hessian *h, const PruneWeights *all, const double *shares, int n,
+                  double *losses, Ctx *ctx) {
+    PruneWeights some = *all, *w = &some;
+    int64_t step = h->groups == 1 ? all->channels / MEASURED : 1;
+    if (step > 1) some.channels /= step, some.by_channel *= step;
+    memset(losses, 0, sizeof *losses * (size_t)n);
+    for (int64_t at = 0; at < h->groups * h->parts; at++) {
+        Arena *scratch = arena_new(ctx);
+        Update u = {.o = o, .w = w};
+        open_part(&u, h, at, scratch);
+        for (int i = 0; i < n; i++) losses[i] += prune_columns(&u, shares[i], ctx);
+        arena_free(scratch);
     }
 }

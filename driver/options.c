@@ -415,7 +415,8 @@ static const Row rows[] = {
     {VERB_GENERATES, VALUE, "--winograd", "FORM",
      "of 3x3 convolutions: auto (default), off, f2 or f4; faster, with more weights", set_winograd, 0, 0, 0, 0},
     {VERB_GENERATES, VALUE, "--sparse", "WHERE",
-     "weights with zeros as code that leaves them out: auto (default: where it is faster), off, always", set_sparse, 0, 0, 0, 0},
+     "weights with zeros as code that leaves them out: auto (default: where it is faster), off, always", set_sparse, 0,
+     0, 0, 0},
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--tune", "FILE", "what mcc tune has measured for this processor", set_text,
      AT(tune), 0, 0, 0},
     HEADING("Quantization", QUANTIZES),
@@ -602,7 +603,7 @@ static bool check_quantize(const Command *c) {
     else if (c->quant.equalize > EQUALIZE_OFF && !integers)
         say_error("--equalize is for activations in integers: --quantize=int8 or dynamic");
     else if (sampled && !c->n_calibrate) say_error("--equalize=samples needs --calibrate=FOLDER");
-    else if (samples && !(narrows ? rounds : integers && sampled) && !c->prune.by && c->quant.mode != QUANT_INT8)
+    else if (samples && !(narrows ? rounds : integers && sampled) && c->prune.share == 0 && c->quant.mode != QUANT_INT8)
         say_error("--calibrate and its like need --quantize=int8");
     else if (plans && c->quant.mode == QUANT_NONE) say_error("--plan and --save-plan need --quantize");
     else if (names && c->quant.mode == QUANT_NONE) say_error("--quantize-skip and --quantize-only need --quantize");

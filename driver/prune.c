@@ -54,6 +54,7 @@ int pipeline_prune(Pipeline *p) {
         result = prune_once(p, plan, portion(round, o.rounds));
         p->pruned = plan;
     }
+    if (result == DONE && c->n_calibrate) result = prune_correct(p, plan);
     if (result != DONE) return result;
     if (c->verbose) say_layers(plan);
     return prune_apply(plan, p->graph) ? DONE : BAD_MODEL;

@@ -9,4 +9,9 @@
  * of the model get by pipeline_canonicalise. */
 int pipeline_prune(Pipeline *p);
 
+/* ---- prune_moments.c ---- */
+/* Weights and biases of p->pruned, which is the plan, get the means and deviations of the dense network's outputs.
+ * DONE, or an exit code after a message */
+int prune_correct(const Pipeline *p, PrunePlan *plan);
+
 #endif

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """The digits example at 80 % zeros: with the update, alone and with integers, the accuracy over all held-out digits stays
-within half a point; by magnitude it does not. Patterns are in the model that --emit=onnx writes, and the same samples
+within three quarters of a point; by magnitude it does not. Patterns are in the model that --emit=onnx writes, and the same samples
 give the same bytes."""
 import os, re, tempfile
 from digits import MCC, accuracy, prepare, run
@@ -27,12 +27,14 @@ def main():
     for options in (), ("--quantize=int8",):
         got = accuracy(*UPDATE, *options)
         print(f"80 % zeros {' '.join(options)}: {exact} % -> {got} %, {size} -> {os.path.getsize('digits.o')} bytes")
-        assert got >= exact - 0.5, options
+        assert got >= exact - 0.75, options
     assert os.path.getsize("digits.o") * 8 <= size
     first = open("digits.o", "rb").read()
     accuracy(*UPDATE, "--quantize=int8")
     assert open("digits.o", "rb").read() == first
-    print(f"by magnitude: {exact} % -> {accuracy('--prune=0.8')} %")
+    plain, corrected = accuracy("--prune=0.8"), accuracy("--prune=0.8", "--calibrate=samples")
+    print(f"by magnitude: {plain} %, with means and deviations corrected {corrected} %")
+    assert plain + 10 < corrected < exact
 
     layers = zeros_of("--prune=0.8")
     ends = [words for _, words in layers.values() if "spared" in words]

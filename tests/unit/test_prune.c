@@ -102,6 +102,21 @@ static void test_shares(Ctx *ctx, double share) {
     arena_free(a);
 }
 
+/* Of layers whose losses rise alike, the larger loses no more than the other; the cheaper one more. */
+static void test_losses(Ctx *ctx) {
+    Arena *a = arena_new(ctx);
+    PruneLayer layers[3] = {0};
+    for (int i = 0; i < 3; i++) {
+        layers[i].c = (Contraction){.depth = 100, .shape = {1, 100, 100}};
+        for (int k = 0; k < PRUNE_POINTS; k++) layers[i].loss[k] = pow(prune_points[k], i == 1 ? 8 : 3);
+    }
+    PrunePlan p = {.layers = layers, .n = 3, .options = {.by = PRUNE_BY_UPDATE}};
+    prune_shares(&p, NULL, 0.7, a);
+    CHECK(fabs(layers[0].share + layers[1].share + layers[2].share - 2.1) < 0.01);
+    CHECK(layers[1].share > layers[0].share + 0.05 && fabs(layers[0].share - layers[2].share) < 0.002);
+    arena_free(a);
+}
+
 typedef struct Case {
     int64_t depth, groups, channels, part;
     bool by_rows;
@@ -170,6 +185,7 @@ static void test_all(Ctx *ctx) {
     test_blocks(ctx, 16, 2);
     test_n_of_m(ctx);
     for (int i = 1; i < 10; i += 2) test_shares(ctx, i / 10.0);
+    test_losses(ctx);
     PruneOptions any = {.pattern = PRUNE_UNSTRUCTURED, .by = PRUNE_BY_UPDATE};
     PruneOptions blocks = {.pattern = PRUNE_BLOCKS, .by = PRUNE_BY_UPDATE, .rows = 2, .cols = 4};
     PruneOptions two_of_four = {.pattern = PRUNE_N_OF_M, .by = PRUNE_BY_UPDATE, .n = 2, .of = 4};
