@@ -14,11 +14,12 @@ typedef struct Shape {
     bool masked;
 } Shape;
 
-/* Where the code is read again for each chunk, few chunks; where the input is large, ones that stay in L2. */
+/* Enough panels that the code, which is read again for each chunk, is worth its way through the caches; of wide inputs
+ * no more than stay in L2. */
 static int64_t chunk_of(const Target *t, const Shape *s) {
-    enum { SMALL_MAP = 52, LEAST = 4 };
+    enum { MOST = 16, LEAST = 4 };
     int64_t panel = s->channels * s->phases * PANEL * 4, fit = (int64_t)t->l2 / 4 / panel;
-    int64_t most = s->panels <= SMALL_MAP ? s->panels : fit < LEAST ? LEAST : fit;
+    int64_t most = s->panels <= MOST || fit > MOST ? MOST : fit < LEAST ? LEAST : fit;
     if (most > s->panels) most = s->panels;
     int64_t chunks = (s->panels + most - 1) / most;
     return (s->panels + chunks - 1) / chunks;
@@ -139,8 +140,8 @@ static double work_of(const Node *n) {
     return (double)nonzeros * (double)(panel_pixels(to.h * to.w) / PANEL) * (double)n->out[0]->type.dims[0]->hi;
 }
 
-/* Its last operand is the residual, which is read for each element of the result before that is written; other rows still
- * read x. */
+/* Its last operand is the residual, which is read for each element of the result before that is written; other rows
+ * still read x. */
 static bool in_place(const Node *n, int input) {
     return n->body && n->body->n_inputs > 1 && input == n->n_in - 1 && n->in[input] != n->in[0];
 }

@@ -69,13 +69,10 @@ static inline int count_nodes(const Graph *g, Op op) {
     return count;
 }
 
-/* Passes and code as `p` says; how far the outputs for `in` are from `want`. */
-static inline double compile_and_run_as(Case *c, PassCtx *p, const Tensor **in, Tensor **want) {
-    CodeOptions o = {.name = "m", .target = p->target, .opt_level = 2};
+/* Code of a lowered graph; how far the outputs for `in` are from `want`. */
+static inline double generate_and_run(Case *c, const CodeOptions *o, const Tensor **in, Tensor **want) {
     Code code = {0};
-    if (!passes_run(c->g, p)) return INFINITY;
-    if (getenv("MCC_SEED")) graph_print(c->g, stdout);
-    LoadedModel *m = codegen_compile(c->ctx, c->g, &o, &code) ? code_load(c->ctx, &code) : NULL;
+    LoadedModel *m = codegen_compile(c->ctx, c->g, o, &code) ? code_load(c->ctx, &code) : NULL;
     if (!m) return INFINITY;
     char *raw = arena_alloc(c->ctx->arena, code.workspace_bytes + 64);
     void *workspace = (void *)(((uintptr_t)raw + 63) & ~(uintptr_t)63);
@@ -89,13 +86,25 @@ static inline double compile_and_run_as(Case *c, PassCtx *p, const Tensor **in, 
     return apart;
 }
 
+/* Passes and code as `p` says; how far the outputs for `in` are from `want`. threads: with every kernel cut for so
+ * many, too; 0: not */
+static inline double compile_and_run_as(Case *c, PassCtx *p, int threads, const Tensor **in, Tensor **want) {
+    CodeOptions o = {.name = "m", .target = p->target, .opt_level = 2};
+    if (!passes_run(c->g, p)) return INFINITY;
+    if (getenv("MCC_SEED")) graph_print(c->g, stdout);
+    double apart = generate_and_run(c, &o, in, want);
+    o.max_threads = threads;
+    o.cut_always = true;
+    return threads ? fmax(apart, generate_and_run(c, &o, in, want)) : apart;
+}
+
 /* Passes and code for `cpu`; how far the outputs for `in` are from `want`. expect: an operator that the passes must
  * have made just once, or OP_NONE. */
 static inline double compile_and_run(Case *c, const char *cpu, const Tensor **in, Tensor **want, Op expect) {
     const char *why;
     PassCtx p = {
         .ctx = c->ctx, .target = target_find("", cpu, "", &why), .opt_level = 2, .stop_after = -1, .verify = true};
-    double apart = compile_and_run_as(c, &p, in, want);
+    double apart = compile_and_run_as(c, &p, 0, in, want);
     if (expect == OP_NONE || count_nodes(c->g, expect) == 1) return apart;
     fprintf(stderr, "the graph holds %d %s, not 1\n", count_nodes(c->g, expect), op_info(expect)->name);
     return INFINITY;
