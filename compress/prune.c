@@ -16,8 +16,34 @@ static bool all_finite(const Tensor *t) {
     return true;
 }
 
-static const char *why_spared(Ctx *ctx, const PruneLayer *l) {
+/* v is all that varies in what n reads. */
+static bool reads_only(const Node *n, const Value *v) {
+    for (int i = 0; i < n->n_in; i++)
+        if (n->in[i] && n->in[i] != v && !n->in[i]->constant) return false;
+    return true;
+}
+
+/* A channel of v that is a constant can leave the graph: it meets none of another layer before it enters sums. */
+static bool channels_can_go(const Graph *g, const Value *v) {
+    if (graph_is_output(g, v)) return false;
+    for (const Node *n = g->first; n; n = n->next) {
+        bool used = false;
+        for (int i = 0; i < n->n_in; i++) used |= n->in[i] == v;
+        if (!used) continue;
+        Contraction c;
+        bool sums = contraction_read(n, &c);
+        if (sums && !(n->op == OP_Conv && node_int(n, "group") > 1)) continue;
+        if (!reads_only(n, v) || n->n_out != 1) return false;
+        bool passes = sums || op_has(n->op, OP_ELEMENTWISE) || op_has(n->op, OP_POOL) || op_has(n->op, OP_VIEW);
+        if (!passes || !channels_can_go(g, n->out[0])) return false;
+    }
+    return true;
+}
+
+static const char *why_spared(const Graph *g, const PruneOptions *o, const PruneLayer *l) {
+    Ctx *ctx = g->ctx;
     if (!l->q->chosen) return "as asked for";
+    if (o->pattern == PRUNE_CHANNELS && !channels_can_go(g, l->q->node->out[0])) return "its channels meet others";
     if (l->c.depth < SHORT_SUM) return "its sums are short";
     if (all_finite(l->c.weights)) return NULL;
     diag_warn(ctx, "calibration", l->q->node, "its weights are not finite: they are not pruned");
@@ -40,7 +66,7 @@ PrunePlan *prune_choose(Graph *g, const PruneOptions *o) {
     for (int i = 0; i < p->nodes->n_nodes; i++) {
         PruneLayer l = {.q = &p->nodes->nodes[i]};
         if (!contraction_read(l.q->node, &l.c)) continue;
-        l.spared = why_spared(g->ctx, &l);
+        l.spared = why_spared(g, o, &l);
         p->layers[p->n++] = l;
     }
     if (!o->ends && p->n > 2) spare_ends(p);
@@ -81,7 +107,7 @@ static float *score_layer(const PruneLayer *l, Arena *scratch) {
 static void prune_layer(const PrunePlan *p, const PruneLayer *l) {
     Ctx *ctx = p->nodes->graph->ctx;
     PruneWeights w = prune_weights_of(l);
-    if (p->options.by == PRUNE_BY_UPDATE && l->q->hessian) {
+    if (p->options.by == PRUNE_BY_UPDATE && p->options.pattern != PRUNE_CHANNELS && l->q->hessian) {
         prune_update(&p->options, l->q->hessian, &w, l->share, ctx);
         return;
     }
@@ -116,7 +142,7 @@ void prune_round(PrunePlan *p, double portion) {
     Arena *scratch = arena_new(p->nodes->graph->ctx);
     float **importances = ARENA_ARRAY(scratch, p->n + 1, float *);
     bool together = !p->options.by_layer && p->options.pattern != PRUNE_N_OF_M;
-    bool measured = p->options.by == PRUNE_BY_UPDATE;
+    bool measured = p->options.by == PRUNE_BY_UPDATE && p->options.pattern != PRUNE_CHANNELS;
     for (int i = 0; i < p->n; i++) {
         PruneLayer *l = &p->layers[i];
         if (l->spared) continue;

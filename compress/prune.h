@@ -6,7 +6,7 @@
 
 #include "compress/quantize.h"
 
-typedef enum PrunePattern { PRUNE_UNSTRUCTURED, PRUNE_N_OF_M, PRUNE_BLOCKS } PrunePattern;
+typedef enum PrunePattern { PRUNE_UNSTRUCTURED, PRUNE_N_OF_M, PRUNE_BLOCKS, PRUNE_CHANNELS } PrunePattern;
 typedef enum PruneBy {
     PRUNE_BY_MAGNITUDE, /* w² */
     PRUNE_BY_INPUTS,    /* w² · Σ x², each channel for itself (M. Sun et al., "A Simple and Effective Pruning Approach
@@ -70,8 +70,8 @@ typedef struct PruneMatrix { /* of one score a weight, at k · channels + c; not
     const float *score;
     int64_t depth, channels;
 } PruneMatrix;
-/* zero[k · channels + c] = 1 for the share of least score, whole blocks or all of each N:M group as the pattern wants.
- * Of equal ones the first. */
+/* zero[k · channels + c] = 1 for the share of least score, whole blocks or channels, or all of each N:M group, as the
+ * pattern wants. Of equal ones the first. */
 void prune_select(const PruneOptions *o, PruneMatrix m, double share, uint8_t *zero, Arena *scratch);
 
 /* ---- prune_update.c ---- */

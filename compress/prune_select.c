@@ -97,11 +97,22 @@ static void select_by_channel(PruneMatrix m, double share, uint8_t *zero, Arena 
     }
 }
 
+/* Whole channels, but not the last of them */
+static void select_channels(PruneMatrix m, double share, uint8_t *zero, Arena *scratch) {
+    float *sum = ARENA_ARRAY(scratch, m.channels, float);
+    uint8_t *least = ARENA_ARRAY(scratch, m.channels, uint8_t);
+    for (int64_t i = 0; i < m.depth * m.channels; i++) sum[i % m.channels] += m.score[i];
+    int64_t wanted = least_of((int64_t)(share * (double)m.channels + 0.5), m.channels - 1);
+    find_least(sum, m.channels, wanted, least, ARENA_ARRAY(scratch, DIGIT, int64_t));
+    for (int64_t k = 0; k < m.depth; k++) memcpy(zero + k * m.channels, least, (size_t)m.channels);
+}
+
 void prune_select(const PruneOptions *o, PruneMatrix m, double share, uint8_t *zero, Arena *scratch) {
     int64_t n = m.depth * m.channels;
     memset(zero, 0, (size_t)n);
     if (o->pattern == PRUNE_N_OF_M) select_n_of_m(o, m, zero);
     else if (o->pattern == PRUNE_BLOCKS) select_blocks(o, m, share, zero, scratch);
+    else if (o->pattern == PRUNE_CHANNELS) select_channels(m, share, zero, scratch);
     else if (o->by == PRUNE_BY_INPUTS) select_by_channel(m, share, zero, scratch);
     else find_least(m.score, n, (int64_t)(share * (double)n + 0.5), zero, ARENA_ARRAY(scratch, DIGIT, int64_t));
 }

@@ -36,6 +36,10 @@ def main():
     print(f"by magnitude: {plain} %, with means and deviations corrected {corrected} %")
     assert plain + 10 < corrected < exact
 
+    got = accuracy("--prune=0.3", "--prune-pattern=channel", "--prune-by=inputs", "--prune-rounds=4", "--calibrate=samples")
+    print(f"30 % of the channels' weights: {got} %, {os.path.getsize('digits.o')} bytes")
+    assert got > 80 and os.path.getsize("digits.o") < 0.75 * size
+
     layers = zeros_of("--prune=0.8")
     ends = [words for _, words in layers.values() if "spared" in words]
     assert len(layers) == 6 and len(ends) == 2, layers

@@ -72,6 +72,26 @@ static void test_n_of_m(Ctx *ctx) {
     arena_free(a);
 }
 
+static void test_channels(Ctx *ctx, double share) {
+    Arena *a = arena_new(ctx);
+    PruneMatrix m = {random_scores(a, WEIGHTS, false), DEPTH, CHANNELS};
+    uint8_t zero[WEIGHTS];
+    double sum[CHANNELS] = {0}, largest = 0, least = INFINITY;
+    int zeros = 0;
+    prune_select(&(PruneOptions){.pattern = PRUNE_CHANNELS}, m, share, zero, a);
+    for (int i = 0; i < WEIGHTS; i++) {
+        CHECK(zero[i] == zero[i % CHANNELS]);
+        sum[i % CHANNELS] += (double)m.score[i];
+    }
+    for (int c = 0; c < CHANNELS; c++) {
+        zeros += zero[c];
+        if (zero[c]) largest = fmax(largest, sum[c]);
+        else least = fmin(least, sum[c]);
+    }
+    CHECK(zeros == (share == 1 ? CHANNELS - 1 : (int)(share * CHANNELS + 0.5)) && largest <= least * (1 + 1e-4));
+    arena_free(a);
+}
+
 /* Three layers whose weights differ by powers of ten, and one that is spared */
 static void test_shares(Ctx *ctx, double share) {
     enum { LAYERS = 4 };
@@ -184,6 +204,8 @@ static void test_all(Ctx *ctx) {
     test_blocks(ctx, 4, 1);
     test_blocks(ctx, 16, 2);
     test_n_of_m(ctx);
+    test_channels(ctx, 0.4);
+    test_channels(ctx, 1);
     for (int i = 1; i < 10; i += 2) test_shares(ctx, i / 10.0);
     test_losses(ctx);
     PruneOptions any = {.pattern = PRUNE_UNSTRUCTURED, .by = PRUNE_BY_UPDATE};
