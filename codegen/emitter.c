@@ -16,7 +16,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_Planes: return &planes_emitter;
     case OP_PlaneHalo: return &plane_halo_emitter;
     case OP_SparseConv: return &sparse_conv_emitter;
-    case OP_PlaneDepthwise:
+    case OP_PlaneDepthwise: return node_int(n, "by_rows") ? &plane_rows_emitter : &plane_window_emitter;
     case OP_PlanePool: return &plane_window_emitter;
     case OP_PlaneGlobalPool: return &plane_global_pool_emitter;
     case OP_BlockResize: return &resize_emitter;

@@ -125,15 +125,6 @@ static void fill_streams(Window *s) {
     }
 }
 
-/* lanes from … to - 1 of a panel, of which others may not be read */
-static LLVMValueRef load_lanes(Kernel *k, LLVMValueRef p, int64_t from, int64_t to) {
-    LLVMValueRef mask[PANEL], none = LLVMConstNull(vec_type(k->gen, PANEL));
-    for (int i = 0; i < PANEL; i++) mask[i] = LLVMConstInt(k->gen->i1, i >= from && i < to, 0);
-    LLVMTypeRef types[2] = {vec_type(k->gen, PANEL), k->gen->ptr};
-    LLVMValueRef args[4] = {p, gen_i32(k->gen, 4), LLVMConstVector(mask, PANEL), none};
-    return from < to ? call_intrinsic(k, "llvm.masked.load", types, 2, args, 4) : none;
-}
-
 static void begin_streams(Window *s, LLVMValueRef x) {
     Kernel *k = s->k;
     for (int i = 0; i < s->n_streams; i++) {
@@ -176,36 +167,6 @@ static LLVMValueRef multiply_taps(Window *s, LLVMValueRef x, LLVMValueRef panel,
     return sums_end(s, &sums);
 }
 
-typedef struct Place {
-    LLVMValueRef batch, channel, plane, panel;
-} Place;
-
-/* an operand of the body: planes, or a number a channel, or one for all */
-static LLVMValueRef operand_at(const Window *s, int input, const Place *at) {
-    Kernel *k = s->k;
-    const Value *v = k->node->in[input];
-    if (v->type.rank == 3 && dim_is(v->type.dims[2], s->to.size)) {
-        LLVMValueRef start = i_plus(k, i_scale(k, at->plane, s->to.size), s->to.lead);
-        return vec_load(k, f32_at(k, k->in[input], i_add(k, start, i_scale(k, at->panel, PANEL))), PANEL, 4);
-    }
-    LLVMValueRef strides[MCC_MAX_RANK];
-    operand_strides(k, v, k->node->out[0], strides);
-    LLVMValueRef i = i_add(k, i_mul(k, at->batch, strides[0]), i_mul(k, at->channel, strides[1]));
-    return vec_splat(k, vec_load(k, f32_at(k, k->in[input], i), 1, 4), PANEL);
-}
-
-static LLVMValueRef through_body(const Window *s, LLVMValueRef v, const Place *at) {
-    Kernel *k = s->k;
-    const Graph *body = k->node->body;
-    LLVMValueRef out;
-    if (!body) return v;
-    LLVMValueRef *in = ARENA_ARRAY(k->gen->ctx->arena, body->n_inputs, LLVMValueRef);
-    in[0] = v;
-    for (int i = 1; i < body->n_inputs; i++) in[i] = operand_at(s, k->node->n_in - body->n_inputs + i, at);
-    body_outputs(k, body, in, PANEL, &out);
-    return out;
-}
-
 static void hold_weights(Window *s, LLVMValueRef channel) {
     Kernel *k = s->k;
     LLVMValueRef w = s->pool ? NULL : f32_at(k, k->in[1], i_scale(k, channel, s->taps.n));
@@ -214,19 +175,19 @@ static void hold_weights(Window *s, LLVMValueRef channel) {
     s->bias = !s->pool && k->in[2] ? vec_splat(k, vec_load(k, f32_at(k, k->in[2], channel), 1, 4), PANEL) : NULL;
 }
 
-static void emit_panel(Window *s, LLVMValueRef x, LLVMValueRef y, Place *at, bool is_last) {
+static void emit_panel(Window *s, LLVMValueRef x, LLVMValueRef y, PlanePlace *at, LLVMValueRef panel, bool is_last) {
     Kernel *k = s->k;
-    LLVMValueRef start = i_scale(k, at->panel, PANEL), from = f32_at(k, x, start);
-    LLVMValueRef v = s->pool ? pool_taps(s, from, at->panel) : multiply_taps(s, from, at->panel, is_last);
-    v = through_body(s, v, at);
+    LLVMValueRef start = at->pixel = i_scale(k, panel, PANEL), from = f32_at(k, x, start);
+    LLVMValueRef v = s->pool ? pool_taps(s, from, panel) : multiply_taps(s, from, panel, is_last);
+    v = planes_through_body(k, &s->to, v, at);
     if (s->to.h * s->to.w % PANEL) {
-        LLVMValueRef there = mask_at(s, at->panel, s->taps.n_masks);
+        LLVMValueRef there = mask_at(s, panel, s->taps.n_masks);
         v = LLVMBuildSelect(k->b, there, v, LLVMConstNull(vec_type(k->gen, PANEL)), "");
     }
     vec_store(k, v, f32_at(k, y, start), 4);
 }
 
-static void emit_channel(Window *s, Place *at) {
+static void emit_channel(Window *s, PlanePlace *at) {
     Kernel *k = s->k;
     int64_t panels = panel_pixels(s->to.h * s->to.w) / PANEL;
     LLVMValueRef x = f32_at(k, k->in[0], i_plus(k, i_scale(k, at->plane, s->phases * s->from.size), s->from.lead)),
@@ -237,12 +198,10 @@ static void emit_channel(Window *s, Place *at) {
     if (!s->pool) begin_streams(s, x);
     if (panels > 1) {
         For f = for_count(k, panels - 1);
-        at->panel = f.i;
-        emit_panel(s, x, y, at, false);
+        emit_panel(s, x, y, at, f.i, false);
         for_end(k, &f);
     }
-    at->panel = gen_i64(k->gen, panels - 1);
-    emit_panel(s, x, y, at, true);
+    emit_panel(s, x, y, at, gen_i64(k->gen, panels - 1), true);
 }
 
 static void make_slots(Window *s) {
@@ -270,7 +229,8 @@ static bool emit(Kernel *k) {
     For batch = for_begin(k, gen_i64(k->gen, 0), kernel_dim(k, n->out[0]->type.dims[0]), 1);
     Range share = kernel_share(k, gen_i64(k->gen, s.channels), 1, k->chunks);
     For f = for_begin(k, share.from, share.to, 1);
-    Place at = {.batch = batch.i, .channel = f.i, .plane = i_add(k, i_scale(k, batch.i, s.channels), f.i)};
+    PlanePlace at = {
+        .batch = batch.i, .channel = f.i, .plane = i_add(k, i_scale(k, batch.i, s.channels), f.i), .there = PANEL};
     emit_channel(&s, &at);
     for_end(k, &f);
     for_end(k, &batch);

@@ -7,12 +7,7 @@ LLVMValueRef pixels_at(Kernel *k, LLVMValueRef base, int64_t elements) {
     return f32_at(k, base, gen_i64(k->gen, elements));
 }
 
-static LLVMValueRef load_some(Kernel *k, LLVMValueRef p, int64_t there) {
-    if (there <= 0) return LLVMConstNull(vec_type(k->gen, PANEL));
-    return there < PANEL ? vec_load_part(k, p, PANEL, gen_i64(k->gen, there)) : vec_load(k, p, PANEL, 4);
-}
-
-static void store_some(Kernel *k, LLVMValueRef v, LLVMValueRef p, int64_t there) {
+void store_lanes(Kernel *k, LLVMValueRef v, LLVMValueRef p, int64_t there) {
     if (there < PANEL) vec_store_part(k, v, p, PANEL, gen_i64(k->gen, there));
     else vec_store(k, v, p, 4);
 }
@@ -25,7 +20,7 @@ void planes_fill(Kernel *k, LLVMValueRef plane, int64_t from, int64_t to) {
         vec_store(k, zeros, f32_at(k, plane, f.i), 4);
         for_end(k, &f);
     }
-    if (from + whole < to) store_some(k, zeros, pixels_at(k, plane, from + whole), to - from - whole);
+    if (from + whole < to) store_lanes(k, zeros, pixels_at(k, plane, from + whole), to - from - whole);
 }
 
 void planes_fill_halo(Kernel *k, LLVMValueRef plane, const Plane *p) {
@@ -48,7 +43,7 @@ static void copy(Kernel *k, LLVMValueRef from, LLVMValueRef to, int64_t n) {
     vec_store(k, vec_load(k, f32_at(k, from, f.i), PANEL, 4), f32_at(k, to, f.i), 4);
     for_end(k, &f);
     if (whole < n)
-        store_some(k, load_some(k, pixels_at(k, from, whole), n - whole), pixels_at(k, to, whole), n - whole);
+        store_lanes(k, load_lanes(k, pixels_at(k, from, whole), 0, n - whole), pixels_at(k, to, whole), n - whole);
 }
 
 typedef struct Split { /* the phases of one remainder of rows */
@@ -65,7 +60,8 @@ static int64_t count_from(int64_t n, int64_t first, int64_t step) {
 
 /* every second element of 32, of which `there` are in the row: those from `first` on */
 static LLVMValueRef pick_pairs(Kernel *k, LLVMValueRef p, int first, int64_t there) {
-    LLVMValueRef order[PANEL], low = load_some(k, p, there), high = load_some(k, pixels_at(k, p, PANEL), there - PANEL);
+    LLVMValueRef order[PANEL], low = load_lanes(k, p, 0, there),
+                               high = load_lanes(k, pixels_at(k, p, PANEL), 0, there - PANEL);
     for (int i = 0; i < PANEL; i++) order[i] = gen_i32(k->gen, 2 * i + first);
     return LLVMBuildShuffleVector(k->b, low, high, LLVMConstVector(order, PANEL), "");
 }
@@ -79,7 +75,7 @@ static void pick_row(const Split *s, LLVMValueRef x, LLVMValueRef y, int first) 
     vec_store(k, pick_pairs(k, f32_at(k, x, i_scale(k, f.i, 2)), first, 2 * PANEL), f32_at(k, y, f.i), 4);
     for_end(k, &f);
     for (int64_t at = whole; at < pitch; at += PANEL)
-        store_some(k, pick_pairs(k, pixels_at(k, x, 2 * at), first, width - 2 * at), pixels_at(k, y, at), pitch - at);
+        store_lanes(k, pick_pairs(k, pixels_at(k, x, 2 * at), first, width - 2 * at), pixels_at(k, y, at), pitch - at);
 }
 
 static void pick_each(const Split *s, LLVMValueRef x, LLVMValueRef y, int64_t first) {

@@ -100,6 +100,7 @@ static double read_as(Choice *c, const Node *n, bool planes) {
 static double split_cycles(const Node *n) {
     PlaneWindow w;
     const int64_t *kernel = n->op == OP_Conv ? n->in[1]->constant->dims + 2 : NULL;
+    if (is_planar_depthwise(n) && window_of(n, kernel, &w) && depthwise_reads_rows(&w)) return 0;
     return window_of(n, kernel, &w) && plane_is_split(&w) ? reorder_cycles * elements_of(n->in[0]) : 0;
 }
 

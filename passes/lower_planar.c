@@ -140,13 +140,19 @@ bool is_planar_depthwise(const Node *n) {
     return window_of(n, kernel, &w);
 }
 
+/* Splitting planes into phases would cost about as much as the convolution. */
+bool depthwise_reads_rows(const PlaneWindow *w) { return w->stride[1] == 2 && w->dilation[1] == 1; }
+
 static bool lower_depthwise_planes(Planar *p, Node *n) {
     PlaneWindow w;
     if (!planes_of(p, n->in[0]) || !is_planar_depthwise(n)) return false;
     window_of(n, n->in[1]->constant->dims + 2, &w);
-    Plane from, to = map_plane(p, w.out[0], w.out[1]);
-    Value *in[3] = {want_window(p, n->in[0], n, &w, &from), n->in[1], node_in(n, 2)};
+    bool by_rows = depthwise_reads_rows(&w);
+    Plane from = map_plane(p, w.in[0], w.in[1]), to = map_plane(p, w.out[0], w.out[1]);
+    Value *x = by_rows ? want_planes(p, n->in[0], n) : want_window(p, n->in[0], n, &w, &from);
+    Value *in[3] = {x, n->in[1], node_in(n, 2)};
     Node *made = replace_by_planes(p, n, OP_PlaneDepthwise, in, 3, false);
+    node_set_int(made, "by_rows", by_rows);
     node_set_window(made, &w);
     node_set_plane(made, "from", &from);
     node_set_plane(made, "to", &to);

@@ -45,5 +45,6 @@ bool follows_planes(const Node *n, const Value *v); /* would it, were v planes? 
 bool choose_sparse(Planar *p);                          /* false: none */
 bool sparse_conv_window(const Node *n, PlaneWindow *w); /* false: it cannot be such code */
 bool is_planar_depthwise(const Node *n);
+bool depthwise_reads_rows(const PlaneWindow *w); /* of planes that are not split */
 
 #endif

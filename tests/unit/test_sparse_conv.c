@@ -7,7 +7,7 @@
  * forms. */
 #include "tests/unit/compiled.h"
 
-enum { GRAPHS = 64, LAYERS = 5, VALUES = 24 };
+enum { GRAPHS = 40, LAYERS = 5, VALUES = 24 };
 
 typedef struct Net {
     Case c;
