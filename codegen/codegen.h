@@ -59,6 +59,10 @@ bool codegen_print(Ctx *ctx, Graph *g, const CodeOptions *o, EmitText what, FILE
 const char *codegen_form(const Node *n); /* what kind of code the node's kernel is: "blocked convolution", "loops", … */
 void code_free(Code *c);
 bool code_write_object(Ctx *ctx, const Code *c, FILE *out);
+typedef struct CodeSizes { /* of the object's sections, as `size` counts them */
+    size_t text, data, bss; /* code and constants; variables that begin with a value; with 0 */
+} CodeSizes;
+CodeSizes code_sizes(Ctx *ctx, const Code *c); /* what is not ELF: its whole file is text */
 
 /* Runs the very object that code_write_object writes, in this process. The target must be the host's. */
 typedef struct LoadedModel LoadedModel;

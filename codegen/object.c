@@ -207,6 +207,32 @@ bool code_write_object(Ctx *ctx, const Code *c, FILE *out) {
     return put_object(c, to_file, out);
 }
 
+static void count_section(CodeSizes *sizes, Elf64_Shdr s) {
+    if (!(s.sh_flags & SHF_ALLOC)) return;
+    if (!(s.sh_flags & SHF_WRITE)) sizes->text += s.sh_size;
+    else if (s.sh_type == SHT_NOBITS) sizes->bss += s.sh_size;
+    else sizes->data += s.sh_size;
+}
+
+CodeSizes code_sizes(Ctx *ctx, const Code *c) {
+    size_t n = LLVMGetBufferSize(c->object);
+    char *copy = malloc(n);
+    CodeSizes sizes = {0};
+    Elf e;
+    Added added[MOST_ADDED];
+    if (!copy) mem_fail(ctx, n);
+    memcpy(copy, LLVMGetBufferStart(c->object), n);
+    if (n < sizeof(Elf64_Ehdr) || memcmp(copy, ELFMAG, SELFMAG) != 0) sizes.text = n;
+    else {
+        open_elf(&e, copy, n);
+        int n_added = c->n_weights || c->code.n ? sections_to_add(c, &e, added) : 0;
+        for (unsigned i = 0; i < e.shnum; i++) count_section(&sizes, section(&e, i));
+        for (int i = 0; i < n_added; i++) sizes.text += added[i].content.bytes;
+    }
+    free(copy);
+    return sizes;
+}
+
 typedef struct Memory {
     char *p;
     size_t n, size;

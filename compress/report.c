@@ -8,6 +8,7 @@
 typedef struct Origin { /* a node of the model */
     const char *op, *name;
     size_t bytes;
+    double work; /* multiplications */
     int user;  /* 1 + the index of the first node that reads what it makes */
     int layer; /* 1 + the layer that it is a part of; -1: none; 0: not known yet */
 } Origin;
@@ -48,6 +49,28 @@ static void note_users(ReportModel *m, const Node *n) {
     }
 }
 
+static double elements_at_most(const Value *v, int from) {
+    double n = 1;
+    for (int i = from; v && v->type.kind == TYPE_TENSOR && i < v->type.rank; i++) n *= (double)v->type.dims[i]->hi;
+    return n;
+}
+
+/* Multiplications of a contraction; 0: it is none */
+static double work_of(const Node *n) {
+    const Value *x = n->in[0], *y = n->out[0];
+    switch (n->op) {
+    case OP_Conv:
+    case OP_ConvInteger: return elements_at_most(y, 0) * elements_at_most(n->in[1], 1);
+    case OP_QLinearConv: return elements_at_most(y, 0) * elements_at_most(n->in[3], 1);
+    case OP_ConvTranspose: return elements_at_most(x, 0) * elements_at_most(n->in[1], 1);
+    case OP_Gemm: return elements_at_most(x, 0) * elements_at_most(y, 1);
+    case OP_MatMul:
+    case OP_MatMulInteger:
+    case OP_QLinearMatMul: return elements_at_most(y, 0) * elements_at_most(x, x->type.rank > 0 ? x->type.rank - 1 : 0);
+    default: return 0;
+    }
+}
+
 ReportModel *report_begin(Ctx *ctx, const Graph *g) {
     ReportModel *m = ARENA_NEW(ctx->arena, ReportModel);
     bool *seen = ARENA_ARRAY(ctx->arena, ctx->next_id + 1, bool);
@@ -64,6 +87,7 @@ ReportModel *report_begin(Ctx *ctx, const Graph *g) {
         o->op = op_info(n->op)->name;
         o->name = escaped(ctx, n->name);
         o->bytes += bytes;
+        o->work += work_of(n);
         note_users(m, n);
     }
     for (int i = 0; i < g->n_outputs; i++) m->bytes += count_constant(g->outputs[i], seen);
@@ -108,6 +132,7 @@ static void fill_layer(Ctx *ctx, const ReportModel *m, const Node *n, ReportLaye
                        .scheme = y ? dtype_name(y->type.dtype) : "",
                        .why = "",
                        .index = known ? n->index : -1,
+                       .made = y ? elements_at_most(y, 0) * dtype_bits(y->type.dtype) / 8 : 0,
                        .sqnr = (double)NAN,
                        .microseconds = (double)NAN};
 }
@@ -146,6 +171,7 @@ static void share_origins(ReportModel *m, Report *r) {
         ReportLayer *l = &r->layers[o->layer - 1];
         l->nodes++;
         l->before += o->bytes;
+        l->work += o->work;
         if (o->bytes < MIN_WEIGHTS || o->bytes <= most[o->layer - 1]) continue;
         most[o->layer - 1] = o->bytes;
         l->name = o->name;

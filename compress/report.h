@@ -16,6 +16,8 @@ typedef struct ReportLayer {  /* a node that code was generated for, in order */
     int index;                /* the last node's place in the model; -1: it stands for none */
     int nodes;                /* of the model that became this layer, as far as can be told */
     size_t before, after;     /* bytes of constants, in the model and in the object */
+    double work;              /* multiplications of the contractions in it, as dense ones; sizes that are open at most */
+    double made;              /* bytes of its first output, at most */
     double sqnr;              /* of its result, as of ReportNoise; NAN: not known */
     double microseconds;      /* of a call of this layer alone; NAN: not measured */
 } ReportLayer;

@@ -1,6 +1,6 @@
 /* mcc MODEL.onnx -o MODEL.o: the compiler proper. Nothing is written before all of it is known. */
 #include "compress/report.h"
-#include "driver/driver.h"
+#include "driver/footprint.h"
 #include "driver/quantize.h"
 #include "passes/passes.h"
 #include <inttypes.h>
@@ -13,7 +13,8 @@ typedef struct Compile {
     const char *model;
     char *path, *header, *depfile, *name; /* header NULL: none is written */
     char *page, *json;                    /* --report; NULL: not asked for */
-    ReportModel *imported;
+    ReportModel *imported; /* NULL: nobody asks for a report */
+    Report *report;
     ReportRanges ranges;
     OutputSet outputs;
     double start;
@@ -137,8 +138,8 @@ static bool write_library(Compile *k, bool shared) {
 }
 
 static bool write_report(Compile *k) {
+    Report *r = k->report;
     if (!k->json) return true;
-    Report *r = report_end(k->p.ctx, k->imported, k->p.graph, &k->p.code, k->p.target->triple, &k->ranges);
     if (k->p.command->report_times && time_layers(&k->p, r) != DONE) return false;
     FILE *json = output_open(&k->outputs, k->json);
     if (json) report_json(r, json);
@@ -212,6 +213,13 @@ static void say_sparse(Ctx *ctx, const SparseNote *n) {
     else fprintf(stderr, "dense, about %.2f times as fast as code of the nonzeros\n", n->cycles / n->dense_cycles);
 }
 
+static int generate(Compile *k, const Command *c) {
+    int result = pipeline_generate(&k->p, k->name);
+    if (result == DONE && k->imported)
+        k->report = report_end(k->p.ctx, k->imported, k->p.graph, &k->p.code, k->p.target->triple, &k->ranges);
+    return result == DONE && limits_any(c) ? limits_check(&k->p, k->report) : result;
+}
+
 static void summarise(const Compile *k) {
     const Code *code = &k->p.code;
     size_t growth = winograd_growth(k->p.graph);
@@ -235,12 +243,12 @@ static int compile(void *arg) {
     k->p.sparse_notes = &k->sparse;
     int result = pipeline_read(&k->p);
     if (k->json) k->p.ranges = &k->ranges;
-    if (result == DONE && k->json) k->imported = report_begin(k->p.ctx, k->p.graph);
+    if (result == DONE && (k->json || limits_any(c))) k->imported = report_begin(k->p.ctx, k->p.graph);
     if (result == DONE && c->emit != OUT_ONNX) result = pipeline_optimise(&k->p);
     else if (result == DONE && compress) result = pipeline_compress(&k->p);
     if (result == DONE && c->emit == OUT_ONNX) result = write_onnx(k);
     else if (result == DONE && is_text(c->emit)) result = write_text(k, c);
-    else if (result == DONE && (result = pipeline_generate(&k->p, k->name)) == DONE)
+    else if (result == DONE && (result = generate(k, c)) == DONE)
         result = write_all(k, c) ? DONE : BAD_MODEL;
     progress_stage(NULL);
     if (result == DONE && !output_commit(&k->outputs)) result = BAD_MODEL;
@@ -255,6 +263,8 @@ static int check_command(const Command *c) {
     else if (c->dump_after && strcmp(c->dump_after, "all") != 0 && !pass_known(c->dump_after))
         say_error("--dump-after: there is no pass '%s'", c->dump_after);
     else if (c->report_times && !c->report) say_error("--report-times adds times to a report: add --report=FILE");
+    else if (limits_any(c) && !is_code(c->emit))
+        say_error("--max-flash, --max-ram and --max-latency are for an object, not this --emit");
     else if (c->report && !is_code(c->emit)) say_error("--report needs an object to report on, not this --emit");
     else return DONE;
     return BAD_USAGE;

@@ -59,6 +59,8 @@ typedef struct Command {
     int64_t jobs, timeout, runs, seconds;
     QuantOptions quant;
     PruneOptions prune;
+    size_t max_flash, max_ram; /* bytes; SIZE_MAX: whatever it takes */
+    double max_latency, clock; /* seconds, 0: whatever it takes; cycles a second of a processor that is not here */
     bool report_times, has_range;
     Range input_range; /* without samples */
     const char *report, *input_norm, *input_layout;

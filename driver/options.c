@@ -74,6 +74,31 @@ static const char *set_size(Command *c, const Row *row, const char *value) {
     return fine;
 }
 
+/* 5ms, 300us, 0.1s */
+static const char *set_duration(Command *c, const Row *row, const char *value) {
+    static const struct {
+        const char *unit;
+        double seconds;
+    } units[] = {{"ms", 1e-3}, {"us", 1e-6}, {"s", 1}};
+    char *end;
+    double v = strtod(value, &end);
+    for (int i = 0; i < 3; i++)
+        if (end != value && !strcmp(end, units[i].unit) && v > 0 && v < 1e6) {
+            *(double *)field(c, row) = v * units[i].seconds;
+            return fine;
+        }
+    return "a time such as 5ms, 300us or 0.1s";
+}
+
+/* 168M, 1.8G */
+static const char *set_clock(Command *c, const Row *row, const char *value) {
+    char *end;
+    double v = strtod(value, &end);
+    double unit = !strcmp(end, "M") ? 1e6 : !strcmp(end, "G") ? 1e9 : 0;
+    *(double *)field(c, row) = v * unit;
+    return end != value && v > 0 && v < 1e6 && unit > 0 ? fine : "cycles a second such as 168M or 1.8G";
+}
+
 /* NAME=VALUE is split at the last '=': names from models may hold one. */
 static bool split(char *text, const char **name, const char **value) {
     char *equals = strrchr(text, '=');
@@ -421,6 +446,15 @@ static const Row rows[] = {
      0, 0, 0},
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--tune", "FILE", "what mcc tune has measured for this processor", set_text,
      AT(tune), 0, 0, 0},
+    HEADING("Budgets", VERB_COMPILE),
+    {VERB_COMPILE, VALUE, "--max-flash", "BYTES", "fail where code and constants take more: 256K, 1M", set_size,
+     AT(max_flash), 0, 0, 0},
+    {VERB_COMPILE, VALUE, "--max-ram", "BYTES", "fail where workspace and variables take more", set_size, AT(max_ram),
+     0, 0, 0},
+    {VERB_COMPILE, VALUE, "--max-latency", "TIME", "fail where a call takes longer: 5ms, 300us (measured, or modelled)",
+     set_duration, AT(max_latency), 0, 0, 0},
+    {VERB_COMPILE, VALUE, "--clock", "HZ", "of a processor that is not this one, for --max-latency (default 1G)",
+     set_clock, AT(clock), 0, 0, 0},
     HEADING("Quantization", QUANTIZES),
     {QUANTIZES, VALUE, "--quantize", "KIND",
      "int8 (with samples, or from normalisations), dynamic, or weights alone: f16, bf16, w8, w4, w4:64 by blocks of 64",
@@ -632,6 +666,9 @@ int command_parse(Command *c, int argc, char **argv) {
                    .stop_after = -1,
                    .seed = 1,
                    .timeout = 60,
+                   .clock = 1e9,
+                   .max_flash = SIZE_MAX,
+                   .max_ram = SIZE_MAX,
                    .quant = {.method = RANGE_MSE, .percentile = 99.999, .block = 32, .alpha = ALPHA_BEST},
                    .input_range = {-3, 3},
                    .prune = {.rounds = 1},

@@ -1,0 +1,36 @@
+/* How long a layer may take on a processor that is not here: multiplications at a share of its peak, or its constants
+ * from memory, whichever is longer, and its results through a cache. The peak is the target's data, the rest is
+ * assumed, as is the clock: --clock. A layer of straight-line sparse code multiplies its nonzeros alone. */
+#include "driver/footprint.h"
+#include <math.h>
+#include <string.h>
+
+enum { CACHE_BYTES = 16, MEMORY_BYTES = 8, SCALAR_CYCLES = 2 };
+static const double share_of_peak = 0.7, without_fma = 1.35;
+
+static double multiplications(const Pipeline *p, const ReportLayer *l) {
+    for (const SparseNote *n = p->sparse_notes ? p->sparse_notes->first : NULL; n; n = n->next) {
+        double all = (double)n->rows * (double)n->columns;
+        if (n->sparse && all > 0 && str_is(n->layer, l->name)) return l->work * (double)n->nonzeros / all;
+    }
+    return l->work;
+}
+
+/* cycles of a multiplication and an addition of floats */
+static double cycle_share(const Target *t) {
+    if (!t->vector_bits || !t->multiply_bits) return SCALAR_CYCLES;
+    return 32.0 / t->multiply_bits / share_of_peak * (t->has_fma ? 1 : without_fma);
+}
+
+static double integer_share(const Target *t, const char *weights) {
+    if (strcmp(weights, "int8") != 0 && strcmp(weights, "uint8") != 0) return 1;
+    return integer_cost(t).four / 4;
+}
+
+double layer_model(const Pipeline *p, const ReportLayer *l) {
+    const Target *t = p->target;
+    bool integers = !strcmp(l->scheme, "int8") || !strcmp(l->scheme, "dynamic") || !strcmp(l->scheme, "uint8");
+    double work = multiplications(p, l) * cycle_share(t) * (integers ? integer_share(t, l->weights) : 1);
+    double cycles = fmax(work, (double)l->after / MEMORY_BYTES) + l->made / CACHE_BYTES;
+    return cycles / p->command->clock;
+}
