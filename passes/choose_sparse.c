@@ -5,7 +5,9 @@
 #include "passes/planar.h"
 
 enum { ROUNDS = 4, MOST_MASKS = 7 /* that an instruction can name */ };
+static const double most_steps = 1e8;     /* of a round */
 static const double zeros_to_begin = 0.1; /* the least part of a layer's weights */
+static const double doubt = 1.2;          /* of the estimates, where there are fewer */
 static const double reorder_cycles = 0.5; /* a pass over an element */
 
 typedef struct Candidate {
@@ -21,6 +23,7 @@ typedef struct Choice {
     int n;
     bool *planar, *charged[2]; /* by value id: it is planes; it was paid for as planes, as pixels */
     int n_ids;
+    bool *is_planes; /* of a node, by input */
 } Choice;
 
 static bool is_constant(const Value *v) { return v && v->constant && v->constant->dtype == DT_F32; }
@@ -34,6 +37,11 @@ bool sparse_conv_window(const Node *n, PlaneWindow *w) {
     return taps.n_masks < MOST_MASKS; /* one more says which pixels there are */
 }
 
+static double weights_of(const Candidate *c) { return (double)c->work.rows * (double)c->work.sources; }
+static int64_t zeros_of(const Candidate *c) { return c->work.rows * c->work.sources - c->work.nonzeros; }
+
+static bool has_zeros(const Candidate *c) { return (double)zeros_of(c) >= zeros_to_begin * weights_of(c); }
+
 static Candidate candidate_of(Planar *p, Layout *l, Node *n) {
     PlaneWindow w;
     Candidate c = {.n = n};
@@ -45,12 +53,10 @@ static Candidate candidate_of(Planar *p, Layout *l, Node *n) {
                           .panels = panel_pixels(w.out[0] * w.out[1]) / PANEL};
     c.dense = dense_conv_cycles(l, n);
     c.sparse = sparse_cycles(p->target, &c.work);
+    if (!has_zeros(&c)) c.sparse *= doubt; /* what gains a little may as well lose it */
     c.possible = c.dense > 0;
     return c;
 }
-
-static double weights_of(const Candidate *c) { return (double)c->work.rows * (double)c->work.sources; }
-static int64_t zeros_of(const Candidate *c) { return c->work.rows * c->work.sources - c->work.nonzeros; }
 
 static bool is_too_large(const PassCtx *pass, const Candidate *c) {
     return pass->optimize_size && sparse_bytes(&c->work) > weights_of(c) * (double)sizeof(float);
@@ -105,13 +111,12 @@ static double split_cycles(const Node *n) {
 }
 
 static bool follows(Choice *c, const Node *n) {
-    bool any = false, all = true;
+    bool any = false, *is = c->is_planes;
     for (int i = 0; i < n->n_in; i++) {
-        bool is = n->in[i] && c->planar[n->in[i]->id] && follows_planes(n, n->in[i]);
-        any = any || is;
-        all = all && is;
+        is[i] = n->in[i] && c->planar[n->in[i]->id] && follows_planes(n, n->in[i]);
+        any = any || is[i];
     }
-    return n->op == OP_Concat ? all : any;
+    return any && (n->op != OP_Concat || joins_mostly_planes(n, is));
 }
 
 static double cost(Choice *c) {
@@ -151,7 +156,7 @@ static bool improve(Choice *c) {
 /* without looking at its neighbours */
 static bool is_wanted(const PassCtx *pass, const Candidate *c) {
     if (pass->sparse == SPARSE_ALWAYS) return c->possible;
-    if (!c->possible || (double)zeros_of(c) < zeros_to_begin * weights_of(c)) return false;
+    if (!c->possible || !has_zeros(c)) return false;
     return c->sparse < c->dense && !is_too_large(pass, c);
 }
 
@@ -186,9 +191,15 @@ bool choose_sparse(Planar *p) {
     Choice c = {.p = p, .n_ids = p->n_ids};
     int chosen = 0;
     if (!fill_candidates(&c)) return false;
+    int most_inputs = 0;
+    double nodes = 0;
+    for (const Node *n = p->g->first; n; n = n->next, nodes++)
+        if (n->n_in > most_inputs) most_inputs = n->n_in;
+    c.is_planes = ARENA_ARRAY(p->scratch, most_inputs, bool);
     c.planar = ARENA_ARRAY(p->scratch, c.n_ids, bool);
     for (int i = 0; i < 2; i++) c.charged[i] = ARENA_ARRAY(p->scratch, c.n_ids, bool);
-    for (int i = 0; i < ROUNDS && p->pass->sparse == SPARSE_AUTO && improve(&c); i++) {}
+    bool quick = c.n * nodes < most_steps, search = p->pass->sparse == SPARSE_AUTO && quick;
+    for (int i = 0; i < ROUNDS && search && improve(&c); i++) {}
     fill_maps(&c);
     for (int i = 0; i < c.n; i++) {
         chosen += p->chosen[c.list[i].n->id];

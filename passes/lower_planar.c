@@ -111,15 +111,29 @@ static bool lower_elementwise_planes(Planar *p, Node *n) {
 static bool concat_fits(const Node *n) {
     int64_t h, w, axis = node_int(n, "axis");
     int rank = n->out[0]->type.rank;
+    for (int i = 0; i < n->n_in; i++)
+        if (!map_of(n->in[i], &h, &w)) return false;
     return map_of(n->out[0], &h, &w) && (axis == 1 || axis == 1 - rank);
 }
 
+bool joins_mostly_planes(const Node *n, const bool *is_planes) {
+    int64_t planes = 0, all = 0;
+    for (int i = 0; i < n->n_in; i++) {
+        int64_t channels = n->in[i]->type.dims[1]->hi;
+        all += channels;
+        planes += is_planes[i] ? channels : 0;
+    }
+    return planes > 0 && 2 * planes >= all;
+}
+
 static bool lower_concat_planes(Planar *p, Node *n) {
-    bool dirty = false;
+    bool dirty = false, *is_planes = ARENA_ARRAY(p->scratch, n->n_in, bool);
     if (!concat_fits(n)) return false;
+    for (int i = 0; i < n->n_in; i++) is_planes[i] = planes_of(p, n->in[i]);
+    if (!joins_mostly_planes(n, is_planes)) return false;
     Value **in = ARENA_ARRAY(p->g->arena, n->n_in, Value *);
     for (int i = 0; i < n->n_in; i++) {
-        if (!(in[i] = planes_of(p, n->in[i]))) return false;
+        in[i] = want_planes(p, n->in[i], n);
         dirty = dirty || (in[i]->id < p->n_dirty && p->dirty[in[i]->id]);
     }
     node_set_int(replace_by_planes(p, n, OP_Concat, in, n->n_in, dirty), "axis", 1);

@@ -41,6 +41,7 @@ bool window_of(const Node *n, const int64_t *kernel,
 /* ---- lower_planar.c: what follows its input into planes; false: it stays as it is ---- */
 bool lower_planar(Planar *p, Node *n);
 bool follows_planes(const Node *n, const Value *v); /* would it, were v planes? */
+bool joins_mostly_planes(const Node *n, const bool *is_planes); /* of a Concat: by input */
 /* ---- choose_sparse.c: which convolutions become straight-line code ---- */
 bool choose_sparse(Planar *p);                          /* false: none */
 bool sparse_conv_window(const Node *n, PlaneWindow *w); /* false: it cannot be such code */
