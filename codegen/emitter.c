@@ -23,6 +23,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_Winograd: return &winograd_emitter;
     case OP_Recurrent: return &recurrent_emitter;
     case OP_PackedMatMul: return &product_emitter;
+    case OP_SparseMatMul: return &sparse_product_emitter;
     case OP_NarrowMatMul: return &narrow_emitter;
     case OP_PanelMatMul: return &panel_product_emitter;
     case OP_MatMul:

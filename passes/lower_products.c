@@ -123,31 +123,85 @@ static void note_product(const PassCtx *ctx, const Product *p, const Work *work,
                         run_of(ctx->target, p, &tiles[i]));
 }
 
-static void lower_product(Graph *g, const PassCtx *ctx, const Product *p) {
-    Grouping group = {p->cols, p->inner, 1, p->inner};
-    Work work = {.group = group, .cols = p->cols, .taps = 1, .row = constant_rows(p), .rows = 1};
-    Layer layer = {.kind = LAYER_PRODUCT, .batch = work.row, .channels = p->inner, .cols = p->cols, .group = 1};
-    TileChoice tile = choose_tile(ctx, p, &work, &layer);
+/* ---- matrices of many zeros ---- */
+
+/* [cols, inner] of the constant times alpha */
+static Value *sparse_weights(Graph *g, const Product *p) {
+    int64_t dims[2] = {p->cols, p->inner};
+    Tensor *t = tensor_packed(g, DT_F32, 2, dims);
+    float *to = (float *)t->data;
+    const float *from = p->w->data;
+    for (int64_t c = 0; c < p->cols; c++)
+        for (int64_t i = 0; i < p->inner; i++)
+            *to++ = (float)(p->alpha * (double)from[p->transposed ? c * p->inner + i : i * p->cols + c]);
+    return value_of_tensor(g, t);
+}
+
+/* rows of x and of the result become columns and rows again: squares of lanes, each about so many vector operations */
+static double turning_cycles(const Product *p, int64_t panels, int lanes) {
+    double squares = (double)(p->inner + p->cols) / lanes * (double)panels;
+    return squares * lanes * 6;
+}
+
+/* Where the number of rows is not known, it counts as many. */
+static bool sparse_is_better(const Target *t, const Product *p, double dense_cycles, int64_t rows) {
+    int lanes = sparse_lanes(t);
+    if (!lanes || p->w->dtype != DT_F32 || p->inner < lanes || p->cols < lanes || p->inner > 1 << 20 || p->cols > 1 << 20) return false;
+    SparseWork work = {p->cols, p->inner, count_nonzeros(p->w), (rows + lanes - 1) / lanes};
+    return sparse_cycles(t, &work) + turning_cycles(p, work.panels, lanes) < dense_cycles;
+}
+
+/* so many that x and y of them take half of L2 */
+static int64_t panels_at_once(const Target *t, const Product *p, int64_t rows) {
+    enum { MOST = 8, LEAST = 2 };
+    int64_t lanes = sparse_lanes(t), fit = (int64_t)t->l2 / 2 / ((p->inner + p->cols) * lanes * 4), panels = (rows + lanes - 1) / lanes;
+    if (fit > MOST) fit = MOST;
+    if (fit < LEAST) fit = LEAST;
+    return panels && panels < fit ? panels : fit;
+}
+
+static Node *make_sparse(Graph *g, const PassCtx *ctx, const Product *p, Value *bias, int64_t rows) {
+    Value *in[3] = {p->x, sparse_weights(g, p), bias};
+    Node *made = node_new(g, OP_SparseMatMul, p->n, in, 3, 1);
+    node_set_int(made, "lanes", sparse_lanes(ctx->target));
+    node_set_int(made, "panels", panels_at_once(ctx->target, p, rows));
+    return made;
+}
+
+static Node *make_packed(Graph *g, const PassCtx *ctx, const Product *p, Value *bias, const Work *work, const Layer *layer) {
+    TileChoice tile = choose_tile(ctx, p, work, layer);
     Weights w = {.data = p->w->data,
                  .out = p->transposed ? p->inner : 1,
                  .in = p->transposed ? 1 : p->cols,
                  .phases = 1,
                  .cols = p->cols,
                  .taps = 1,
-                 .group = group,
+                 .group = work->group,
                  .scale = (float)p->alpha,
                  .half = p->half};
-    Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL;
-    Value *in[3] = {p->x, pack_weights(g, &w, &tile, true), bias}, *out = p->n->out[0];
+    Value *in[3] = {p->x, pack_weights(g, &w, &tile, true), bias};
     Node *made = node_new(g, OP_PackedMatMul, p->n, in, 3, 1);
-    made->name = p->n->name;
-    made->index = p->n->index;
     node_set_int(made, "lanes", tile.lanes);
     node_set_int(made, "rows", tile.rows);
     node_set_int(made, "vecs", tile.vecs);
     node_set_int(made, "unroll", tile.unroll);
     node_set_int(made, "run", tile.run);
-    if (ctx->notes && layer.batch > 0) note_product(ctx, p, &work, &layer, made);
+    if (ctx->notes && layer->batch > 0) note_product(ctx, p, work, layer, made);
+    return made;
+}
+
+static void lower_product(Graph *g, const PassCtx *ctx, const Product *p) {
+    enum { OPEN_ROWS = 64 };
+    Grouping group = {p->cols, p->inner, 1, p->inner};
+    Work work = {.group = group, .cols = p->cols, .taps = 1, .row = constant_rows(p), .rows = 1};
+    Layer layer = {.kind = LAYER_PRODUCT, .batch = work.row, .channels = p->inner, .cols = p->cols, .group = 1};
+    Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL, *out = p->n->out[0];
+    TileChoice dense = tile_choose(ctx->target, &work);
+    int64_t rows = work.row ? work.row : OPEN_ROWS;
+    bool sparse = sparse_is_better(ctx->target, p, tile_choice_cycles(ctx->target, &work, &dense), rows);
+    Node *made = sparse ? make_sparse(g, ctx, p, bias, work.row) : make_packed(g, ctx, p, bias, &work, &layer);
+    made->name = p->n->name;
+    made->index = p->n->index;
     if (c && !bias) {
         add_matrix(g, made, p->n, c, node_float(p->n, "beta"), out);
     } else {
@@ -192,6 +246,6 @@ bool pass_lower_products(Graph *g, PassCtx *p) {
     }
     graph_count_uses(g);
     for (Node *n = changed ? g->first : NULL; n; n = n->next)
-        if (n->op == OP_PackedMatMul) take_view(n);
+        if (n->op == OP_PackedMatMul || n->op == OP_SparseMatMul) take_view(n);
     return changed;
 }

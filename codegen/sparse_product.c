@@ -1,0 +1,193 @@
+/* Products with a constant matrix of which many elements are zero, y[rows…, N] = x[rows…, K] · wᵀ + bias,
+ * mcc.SparseMatMul: straight-line code on panels of rows (sparse.h). Some panels' rows become columns in scratch
+ * memory, [panels][K][lanes]; the code makes [panels][N][lanes] of them, which turn back on their way through the
+ * epilogue. The last panel overlaps the one before it; where there are fewer rows than lanes, the last row stands for
+ * those that are missing. */
+#include <math.h>
+#include "codegen/contract.h"
+#include "codegen/sparse.h"
+
+typedef struct Product {
+    Kernel *k;
+    int lanes;
+    int64_t inner, cols, panels; /* panels: at once */
+    LLVMValueRef rows;
+    LLVMValueRef x, y; /* scratch memory */
+    Epilogue *epilogue;
+    Tile square, row; /* lanes rows of one vector, and one of them */
+} Product;
+
+static int64_t last_dim(const Value *v) { return v->type.dims[v->type.rank - 1]->value; }
+
+static double most_rows(const Node *n) { return largest_count(n->out[0]) / (double)last_dim(n->out[0]); }
+
+static bool scratch_bytes(Ctx *ctx, const Node *n, size_t *bytes) {
+    int64_t each = (last_dim(n->in[0]) + last_dim(n->out[0])) * node_int(n, "lanes") * 4, all;
+    if (mul_i64(each, node_int(n, "panels"), &all)) {
+        *bytes = (size_t)all;
+        return true;
+    }
+    diag_error(ctx, n, "needs more scratch memory than there are addresses");
+    return false;
+}
+
+/* ---- the code ---- */
+
+static Str encode(Ctx *ctx, const Target *t, const Node *n) {
+    const Tensor *w = n->in[1]->constant;
+    int64_t lanes = node_int(n, "lanes"), vector = lanes * 4, inner = w->dims[1];
+    SparseLayer l = {.rows = w->dims[0],
+                     .n_sources = inner,
+                     .weights = w->data,
+                     .bias = n->in[2] ? n->in[2]->constant->data : NULL,
+                     .low = -INFINITY,
+                     .high = INFINITY,
+                     .x_step = inner * vector,
+                     .y_step = w->dims[0] * vector,
+                     .y_row = vector,
+                     .panels = node_int(n, "panels"),
+                     .repeats = most_rows(n) > (double)(node_int(n, "panels") * lanes)};
+    SparseSource *sources = ARENA_ARRAY(ctx->arena, inner, SparseSource);
+    for (int64_t i = 0; i < inner; i++) sources[i].offset = i * vector;
+    l.sources = sources;
+    return sparse_encode(ctx->arena, t, &l);
+}
+
+static bool in_code(const Node *n, int input) {
+    (void)n;
+    return input == 1 || input == 2;
+}
+
+/* ---- squares of lanes × lanes ---- */
+
+/* body(p, at) for each square along `n` columns; the last may overlap its neighbour */
+static void each_square(Product *p, int64_t n,
+                        void (*body)(Product *p, LLVMValueRef first, LLVMValueRef at, LLVMValueRef panel),
+                        LLVMValueRef first, LLVMValueRef panel) {
+    Kernel *k = p->k;
+    For f = for_begin(k, gen_i64(k->gen, 0), gen_i64(k->gen, n), p->lanes);
+    body(p, first, i_min(k, f.i, gen_i64(k->gen, n - p->lanes)), panel);
+    for_end(k, &f);
+}
+
+/* columns `at` … of the panel's rows, which begin with row `first`, as lines of it */
+static void turn_in(Product *p, LLVMValueRef first, LLVMValueRef at, LLVMValueRef panel) {
+    Kernel *k = p->k;
+    LLVMValueRef v[TILE_MAX], last = i_plus(k, p->rows, -1);
+    for (int r = 0; r < p->lanes; r++) {
+        LLVMValueRef row = i_min(k, i_plus(k, first, r), last);
+        v[r] = vec_load(k, f32_at(k, k->in[0], i_add(k, i_scale(k, row, p->inner), at)), p->lanes, 4);
+    }
+    square_turn(k, v, p->lanes);
+    LLVMValueRef line = i_scale(k, i_add(k, i_scale(k, panel, p->inner), at), p->lanes);
+    for (int i = 0; i < p->lanes; i++)
+        vec_store(k, v[i], f32_at(k, p->x, i_plus(k, line, i * p->lanes)), (unsigned)p->lanes * 4);
+}
+
+static void store_rows(Product *p, LLVMValueRef *v, LLVMValueRef first, LLVMValueRef at) {
+    Kernel *k = p->k;
+    LLVMValueRef none = gen_i64(k->gen, 0);
+    Point point = {.batch = none, .col = at, .space = {none, none, first}};
+    for (int r = 0; r < p->lanes; r++) tile_put(&p->square, r, 0, v[r]);
+    tile_store(&p->square, p->epilogue, &point, 1);
+}
+
+static void store_rows_there(Product *p, LLVMValueRef *v, LLVMValueRef at) {
+    Kernel *k = p->k;
+    LLVMValueRef none = gen_i64(k->gen, 0);
+    for (int r = 0; r < p->lanes; r++) {
+        Point point = {.batch = none, .col = at, .space = {none, none, gen_i64(k->gen, r)}};
+        If there = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGT, p->rows, gen_i64(k->gen, r), ""));
+        tile_put(&p->row, 0, 0, v[r]);
+        tile_store(&p->row, p->epilogue, &point, 1);
+        if_end(k, &there);
+    }
+}
+
+static void turn_out(Product *p, LLVMValueRef first, LLVMValueRef at, LLVMValueRef panel) {
+    Kernel *k = p->k;
+    LLVMValueRef v[TILE_MAX], line = i_scale(k, i_add(k, i_scale(k, panel, p->cols), at), p->lanes);
+    for (int i = 0; i < p->lanes; i++)
+        v[i] = vec_load(k, f32_at(k, p->y, i_plus(k, line, i * p->lanes)), p->lanes, (unsigned)p->lanes * 4);
+    square_turn(k, v, p->lanes);
+    int64_t rows;
+    bool known = i_is_const(p->rows, &rows);
+    if (known && rows >= p->lanes) {
+        store_rows(p, v, first, at);
+        return;
+    }
+    If full = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, p->rows, gen_i64(k->gen, p->lanes), ""));
+    store_rows(p, v, first, at);
+    if_else(k, &full);
+    store_rows_there(p, v, at);
+    if_end(k, &full);
+}
+
+/* ---- the kernel ---- */
+
+/* the first row of a panel: the last one ends with the rows */
+static LLVMValueRef first_row(const Product *p, LLVMValueRef panel) {
+    Kernel *k = p->k;
+    LLVMValueRef last = i_max(k, gen_i64(k->gen, 0), i_plus(k, p->rows, -p->lanes));
+    return i_min(k, i_scale(k, panel, p->lanes), last);
+}
+
+/* `n` panels from panel `from` on */
+static void multiply_panels(Product *p, LLVMValueRef from, LLVMValueRef n) {
+    Kernel *k = p->k;
+    LLVMValueRef none = gen_i64(k->gen, 0);
+    For in = for_begin(k, none, n, 1);
+    each_square(p, p->inner, turn_in, first_row(p, i_add(k, from, in.i)), in.i);
+    for_end(k, &in);
+    SparseCall call = {.x = p->x, .y = p->y, .panels = n, .blocks = sparse_all_blocks(k, p->cols)};
+    sparse_call(k, k->in[1], &call);
+    For out = for_begin(k, none, n, 1);
+    each_square(p, p->cols, turn_out, first_row(p, i_add(k, from, out.i)), out.i);
+    for_end(k, &out);
+}
+
+static bool emit(Kernel *k) {
+    const Node *n = k->node;
+    const Value *y = n->out[0];
+    Product p = {.k = k, .lanes = (int)node_int(n, "lanes"), .panels = node_int(n, "panels")};
+    p.inner = last_dim(n->in[0]);
+    p.cols = last_dim(y);
+    p.rows = kernel_dims(k, y->type.dims, y->type.rank - 1);
+    p.x = k->scratch;
+    p.y = f32_at(k, p.x, gen_i64(k->gen, p.panels * p.inner * p.lanes));
+    Contraction c = {.k = k};
+    p.epilogue = &c.epilogue;
+    epilogue_operands(&c, n, 3, true, row_operand);
+    tile_begin(&p.square, k, p.lanes, 1, p.lanes);
+    tile_begin(&p.row, k, 1, 1, p.lanes);
+    Range own = kernel_share(k, i_div_up(k, p.rows, p.lanes), 1, k->chunks);
+    For f = for_begin(k, own.from, own.to, p.panels);
+    multiply_panels(&p, f.i, i_min(k, gen_i64(k->gen, p.panels), i_sub(k, own.to, f.i)));
+    for_end(k, &f);
+    LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
+    return true;
+}
+
+static int64_t nonzeros(const Tensor *t) {
+    const float *w = t->data;
+    int64_t count = 0;
+    for (size_t i = 0; i < t->bytes / sizeof *w; i++) count += w[i] != 0;
+    return count;
+}
+
+static double work(const Node *n) {
+    return most_rows(n) / (double)node_int(n, "lanes") * (double)nonzeros(n->in[1]->constant);
+}
+
+static int most_chunks(const Node *n) {
+    double panels = ceil(most_rows(n) / (double)node_int(n, "lanes"));
+    return panels < 1 ? 1 : panels < 64 ? (int)panels : 64;
+}
+
+const Emitter sparse_product_emitter = {.form = "sparse product",
+                                        .emit = emit,
+                                        .scratch = scratch_bytes,
+                                        .work = work,
+                                        .most_chunks = most_chunks,
+                                        .code = encode,
+                                        .in_code = in_code};

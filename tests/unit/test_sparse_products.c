@@ -1,0 +1,85 @@
+/* MatMul and Gemm with constants of many zeros, which become straight-line code, against the reference kernels: rows
+ * below, at and above what a panel holds, constant and open, sizes that are no multiple of it, alpha, bias as a row and
+ * as a matrix, what follows as an epilogue. Few zeros stay a dense product. MCC_SEED runs one and
+ * shows its graph. */
+#include "tests/unit/compiled.h"
+
+enum { GRAPHS = 40 };
+
+static Value *sparse_weights(Case *c, int rows, int cols, int percent) {
+    int64_t dims[2] = {rows, cols};
+    Tensor *w = random_tensor(c, c->g, DT_F32, 2, dims);
+    float *p = (float *)w->data;
+    for (int64_t i = 0; i < (int64_t)rows * cols; i++)
+        if (pick(c, 0, 99) < percent) p[i] = 0;
+    return value_of_tensor(c->g, w);
+}
+
+static Value *followed(Case *c, Value *y, const char *rows, int cols) {
+    switch (pick(c, 0, 3)) {
+    case 0: return y;
+    case 1: return DO(c, Relu, DO(c, Add, y, weights(c, arena_printf(c->ctx->arena, "%d", cols))));
+    case 2: return DO(c, Add, y, input(c, "r", arena_printf(c->ctx->arena, "%s%d", rows, cols)));
+    default: return DO(c, Tanh, DO(c, Mul, y, number(c, 0.5)));
+    }
+}
+
+static bool few_rows; /* for which a dense product may be better */
+
+static const char *choose_rows(Case *c) {
+    static const char *const rows[] = {"1x", "7x", "2x7x", "Nx", "3x40x", "150x", "Bx19x"};
+    int i = pick(c, 0, 6);
+    few_rows = i < 3;
+    return rows[i];
+}
+
+static Value *make_matmul(Case *c, int percent) {
+    int inner = pick(c, 40, 200), cols = pick(c, 40, 150);
+    const char *rows = choose_rows(c);
+    Value *x = input(c, "x", arena_printf(c->ctx->arena, "%s%d", rows, inner));
+    return followed(c, DO(c, MatMul, x, sparse_weights(c, inner, cols, percent)), rows, cols);
+}
+
+static Value *make_gemm(Case *c, int percent) {
+    int inner = pick(c, 40, 200), cols = pick(c, 40, 150);
+    static const char *const some[] = {"15x", "130x", "Nx"};
+    int which = pick(c, 0, 2);
+    const char *rows = some[which];
+    few_rows = which == 0;
+    bool turned = pick(c, 0, 1);
+    Arena *a = c->ctx->arena;
+    Value *x = input(c, "x", arena_printf(a, "%s%d", rows, inner));
+    Value *w = turned ? sparse_weights(c, cols, inner, percent) : sparse_weights(c, inner, cols, percent);
+    Value *bias =
+        pick(c, 0, 1) ? weights(c, arena_printf(a, "%d", cols)) : input(c, "c", arena_printf(a, "%s%d", rows, cols));
+    Node *g = pick(c, 0, 2) ? NODE(c, Gemm, x, w, bias) : NODE(c, Gemm, x, w);
+    node_set_int(g, "transB", turned);
+    node_set_float(g, "alpha", 0.5f);
+    node_set_float(g, "beta", 2);
+    return followed(c, result(c, g), rows, cols);
+}
+
+static int64_t rows_of_open; /* N */
+
+static int64_t run_size(void *env, Dim d) {
+    (void)env;
+    return d->name.p[0] == 'N' ? rows_of_open : 2;
+}
+
+static bool check(uint64_t seed) {
+    Case c;
+    case_begin(&c);
+    c.seed = seed * 7919 + 5;
+    rows_of_open = seed % 3 ? 61 : 5;
+    bool sparse = seed % 8;
+    Value *y = seed % 2 ? make_matmul(&c, sparse ? 95 : 0) : make_gemm(&c, sparse ? 95 : 0);
+    output(&c, "y", y);
+    const char *why;
+    bool has_code = sparse_lanes(target_find("", "native", "", &why));
+    const Tensor **in = random_inputs(&c, run_size);
+    Op expect = !sparse || !has_code ? OP_PackedMatMul : few_rows ? OP_NONE : OP_SparseMatMul;
+    double apart = compile_and_run(&c, "native", in, evaluate(&c, in), expect);
+    return is_near(&c, seed, "native", apart);
+}
+
+int main(void) { return check_seeds(GRAPHS, check); }
