@@ -17,12 +17,14 @@ typedef struct Product {
     Tile square, row; /* lanes rows of one vector, and one of them */
 } Product;
 
-static int64_t last_dim(const Value *v) { return v->type.dims[v->type.rank - 1]->value; }
-
-static double most_rows(const Node *n) { return largest_count(n->out[0]) / (double)last_dim(n->out[0]); }
+static int64_t cols_of(const Node *n) { return n->in[1]->constant->dims[0]; }
+static int64_t inner_of(const Node *n) { return n->in[1]->constant->dims[1]; }
+static double most_rows(const Node *n) { return largest_count(n->out[0]) / (double)cols_of(n); }
 
 static bool scratch_bytes(Ctx *ctx, const Node *n, size_t *bytes) {
-    int64_t each = (last_dim(n->in[0]) + last_dim(n->out[0])) * node_int(n, "lanes") * 4, all;
+    int64_t each = (inner_of(n) + cols_of(n)) * node_int(n, "lanes") * 4, all;
+    *bytes = 0;
+    if (node_int(n, "blocked")) return true;
     if (mul_i64(each, node_int(n, "panels"), &all)) {
         *bytes = (size_t)all;
         return true;
@@ -146,24 +148,46 @@ static void multiply_panels(Product *p, LLVMValueRef from, LLVMValueRef n) {
     for_end(k, &out);
 }
 
+/* x and y are panels already */
+static void emit_blocked(Product *p) {
+    Kernel *k = p->k;
+    const Type *y = &k->node->out[0]->type;
+    Range own = kernel_share(k, kernel_dims(k, y->dims, y->rank - 2), 1, k->chunks);
+    For f = for_begin(k, own.from, own.to, p->panels);
+    SparseCall call = {.x = f32_at(k, k->in[0], i_scale(k, f.i, p->inner * p->lanes)),
+                       .y = f32_at(k, k->out[0], i_scale(k, f.i, p->cols * p->lanes)),
+                       .panels = i_min(k, gen_i64(k->gen, p->panels), i_sub(k, own.to, f.i)),
+                       .blocks = sparse_all_blocks(k, p->cols)};
+    sparse_call(k, k->in[1], &call);
+    for_end(k, &f);
+}
+
+static void emit_plain(Product *p) {
+    Kernel *k = p->k;
+    const Type *y = &k->node->out[0]->type;
+    p->rows = kernel_dims(k, y->dims, y->rank - 1);
+    p->x = k->scratch;
+    p->y = f32_at(k, p->x, gen_i64(k->gen, p->panels * p->inner * p->lanes));
+    Contraction c = {.k = k};
+    p->epilogue = &c.epilogue;
+    epilogue_operands(&c, k->node, 3, true, row_operand);
+    tile_begin(&p->square, k, p->lanes, 1, p->lanes);
+    tile_begin(&p->row, k, 1, 1, p->lanes);
+    Range own = kernel_share(k, i_div_up(k, p->rows, p->lanes), 1, k->chunks);
+    For f = for_begin(k, own.from, own.to, p->panels);
+    multiply_panels(p, f.i, i_min(k, gen_i64(k->gen, p->panels), i_sub(k, own.to, f.i)));
+    for_end(k, &f);
+}
+
 static bool emit(Kernel *k) {
     const Node *n = k->node;
-    const Value *y = n->out[0];
-    Product p = {.k = k, .lanes = (int)node_int(n, "lanes"), .panels = node_int(n, "panels")};
-    p.inner = last_dim(n->in[0]);
-    p.cols = last_dim(y);
-    p.rows = kernel_dims(k, y->type.dims, y->type.rank - 1);
-    p.x = k->scratch;
-    p.y = f32_at(k, p.x, gen_i64(k->gen, p.panels * p.inner * p.lanes));
-    Contraction c = {.k = k};
-    p.epilogue = &c.epilogue;
-    epilogue_operands(&c, n, 3, true, row_operand);
-    tile_begin(&p.square, k, p.lanes, 1, p.lanes);
-    tile_begin(&p.row, k, 1, 1, p.lanes);
-    Range own = kernel_share(k, i_div_up(k, p.rows, p.lanes), 1, k->chunks);
-    For f = for_begin(k, own.from, own.to, p.panels);
-    multiply_panels(&p, f.i, i_min(k, gen_i64(k->gen, p.panels), i_sub(k, own.to, f.i)));
-    for_end(k, &f);
+    Product p = {.k = k,
+                 .lanes = (int)node_int(n, "lanes"),
+                 .inner = inner_of(n),
+                 .cols = cols_of(n),
+                 .panels = node_int(n, "panels")};
+    if (node_int(n, "blocked")) emit_blocked(&p);
+    else emit_plain(&p);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
     return true;
 }

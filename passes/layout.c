@@ -1,6 +1,7 @@
 /* Chooses layouts: convolutions with constant weights compute on channel blocks, and what lies between them follows. A
  * value [N, C, spatial…] gets a twin [N, ⌈C/b⌉, spatial…, b], an ordinary value of one more dim, so that every other
  * pass and kernel handles it as it is; reorders stand only where a plain and a blocked operator meet, once a value.
+ * Sparse products of [N, rows, K] read and write rows in blocks, as if those were the channels.
  * What stands beyond C in the last block is anything: no kernel mixes the lanes of a block, and a contraction reads C
  * channels. */
 #include <string.h>
@@ -72,6 +73,7 @@ static void lower_plain(Layout *l, Node *n) {
 static bool lower(Layout *l, Node *n) {
     if (n->op == OP_Conv || n->op == OP_ConvTranspose) return lower_conv(l, n);
     if (n->op == OP_ConvInteger) return lower_conv_integer(l, n);
+    if (n->op == OP_SparseMatMul) return lower_sparse_product(l, n);
     if (lower_bias_integer(l, n)) return true;
     if (op_has(n->op, OP_POOL)) return lower_pool(l, n);
     if (node_is_elementwise(n)) return lower_elementwise(l, n);

@@ -143,6 +143,7 @@ double conv_cycles(const PassCtx *p, Node *n, double direct);
 double dense_conv_cycles(Layout *l, Node *n); /* lower_conv.c: of one batch element, an estimate; 0: not lowered */
 bool lower_conv(Layout *l, Node *n);         /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
 bool lower_pool(Layout *l, Node *n);         /* lower_pool.c */
+bool lower_sparse_product(Layout *l, Node *n); /* lower_sparse_product.c: of three dims; false: stays as it is */
 bool lower_reduction(Layout *l, Node *n);
 bool lower_elementwise(Layout *l, Node *n); /* lower_blocked.c: what can follow its inputs into blocks */
 bool lower_movement(Layout *l, Node *n);

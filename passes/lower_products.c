@@ -211,25 +211,45 @@ static void lower_product(Graph *g, const PassCtx *ctx, const Product *p) {
     node_remove(p->n);
 }
 
+/* the node that alone reads v; NULL: several */
+static Node *only_user(const Node *def, const Value *v) {
+    if (v->n_uses != 1) return NULL;
+    for (Node *n = def->next; n; n = n->next)
+        for (int i = 0; i < n->n_in; i++)
+            if (n->in[i] == v) return n;
+    return NULL;
+}
+
+/* what the user makes of the product's result is its result */
+static void take_result(Node *product, Node *user) {
+    product->out[0] = user->out[0];
+    product->out[0]->def = product;
+    product->out[0]->def_index = 0;
+    node_remove(user);
+}
+
+/* Add(sparse product, constant row): into the code, where it costs nothing */
+static void take_row(Node *product) {
+    Value *y = product->out[0];
+    Node *add = product->in[2] ? NULL : only_user(product, y);
+    if (!add || add->op != OP_Add) return;
+    Value *row = add->in[add->in[0] == y];
+    int64_t cols = y->type.dims[y->type.rank - 1]->value;
+    if (!row->constant || row->constant->dtype != DT_F32 || row->type.rank < 1 || add->out[0]->type.rank != y->type.rank) return;
+    if (row->constant->bytes != (size_t)cols * 4 || !dim_is(row->type.dims[row->type.rank - 1], cols)) return;
+    product->in[2] = row;
+    take_result(product, add);
+}
+
 /* View(product) that leaves the columns: the product's rows are of other dims, which its kernel does not mind, and what
  * follows the View can become part of it */
 static void take_view(Node *product) {
-    Value *y = product->out[0];
-    Node *view = product->next;
-    if (y->n_uses != 1) return;
-    while (view) {
-        bool here = false;
-        for (int i = 0; i < view->n_in; i++) here = here || view->in[i] == y;
-        if (here) break;
-        view = view->next;
-    }
+    const Value *y = product->out[0];
+    Node *view = only_user(product, y);
     if (!view || view->op != OP_View) return;
     const Type *from = &y->type, *to = &view->out[0]->type;
     if (to->rank < 2 || to->dims[to->rank - 1] != from->dims[from->rank - 1]) return;
-    product->out[0] = view->out[0];
-    product->out[0]->def = product;
-    product->out[0]->def_index = 0;
-    node_remove(view);
+    take_result(product, view);
 }
 
 bool pass_lower_products(Graph *g, PassCtx *p) {
@@ -245,7 +265,9 @@ bool pass_lower_products(Graph *g, PassCtx *p) {
         changed = true;
     }
     graph_count_uses(g);
-    for (Node *n = changed ? g->first : NULL; n; n = n->next)
+    for (Node *n = changed ? g->first : NULL; n; n = n->next) {
+        if (n->op == OP_SparseMatMul) take_row(n);
         if (n->op == OP_PackedMatMul || n->op == OP_SparseMatMul) take_view(n);
+    }
     return changed;
 }

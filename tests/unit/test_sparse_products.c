@@ -1,6 +1,7 @@
 /* MatMul and Gemm with constants of many zeros, which become straight-line code, against the reference kernels: rows
  * below, at and above what a panel holds, constant and open, sizes that are no multiple of it, alpha, bias as a row and
- * as a matrix, what follows as an epilogue. Few zeros stay a dense product. MCC_SEED runs one and
+ * as a matrix, what follows as an epilogue, products
+ * of products. Few zeros stay a dense product. MCC_SEED runs one and
  * shows its graph. */
 #include "tests/unit/compiled.h"
 
@@ -59,6 +60,17 @@ static Value *make_gemm(Case *c, int percent) {
     return followed(c, result(c, g), rows, cols);
 }
 
+/* product, row, activation, product, and x added: all of it on panels, which x becomes once */
+static Value *make_chain(Case *c) {
+    static const char *const some[] = {"1x130x", "2x48x", "1x128x"};
+    int inner = pick(c, 60, 150), cols = pick(c, 60, 150);
+    Arena *a = c->ctx->arena;
+    Value *x = input(c, "x", arena_printf(a, "%s%d", some[pick(c, 0, 2)], inner));
+    Value *y = DO(c, MatMul, x, sparse_weights(c, inner, cols, 95));
+    y = DO(c, Relu, DO(c, Add, y, weights(c, arena_printf(a, "%d", cols))));
+    return DO(c, Add, DO(c, MatMul, y, sparse_weights(c, cols, inner, 95)), x);
+}
+
 static int64_t rows_of_open; /* N */
 
 static int64_t run_size(void *env, Dim d) {
@@ -72,12 +84,16 @@ static bool check(uint64_t seed) {
     c.seed = seed * 7919 + 5;
     rows_of_open = seed % 3 ? 61 : 5;
     bool sparse = seed % 8;
-    Value *y = seed % 2 ? make_matmul(&c, sparse ? 95 : 0) : make_gemm(&c, sparse ? 95 : 0);
+    bool chain = seed % 8 == 3;
+    Value *y = chain ? make_chain(&c) : seed % 2 ? make_matmul(&c, sparse ? 95 : 0) : make_gemm(&c, sparse ? 95 : 0);
     output(&c, "y", y);
     const char *why;
     bool has_code = sparse_lanes(target_find("", "native", "", &why));
     const Tensor **in = random_inputs(&c, run_size);
-    Op expect = !sparse || !has_code ? OP_PackedMatMul : few_rows ? OP_NONE : OP_SparseMatMul;
+    Op expect = !sparse                             ? OP_PackedMatMul
+                : !has_code || (few_rows && !chain) ? OP_NONE
+                : chain                             ? OP_Block
+                                                    : OP_SparseMatMul;
     double apart = compile_and_run(&c, "native", in, evaluate(&c, in), expect);
     return is_near(&c, seed, "native", apart);
 }
