@@ -143,18 +143,34 @@ static double turning_cycles(const Product *p, int64_t panels, int lanes) {
     return squares * lanes * 6;
 }
 
-/* Where the number of rows is not known, it counts as many. */
-static bool sparse_is_better(const Target *t, const Product *p, double dense_cycles, int64_t rows) {
+/* Is straight-line code of the nonzeros better, or asked for? Rows that are not known count as many. */
+static bool sparse_is_better(const PassCtx *ctx, const Product *p, int64_t rows, double dense_cycles) {
+    enum { OPEN_ROWS = 64 /* as for dense tiles */, LARGEST = 1 << 20 };
+    const Target *t = ctx->target;
     int lanes = sparse_lanes(t);
-    if (!lanes || p->w->dtype != DT_F32 || p->inner < lanes || p->cols < lanes || p->inner > 1 << 20 || p->cols > 1 << 20) return false;
-    SparseWork work = {p->cols, p->inner, count_nonzeros(p->w), (rows + lanes - 1) / lanes};
-    return sparse_cycles(t, &work) + turning_cycles(p, work.panels, lanes) < dense_cycles;
+    if (!lanes || ctx->sparse == SPARSE_OFF || p->w->dtype != DT_F32 || p->inner < lanes || p->cols < lanes)
+        return false;
+    SparseWork work = {p->cols, p->inner, count_nonzeros(p->w), ((rows ? rows : OPEN_ROWS) + lanes - 1) / lanes};
+    int64_t weights = p->cols * p->inner;
+    if (work.nonzeros == weights || p->inner > LARGEST || p->cols > LARGEST) return false;
+    SparseNote n = {.layer = p->n->name,
+                    .rows = p->cols,
+                    .columns = p->inner,
+                    .nonzeros = work.nonzeros,
+                    .bytes = sparse_bytes(&work)};
+    bool small = !ctx->optimize_size || n.bytes < (double)weights * (double)sizeof(float);
+    n.cycles = sparse_cycles(t, &work) + turning_cycles(p, work.panels, lanes);
+    n.dense_cycles = dense_cycles;
+    n.sparse = ctx->sparse == SPARSE_ALWAYS || (n.cycles < n.dense_cycles && small);
+    sparse_note(ctx->sparse_notes, &n);
+    return n.sparse;
 }
 
 /* so many that x and y of them take half of L2 */
 static int64_t panels_at_once(const Target *t, const Product *p, int64_t rows) {
     enum { MOST = 8, LEAST = 2 };
-    int64_t lanes = sparse_lanes(t), fit = (int64_t)t->l2 / 2 / ((p->inner + p->cols) * lanes * 4), panels = (rows + lanes - 1) / lanes;
+    int64_t lanes = sparse_lanes(t), fit = (int64_t)t->l2 / 2 / ((p->inner + p->cols) * lanes * 4),
+            panels = (rows + lanes - 1) / lanes;
     if (fit > MOST) fit = MOST;
     if (fit < LEAST) fit = LEAST;
     return panels && panels < fit ? panels : fit;
@@ -168,7 +184,8 @@ static Node *make_sparse(Graph *g, const PassCtx *ctx, const Product *p, Value *
     return made;
 }
 
-static Node *make_packed(Graph *g, const PassCtx *ctx, const Product *p, Value *bias, const Work *work, const Layer *layer) {
+static Node *make_packed(Graph *g, const PassCtx *ctx, const Product *p, Value *bias, const Work *work,
+                         const Layer *layer) {
     TileChoice tile = choose_tile(ctx, p, work, layer);
     Weights w = {.data = p->w->data,
                  .out = p->transposed ? p->inner : 1,
@@ -191,14 +208,12 @@ static Node *make_packed(Graph *g, const PassCtx *ctx, const Product *p, Value *
 }
 
 static void lower_product(Graph *g, const PassCtx *ctx, const Product *p) {
-    enum { OPEN_ROWS = 64 };
     Grouping group = {p->cols, p->inner, 1, p->inner};
     Work work = {.group = group, .cols = p->cols, .taps = 1, .row = constant_rows(p), .rows = 1};
     Layer layer = {.kind = LAYER_PRODUCT, .batch = work.row, .channels = p->inner, .cols = p->cols, .group = 1};
     Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL, *out = p->n->out[0];
     TileChoice dense = tile_choose(ctx->target, &work);
-    int64_t rows = work.row ? work.row : OPEN_ROWS;
-    bool sparse = sparse_is_better(ctx->target, p, tile_choice_cycles(ctx->target, &work, &dense), rows);
+    bool sparse = sparse_is_better(ctx, p, work.row, tile_choice_cycles(ctx->target, &work, &dense));
     Node *made = sparse ? make_sparse(g, ctx, p, bias, work.row) : make_packed(g, ctx, p, bias, &work, &layer);
     made->name = p->n->name;
     made->index = p->n->index;
@@ -235,7 +250,9 @@ static void take_row(Node *product) {
     if (!add || add->op != OP_Add) return;
     Value *row = add->in[add->in[0] == y];
     int64_t cols = y->type.dims[y->type.rank - 1]->value;
-    if (!row->constant || row->constant->dtype != DT_F32 || row->type.rank < 1 || add->out[0]->type.rank != y->type.rank) return;
+    if (!row->constant || row->constant->dtype != DT_F32 || row->type.rank < 1 ||
+        add->out[0]->type.rank != y->type.rank)
+        return;
     if (row->constant->bytes != (size_t)cols * 4 || !dim_is(row->type.dims[row->type.rank - 1], cols)) return;
     product->in[2] = row;
     take_result(product, add);
