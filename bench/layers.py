@@ -3,7 +3,8 @@
 
     bench/layers.py [FILE.txt …]      (default: all of bench/layers)
 
-A line of a file is a convolution (in, out, kernel, stride, pad, group), a matrix product (m, k, n) or one of integers (gemm8), with constant weights. `alone` is a
+A line of a file is a convolution (in, out, kernel, stride, pad, group), a matrix product (m, k, n) or one of integers (gemm8), with constant weights, of which
+`zeros` percent are 0 (as parts of the bound, which counts them all, such layers may pass 100 %). `alone` is a
 model of that one node, whose object also turns the plain layout of its input and output into its own and back; `inside` is what
 one more of the same, with other weights and its result added to the last, costs in a chain: no reorders, weights not warm.
 oneDNN packs its weights and chooses its layouts before the clock starts; OpenBLAS packs in every call.
@@ -32,6 +33,7 @@ class Layer:
     def __init__(self, line):
         self.kind, *words = line.split()
         values = dict(word.split("=") for word in words)
+        self.zeros = int(values.pop("zeros", 0)) / 100
         self.label = line.partition(" ")[2].replace("kernel=", "k=").replace("stride=", "s=").replace("pad=", "p=").replace("group=", "g=")
         if self.kind == "conv":
             self.input = [1, *map(int, values.pop("in").split("x"))]
@@ -68,7 +70,7 @@ class Layer:
         if self.kind == "gemm8":
             return rng.integers(-127, 128, self.weights, numpy.int8)
         scale = numpy.float32(numpy.prod(self.weights[1:] if self.kind == "conv" else self.weights[:1]) ** -0.5)
-        return rng.standard_normal(self.weights, dtype=numpy.float32) * scale
+        return rng.standard_normal(self.weights, dtype=numpy.float32) * scale * (rng.random(self.weights) >= self.zeros)
 
     def write(self, path, count):
         """A model of so many of these layers on one input, whose results are added up."""

@@ -174,6 +174,22 @@ static void print_loops(Gen *g, FILE *out) {
     }
 }
 
+/* machine code that is no text of LLVM's, as bytes */
+static void print_code(const Gen *g, FILE *out) {
+    enum { EACH = 16 /* bytes a line */ };
+    const Segments *c = &g->plan.code;
+    if (!c->n) return;
+    fprintf(out, "\n\t.section\t.text.mcc_sparse,\"ax\",@progbits\n\t.p2align\t6\n\t.hidden\t%s_code\n%s_code:\n",
+            g->opt->name, g->opt->name);
+    for (int i = 0; i < c->n; i++) {
+        const unsigned char *bytes = c->list[i].data;
+        fputs("\t.p2align\t6\n", out);
+        for (size_t k = 0; k < c->list[i].bytes; k++)
+            fprintf(out, "%s0x%02x", k % EACH ? "," : k ? "\n\t.byte\t" : "\t.byte\t", bytes[k]);
+        fputc('\n', out);
+    }
+}
+
 /* text is the whole in one part */
 static bool print_module(Gen *g, EmitText what, FILE *out) {
     if (!build_module(g)) return false;
@@ -181,6 +197,7 @@ static bool print_module(Gen *g, EmitText what, FILE *out) {
     if (what == EMIT_ASM) {
         if (!compile_parts(g, LLVMAssemblyFile)) return false;
         fwrite(LLVMGetBufferStart(g->object), 1, LLVMGetBufferSize(g->object), out);
+        print_code(g, out);
         return true;
     }
     if (!part_optimise(g)) {
