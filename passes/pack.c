@@ -16,7 +16,7 @@ Tensor *tensor_packed(Graph *g, Dtype dtype, int rank, const int64_t *dims) {
     if (!product_i64(dims, rank, &n) || !dtype_bytes(dtype, n, &bytes)) mem_fail(g->ctx, SIZE_MAX);
     Tensor *t = ARENA_NEW(g->arena, Tensor);
     *t = (Tensor){.dtype = dtype, .rank = rank, .bytes = bytes, .data = arena_alloc(g->arena, bytes + 1)};
-    memcpy(t->dims, dims, sizeof *dims * (size_t)rank);
+    if (rank) memcpy(t->dims, dims, sizeof *dims * (size_t)rank);
     return t;
 }
 
