@@ -45,18 +45,25 @@ static bool is_inside_map(const PlaneWindow *w, int tap, int64_t row, int64_t co
     return is_inside(w, 1, column, tap % w->kernel[1]) && (!rows || is_inside(w, 0, row, tap / w->kernel[1]));
 }
 
-static bool leaves(const PlaneWindow *w, int tap, bool rows) {
-    for (int64_t y = 0; y < (rows ? w->out[0] : 1); y++)
-        for (int64_t x = 0; x < w->out[1]; x++)
-            if (!is_inside_map(w, tap, y, x, rows)) return true;
+static bool leaves_along(const PlaneWindow *w, int axis, int64_t tap) {
+    for (int64_t at = 0; at < w->out[axis]; at++)
+        if (!is_inside(w, axis, at, tap)) return true;
     return false;
 }
 
-static bool leave_alike(const PlaneWindow *w, int a, int b, bool rows) {
-    for (int64_t y = 0; y < (rows ? w->out[0] : 1); y++)
-        for (int64_t x = 0; x < w->out[1]; x++)
-            if (is_inside_map(w, a, y, x, rows) != is_inside_map(w, b, y, x, rows)) return false;
+static bool alike_along(const PlaneWindow *w, int axis, int64_t a, int64_t b) {
+    for (int64_t at = 0; at < w->out[axis]; at++)
+        if (is_inside(w, axis, at, a) != is_inside(w, axis, at, b)) return false;
     return true;
+}
+
+static bool leaves(const PlaneWindow *w, int tap, bool rows) {
+    return leaves_along(w, 1, tap % w->kernel[1]) || (rows && leaves_along(w, 0, tap / w->kernel[1]));
+}
+
+static bool leave_alike(const PlaneWindow *w, int a, int b, bool rows) {
+    return alike_along(w, 1, a % w->kernel[1], b % w->kernel[1]) &&
+           (!rows || alike_along(w, 0, a / w->kernel[1], b / w->kernel[1]));
 }
 
 static int64_t offset_of(const PlaneWindow *w, const Plane *from, int tap) {
@@ -102,13 +109,18 @@ static bool columns_fit(const PlaneWindow *w) {
 }
 
 bool plane_possible(const PlaneWindow *w) {
-    enum { MOST = 1 << 20 };
+    enum { MOST = 1 << 20, MOST_PIXELS = 1 << 24 };
     for (int i = 0; i < 2; i++) {
         if (w->in[i] < 1 || w->out[i] < 1 || w->in[i] > MOST || w->out[i] > MOST) return false;
         if (w->kernel[i] < 1 || w->kernel[i] > MAX_KERNEL || w->stride[i] < 1 || w->stride[i] > MAX_STRIDE)
             return false;
         if (w->dilation[i] < 1 || w->dilation[i] > MOST || w->begin[i] < 0 || w->begin[i] > MOST) return false;
     }
+    for (int i = 0; i < 2; i++) { /* windows that leave the map by more than its size: zeros around planes stay few */
+        int64_t reach = (w->kernel[i] - 1) * w->dilation[i];
+        if (w->begin[i] > w->in[i] + MAX_KERNEL || reach - w->begin[i] > w->in[i] + MAX_KERNEL) return false;
+    }
+    if (w->in[0] * w->in[1] > MOST_PIXELS || w->out[0] * w->out[1] > MOST_PIXELS) return false;
     return columns_fit(w);
 }
 

@@ -28,11 +28,22 @@ typedef struct Choice {
 
 static bool is_constant(const Value *v) { return v && v->constant && v->constant->dtype == DT_F32; }
 
+/* Do the distances between planes fit instructions? Zeros around pixels are no more than three times as many. */
+static bool is_in_reach(const Tensor *weights, const PlaneWindow *w) {
+    enum { MOST_ROWS = 1 << 20, MOST_SOURCES = 1 << 24, MORE = 16 };
+    const double most = 1 << 29, bytes = 4 * sizeof(float);
+    int64_t phases[MAX_PHASES], rows = weights->dims[0], channels = weights->dims[1], n = plane_phases(w, phases);
+    double in = bytes * (double)(plane_rows(w) + MORE) * (double)(w->out[1] + MORE) * (double)channels * (double)n,
+           out = bytes * (double)(w->out[0] + MORE) * (double)(w->out[1] + MORE) * (double)rows;
+    return in < most && out < most && rows <= MOST_ROWS && channels * w->kernel[0] * w->kernel[1] <= MOST_SOURCES;
+}
+
 bool sparse_conv_window(const Node *n, PlaneWindow *w) {
     if (n->op != OP_Conv || node_int(n, "group") != 1 || !is_constant(n->in[1])) return false;
     if (node_in(n, 2) && !is_constant(n->in[2])) return false;
     if (!n->in[1]->constant->bytes || !window_of(n, n->in[1]->constant->dims + 2, w)) return false;
     PlaneTaps taps;
+    if (!is_in_reach(n->in[1]->constant, w)) return false;
     plane_taps(w, &(Plane){.w = w->out[1]}, false, &taps);
     return taps.n_masks < MOST_MASKS; /* one more says which pixels there are */
 }

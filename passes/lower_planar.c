@@ -176,9 +176,10 @@ static bool lower_depthwise_planes(Planar *p, Node *n) {
 /* ---- pooling ---- */
 
 static bool pool_fits(const Node *n) {
+    enum { MOST_TAPS = 49 }; /* each has masks of its own */
     PlaneWindow w;
     if ((n->op != OP_MaxPool && n->op != OP_AveragePool) || (n->n_out > 1 && n->out[1])) return false;
-    return window_of(n, NULL, &w);
+    return window_of(n, NULL, &w) && w.kernel[0] * w.kernel[1] <= MOST_TAPS;
 }
 
 static bool lower_pool_planes(Planar *p, Node *n) {
