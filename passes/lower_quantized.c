@@ -15,8 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const int64_t exact_f32 = (int64_t)1 << 24; /* whole numbers up to it are */
-
 typedef struct Product { /* a contraction of quantized numbers */
     Node *node;
     Quant a, b;
@@ -38,12 +36,6 @@ static bool refuse(const char **why, const char *what) {
 
 static bool is_byte(const Quant *q) { return dtype_bits(q->codes->type.dtype) <= 8; }
 
-static int64_t difference(const Quant *q, int64_t i) { /* |q - zero| at most */
-    Dtype t = q->codes->type.dtype;
-    int64_t below = quant_zero(q, i) - quant_lowest(t), above = quant_highest(t) - quant_zero(q, i);
-    return below > above ? below : above;
-}
-
 /* The output channel of the weights' element i */
 typedef struct Channels {
     int64_t inner, n; /* elements behind their axis */
@@ -58,7 +50,7 @@ static Channels channels_of(const Value *w, int axis) {
 /* Σ |w - zw| of each channel, times |x - zx| at most */
 static bool reach_of_weights(Product *p, int axis) {
     const Tensor *w = p->b.codes->constant;
-    const int64_t x = difference(&p->a, 0);
+    const int64_t x = quant_difference(&p->a, 0);
     int64_t n;
     Channels c = channels_of(p->b.codes, axis);
     if (!product_i64(w->dims, w->rank, &n)) return false;
@@ -71,9 +63,9 @@ static bool reach_of_weights(Product *p, int axis) {
 
 /* The same of `depth` products of anything */
 static bool reach_of_anything(Product *p, Dim depth) {
-    int64_t each = difference(&p->a, 0) * difference(&p->b, 0), reach;
+    int64_t each = quant_difference(&p->a, 0) * quant_difference(&p->b, 0), reach;
     for (int64_t i = 1; i < p->b.n; i++) {
-        int64_t other = difference(&p->a, 0) * difference(&p->b, i);
+        int64_t other = quant_difference(&p->a, 0) * quant_difference(&p->b, i);
         each = each > other ? each : other;
     }
     if (!depth || !mul_i64(each, depth->hi, &reach)) return false;
@@ -108,8 +100,8 @@ static bool fill(Rewrite *r, Product *p, int axis, Dim depth, const char **why) 
     p->reach = ARENA_ARRAY(r->scratch, p->channels + 1, int64_t);
     if (!(known ? reach_of_weights(p, axis) : reach_of_anything(p, depth)) || !reach_below(p, INT32_MAX))
         return refuse(why, "its sums may not fit int32");
-    p->whole = has_op && (known || !reach_below(p, exact_f32));
-    if (!has_op && !reach_below(p, exact_f32))
+    p->whole = has_op && (known || !reach_below(p, exact_whole));
+    if (!has_op && !reach_below(p, exact_whole))
         return refuse(why, "there is no ConvTranspose of integers, and float32 may not be exact");
     return fill_steps(r, p, why);
 }
@@ -182,7 +174,7 @@ static float step_of(const Product *p, int64_t channel) { return p->step[p->n ==
 static bool is_near(float a, float b) { return fabsf(a - b) <= 1e-3f * b; }
 
 static bool fits(const Product *p, int64_t channel, int64_t bias) {
-    return llabs(bias) <= (p->whole ? INT32_MAX : exact_f32) - p->reach[channel];
+    return llabs(bias) <= (p->whole ? INT32_MAX : exact_whole) - p->reach[channel];
 }
 
 static bool read_whole_bias(Rewrite *r, const Product *p, int64_t *out) {
@@ -260,15 +252,6 @@ static Value *factors(Rewrite *r, const Product *p, const float *v) {
     return const_floats(r->g, list_dims(p, p->n, dims), dims, v);
 }
 
-/* Zero points as an input of ConvInteger or MatMulInteger; NULL where they are 0 */
-static Value *zeros_of(Rewrite *r, const Quant *q) {
-    Dtype t = q->codes->type.dtype;
-    if (quant_has_one_zero(q)) return quant_zero(q, 0) ? const_integer(r->g, t, quant_zero(q, 0)) : NULL;
-    int64_t *v = ARENA_ARRAY(r->scratch, q->n, int64_t);
-    for (int64_t i = 0; i < q->n; i++) v[i] = quant_zero(q, i);
-    return const_integers(r->g, t, 1, &q->n, v);
-}
-
 static Value *transposed(Rewrite *r, Node *at, const Product *p, Value *x) {
     Node *t = node_at(r, at, p, OP_Transpose, x, NULL);
     rewrite_infer(r, t);
@@ -279,7 +262,7 @@ static Value *transposed(Rewrite *r, Node *at, const Product *p, Value *x) {
 
 static Value *sum_of_integers(Rewrite *r, Node *at, const Product *p) {
     bool conv = p->node->op == OP_Conv, gemm = p->node->op == OP_Gemm;
-    Value *in[] = {p->a.codes, p->b.codes, zeros_of(r, &p->a), zeros_of(r, &p->b)};
+    Value *in[] = {p->a.codes, p->b.codes, quant_zeros(r, &p->a), quant_zeros(r, &p->b)};
     if (gemm && node_int(p->node, "transA")) in[0] = transposed(r, at, p, in[0]);
     if (gemm && node_int(p->node, "transB")) in[1] = transposed(r, at, p, in[1]);
     Node *n = rewrite_insert(r, at, conv ? OP_ConvInteger : OP_MatMulInteger, in, in[3] ? 4 : in[2] ? 3 : 2);
@@ -290,22 +273,8 @@ static Value *sum_of_integers(Rewrite *r, Node *at, const Product *p) {
     return n->out[0];
 }
 
-/* The operand as whole numbers in f32 */
-static Value *whole_numbers(Rewrite *r, Node *at, const Quant *q) {
-    Value *zero = zeros_of(r, q), *one = const_scalar(r->g, DT_F32, 1);
-    if (zero && zero->type.rank) { /* a list of zero points needs one of scales */
-        float *ones = ARENA_ARRAY(r->scratch, q->n, float);
-        for (int64_t i = 0; i < q->n; i++) ones[i] = 1;
-        one = const_floats(r->g, 1, &q->n, ones);
-    }
-    Node *n = rewrite_insert(r, at, OP_DequantizeLinear, (Value *[]){q->codes, one, zero}, zero ? 3 : 2);
-    node_set_int(n, "axis", q->axis < 0 ? 0 : q->axis);
-    rewrite_infer(r, n);
-    return n->out[0];
-}
-
 static Value *sum_in_f32(Rewrite *r, Node *at, const Product *p) {
-    Node *n = node_at(r, at, p, p->node->op, whole_numbers(r, at, &p->a), whole_numbers(r, at, &p->b));
+    Node *n = node_at(r, at, p, p->node->op, quant_whole(r, at, &p->a), quant_whole(r, at, &p->b));
     node_copy_attrs(n, p->node);
     rewrite_infer(r, n);
     return n->out[0];
@@ -313,7 +282,8 @@ static Value *sum_in_f32(Rewrite *r, Node *at, const Product *p) {
 
 /* The sum again, as its proven bounds say: but behind a Clip no pass finds a way for the scale into the weights. */
 static Value *bounded(Rewrite *r, Node *at, const Product *p, Value *sum) {
-    Value *in[] = {sum, const_scalar(r->g, DT_F32, (double)-exact_f32), const_scalar(r->g, DT_F32, (double)exact_f32)};
+    Value *in[] = {sum, const_scalar(r->g, DT_F32, (double)-exact_whole),
+                   const_scalar(r->g, DT_F32, (double)exact_whole)};
     Node *n = rewrite_insert(r, at, OP_Clip, in, 3);
     n->name = p->node->name;
     n->index = p->node->index;
@@ -449,49 +419,6 @@ static void lower_dequantized_product(Rewrite *r, Node *n, const Target *t) {
     }
 }
 
-/* ---- means ---- */
-
-/* Elements of the input that one of the output combines, at most; 0: n is no mean or sum, or it is not known */
-static int64_t combined(const Node *n) {
-    const int64_t *kernel;
-    int64_t count = 1;
-    int axes = 0;
-    Dim all = value_elements(n->graph->ctx, n->in[0]);
-    switch (n->op) {
-    case OP_AveragePool:
-        axes = node_ints(n, "kernel_shape", &kernel);
-        for (int i = 0; i < axes; i++)
-            if (!mul_i64(count, kernel[i], &count)) return 0;
-        return axes ? count : 0;
-    case OP_GlobalAveragePool:
-        for (int i = 2; i < n->in[0]->type.rank; i++)
-            if (!mul_i64(count, n->in[0]->type.dims[i]->hi, &count)) return 0;
-        return count;
-    case OP_ReduceMean:
-    case OP_ReduceSum: return all ? all->hi : 0;
-    default: return 0;
-    }
-}
-
-/* mean(DQ(q; s, z)) -> mean(DQ(q; 1, z)) · s, where sums are whole numbers that f32 holds: then no order of them rounds
- */
-static void lower_mean(Rewrite *r, Node *n) {
-    Quant q;
-    const char *why;
-    int64_t reach, count = n->n_in && n->in[0] ? combined(n) : 0;
-    if (count <= 0 || !quant_of(n->in[0], OP_DequantizeLinear, &q, &why) || q.n > 1 || quant_scale(&q, 0) == 1) return;
-    if (!is_byte(&q) || !dtype_computes(q.codes->type.dtype) || !mul_i64(difference(&q, 0), count, &reach)) return;
-    if (reach > exact_f32 || value_has_data_dims(n->out[0])) return;
-    Value **in = ARENA_ARRAY(r->scratch, n->n_in, Value *), *scale = n->in[0]->def->in[1];
-    memcpy(in, n->in, sizeof *in * (size_t)n->n_in);
-    in[0] = whole_numbers(r, n, &q);
-    Node *made = rewrite_insert(r, n, n->op, in, n->n_in);
-    node_copy_attrs(made, n);
-    rewrite_infer(r, made);
-    rewrite_become(r, n, OP_Mul,
-                   (Value *[]){made->out[0], const_scalar(r->g, DT_F32, tensor_float(scale->constant, 0))}, 2);
-}
-
 bool pass_lower_quantized(Graph *g, PassCtx *p) {
     Rewrite r;
     rewrite_begin(&r, g);
@@ -501,6 +428,6 @@ bool pass_lower_quantized(Graph *g, PassCtx *p) {
     rewrite_begin(&r, g);
     for (Node *n; (n = rewrite_next(&r));)
         if (is_product(n)) lower_dequantized_product(&r, n, p->target);
-        else lower_mean(&r, n);
+        else mean_of_whole(&r, n);
     return rewrite_end(&r) || changed;
 }

@@ -70,6 +70,12 @@ int64_t quant_code(const Quant *q, float x) {
     return v <= (float)(lo - zero) ? lo : v >= (float)(hi - zero) ? hi : (int64_t)v + zero;
 }
 
+int64_t quant_difference(const Quant *q, int64_t i) {
+    Dtype t = q->codes->type.dtype;
+    int64_t below = quant_zero(q, i) - quant_lowest(t), above = quant_highest(t) - quant_zero(q, i);
+    return below > above ? below : above;
+}
+
 /* ---- constants ---- */
 
 Value *const_integers(Graph *g, Dtype t, int rank, const int64_t *dims, const int64_t *v) {
@@ -114,4 +120,27 @@ bool rewrite_fold(Rewrite *r, Node *n) {
     n->out[0]->def = NULL;
     rewrite_remove(r, n);
     return true;
+}
+
+/* ---- whole numbers ---- */
+
+Value *quant_zeros(Rewrite *r, const Quant *q) {
+    Dtype t = q->codes->type.dtype;
+    if (quant_has_one_zero(q)) return quant_zero(q, 0) ? const_integer(r->g, t, quant_zero(q, 0)) : NULL;
+    int64_t *v = ARENA_ARRAY(r->scratch, q->n, int64_t);
+    for (int64_t i = 0; i < q->n; i++) v[i] = quant_zero(q, i);
+    return const_integers(r->g, t, 1, &q->n, v);
+}
+
+Value *quant_whole(Rewrite *r, Node *at, const Quant *q) {
+    Value *zero = quant_zeros(r, q), *one = const_scalar(r->g, DT_F32, 1);
+    if (zero && zero->type.rank) { /* a list of zero points needs one of scales */
+        float *ones = ARENA_ARRAY(r->scratch, q->n, float);
+        for (int64_t i = 0; i < q->n; i++) ones[i] = 1;
+        one = const_floats(r->g, 1, &q->n, ones);
+    }
+    Node *n = rewrite_insert(r, at, OP_DequantizeLinear, (Value *[]){q->codes, one, zero}, zero ? 3 : 2);
+    node_set_int(n, "axis", q->axis < 0 ? 0 : q->axis);
+    rewrite_infer(r, n);
+    return n->out[0];
 }

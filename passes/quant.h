@@ -14,9 +14,10 @@ typedef struct Quant {
 bool quant_read(const Node *n, Quant *out, const char **why);       /* false, and why: it is none */
 bool quant_of(const Value *v, Op op, Quant *out, const char **why); /* of the Q or DQ that makes v */
 float quant_scale(const Quant *q, int64_t i);
-int64_t quant_zero(const Quant *q, int64_t i);   /* i below n */
-bool quant_has_one_zero(const Quant *q);         /* the same for all indices */
-bool quant_same(const Quant *a, const Quant *b); /* one scale each, equal in scale, zero point and dtype */
+int64_t quant_zero(const Quant *q, int64_t i);       /* i below n */
+bool quant_has_one_zero(const Quant *q);             /* the same for all indices */
+bool quant_same(const Quant *a, const Quant *b);     /* one scale each, equal in scale, zero point and dtype */
+int64_t quant_difference(const Quant *q, int64_t i); /* |q - zero| at most */
 int64_t quant_lowest(Dtype t);
 int64_t quant_highest(Dtype t);
 int64_t quant_code(const Quant *q, float x); /* clamp(rint(x / scale) + zero), of one scale */
@@ -24,6 +25,16 @@ int64_t quant_code(const Quant *q, float x); /* clamp(rint(x / scale) + zero), o
 Value *const_integers(Graph *g, Dtype t, int rank, const int64_t *dims, const int64_t *v); /* NULL: no room */
 Value *const_floats(Graph *g, int rank, const int64_t *dims, const float *v);
 Value *const_integer(Graph *g, Dtype t, int64_t v); /* rank 0 */
+/* Zero points as an input of ConvInteger or MatMulInteger; NULL where they are 0 */
+Value *quant_zeros(Rewrite *r, const Quant *q);
+Value *quant_whole(Rewrite *r, Node *at, const Quant *q); /* q - zero in f32, made before `at` */
+enum { exact_whole = 1 << 24 };                           /* whole numbers up to it are exact in f32 */
+
+/* ---- quant_mean.c: sums and means of quantized numbers ---- */
+/* Of integers of one scale whose sums are whole numbers that f32 holds: then no order of them rounds. */
+bool mean_is_exact(const Node *n, Quant *q);
+void mean_of_whole(Rewrite *r, Node *n); /* mean(DQ(q; s, z)) -> mean(DQ(q; 1, z)) · s, where that is so */
+
 /* Evaluates a node of one output whose inputs are all constants: its output is one then, and the node is gone. */
 bool rewrite_fold(Rewrite *r, Node *n);
 

@@ -15,7 +15,9 @@ static void warn_quantizer(Ctx *ctx, const Node *n) {
 }
 
 static void warn_operator(Ctx *ctx, const Node *n) {
+    Quant q;
     if (is_contraction(n) || is_quantizer(n) || node_is_elementwise(n)) return;
+    if (mean_is_exact(n, &q) && quant_scale(&q, 0) == 1) return; /* one of integers, in all but the name */
     for (int i = 0; i < n->n_in; i++) {
         const Node *dq = n->in[i] ? value_def(n->in[i], OP_DequantizeLinear) : NULL;
         if (!dq || dq->in[0]->constant) continue;

@@ -416,6 +416,37 @@ def dynamic(rng):
     return net, 0
 
 
+def zero_points(rng):
+    """Products of integers whose zero points are inputs, or far from what they belong to; also of two inputs."""
+    net = Net(rng)
+    number = lambda dtype, dims=(): rng.integers(np.iinfo(dtype).min, np.iinfo(dtype).max + 1, dims).astype(dtype)
+    known = lambda data: (net.constant if rng.random() < 0.4 else net.input)(data)
+    dtype, w_dtype = pick(rng, [np.uint8, np.int8]), pick(rng, [np.uint8, np.int8])
+    cin, cout, group = int(rng.integers(1, 24)), int(rng.integers(1, 40)), 1
+    zx = number(dtype)
+    if rng.random() < 0.6:
+        if rng.random() < 0.4:
+            group = int(rng.integers(2, 9))
+            cin, cout = pick(rng, [(group, group), (4 * group, 2 * group), (3 * group, group)])
+        x, w_, zw = number(dtype, (2, cin, 7, 9)), number(w_dtype, (cout, cin // group, 3, 2)), number(w_dtype)
+        pads, strides = [int(n) for n in rng.integers(0, 3, 4)], [int(n) for n in rng.integers(1, 3, 2)]
+        acc = conv_sums(x.astype(np.int64) - int(zx), w_.astype(np.int64) - int(zw), strides, pads, [1, 1], group)
+        y = net.node("ConvInteger", [net.input(x), net.constant(w_), known(zx), known(zw)], acc.astype(np.int32),
+                     strides=strides, pads=pads, group=group)
+        factor = (rng.random((cout, 1, 1)) + 0.5).astype(F)
+    else:
+        x, w_ = number(dtype, (2, 5, cin)), number(w_dtype, (cin, cout))
+        zw = number(w_dtype, pick(rng, [(), (cout,)]))
+        acc = (x.astype(np.int64) - int(zx)) @ (w_.astype(np.int64) - zw.astype(np.int64))
+        w_ = net.input(w_) if zw.ndim == 0 and rng.random() < 0.3 else net.constant(w_)
+        y = net.node("MatMulInteger", [net.input(x), w_, known(zx), known(zw)], acc.astype(np.int32))
+        factor = (rng.random(cout) + 0.5).astype(F)
+    net.output(y)
+    wide = net.node("Cast", [y], F(y.data), to=1)
+    net.output(net.node("Mul", [wide, net.constant(factor)], wide.data * factor))
+    return net, None
+
+
 def network(rng):
     """A small residual network: convolutions, one of them of each channel by itself, a sum, a mean, a classifier."""
     net = Net(rng)
@@ -448,7 +479,7 @@ def network(rng):
 
 
 FORMS = [conv, matmul, elementwise, conv, matmul, wide, arithmetic, activation, mean, movement, movement, network,
-         qlinear, qlinear, dynamic, transposed, two_activations]
+         qlinear, qlinear, dynamic, transposed, two_activations, zero_points, zero_points]
 
 
 def bits(a):
@@ -528,6 +559,20 @@ def check_fallback(folder):
         assert not said or ("(Gemm-" in ran.stderr and y.name in ran.stderr), ran.stderr
 
 
+def check_means(folder):
+    """Means of integers are none of floats: not a word about them, unless their sums leave what float32 holds."""
+    for size, said in ((7, False), (300, True)):
+        net = Net(np.random.default_rng(1))
+        x = input_codes(net, net.rng, (1, 2, size, size), np.uint8)
+        y = net.node("GlobalAveragePool", [x], x.data.mean((2, 3), keepdims=True, dtype=F))
+        net.output(net.quantize(y, F(0.5), np.uint8(3)))
+        path = os.path.join(folder, "mean.onnx")
+        with open(path, "wb") as f:
+            f.write(net.model())
+        ran = subprocess.run([MCC, path, "-o", path + ".o", "-Werror=quant-fallback"], capture_output=True, text=True)
+        assert (ran.returncode == 1) == said == ("GlobalAveragePool has no form" in ran.stderr), (size, ran)
+
+
 def check_traffic(folder):
     """What convolutions leave for others are integers, and a sum is part of the one before it."""
     path = os.path.join(folder, "residual.onnx")
@@ -555,6 +600,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         check_traffic(folder)
         check_fallback(folder)
+        check_means(folder)
         for i in range(count):
             rng = np.random.default_rng([seed, i])
             form = FORMS[i % len(FORMS)]
