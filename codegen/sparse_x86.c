@@ -10,7 +10,7 @@
  * y, residual, masks; r15: panels left; rax, r10: near the source, the weight that is next; rbx: what is fetched. */
 #include <math.h>
 #include <string.h>
-#include "codegen/sparse.h"
+#include "codegen/sparse_blocks.h"
 #include "codegen/x86.h"
 
 enum {
@@ -19,25 +19,16 @@ enum {
     LINE = 64,
     ROWS = 31,
     SOURCE = 31, /* the register */
-    MAX_SETS = 4,
-    LATENCY = 8 /* sums in turn that hide a multiply-add's latency, two a cycle */
+    LATENCY = 8  /* sums in turn that hide a multiply-add's latency, two a cycle */
 };
 
 static const X86Mask all = {0, false};
 
-typedef struct Block { /* rows first … first + rows - 1 */
-    int64_t first;
-    int rows, sets; /* sets: sums a row has, in turn */
-    int64_t nonzeros, loads;
-    size_t at, weights_at, end; /* places in the code */
-} Block;
-
 typedef struct Sparse {
     const SparseLayer *l;
     X86 x;
-    Block *blocks;
-    int64_t n_blocks;
-    Block *b;       /* that is being written */
+    SparseBlocks blocks;
+    SparseBlock *b; /* that is being written */
     bool *used;     /* by source: does the block need it? */
     float *weights; /* of the block, in their order */
     int64_t n_weights;
@@ -46,47 +37,8 @@ typedef struct Sparse {
     int64_t fetched, to_fetch;
 } Sparse;
 
-int64_t sparse_blocks(const Target *t, int64_t rows) {
-    (void)t;
-    return (rows + ROWS - 1) / ROWS;
-}
-
-/* ---- blocks ---- */
-
-static float weight(const Sparse *s, const Block *b, int row, int64_t source) {
-    return s->l->weights[(b->first + row) * s->l->n_sources + source];
-}
-
-static int64_t count_nonzeros(const Sparse *s, const Block *b, int64_t source) {
-    int64_t n = 0;
-    for (int r = 0; r < b->rows; r++) n += weight(s, b, r, source) != 0;
-    return n;
-}
-
-static void measure(const Sparse *s, Block *b) {
-    for (int64_t i = 0; i < s->l->n_sources; i++) {
-        int64_t n = count_nonzeros(s, b, i);
-        b->nonzeros += n;
-        b->loads += n > 0;
-    }
-}
-
-/* rows are spread evenly; few of them take several sums each, or additions would wait for one another */
-static void cut_rows(Sparse *s, Arena *a, const Target *t) {
-    int64_t rows = s->l->rows, n = s->n_blocks = sparse_blocks(t, rows);
-    s->blocks = ARENA_ARRAY(a, n, Block);
-    for (int64_t i = 0; i < n; i++) {
-        Block *b = &s->blocks[i];
-        b->first = rows * i / n;
-        b->rows = (int)(rows * (i + 1) / n - b->first);
-        for (b->sets = 1; b->sets < MAX_SETS && b->rows * (b->sets + 1) <= ROWS && b->rows * b->sets < LATENCY;)
-            b->sets++;
-        measure(s, b);
-    }
-}
-
 /* about how long its code and weights are */
-static int64_t block_bytes(const Block *b) {
+static int64_t block_bytes(const SparseBlock *b) {
     enum { NONZERO = 11, LOAD = 9, ROW = 32, REST = 128 };
     return b->nonzeros * NONZERO + b->loads * LOAD + b->rows * ROW + REST;
 }
@@ -94,7 +46,7 @@ static int64_t block_bytes(const Block *b) {
 /* ---- fetching ahead ---- */
 
 static int64_t lines_to_fetch(const Sparse *s) {
-    const Block *next = s->b + 1 < s->blocks + s->n_blocks ? s->b + 1 : s->blocks;
+    const SparseBlock *next = s->b + 1 < s->blocks.all + s->blocks.n ? s->b + 1 : s->blocks.all;
     int64_t lines = (block_bytes(next) + LINE - 1) / LINE;
     return (lines + s->l->panels - 1) / s->l->panels;
 }
@@ -132,7 +84,7 @@ static void broadcast(Sparse *s, int reg, float v) {
 static X86Mem residual_of(const Sparse *s, int row) { return (X86Mem){R13, row * s->l->residual_row}; }
 
 static void begin_sums(Sparse *s) {
-    const Block *b = s->b;
+    const SparseBlock *b = s->b;
     for (int r = 0; r < b->rows; r++) {
         if (s->l->bias) broadcast(s, r, s->l->bias[b->first + r]);
         if (s->l->bias && s->l->residual) evex_mem(&s->x, VADDPS, r, r, residual_of(s, r), VECTOR, false, all);
@@ -169,11 +121,11 @@ static X86Mem source_at(Sparse *s, int64_t source) {
 }
 
 static void multiply_source(Sparse *s, int64_t source) {
-    const Block *b = s->b;
+    const SparseBlock *b = s->b;
     int mask = s->l->sources[source].mask;
     evex_mem(&s->x, VMOVUPS_LOAD, SOURCE, 0, source_at(s, source), VECTOR, false, (X86Mask){mask, mask != 0});
     for (int r = 0; r < b->rows; r++) {
-        float w = weight(s, b, r, source);
+        float w = sparse_weight(s->l, b, r, source);
         if (w == 0) continue;
         int sum = r + b->rows * s->turn[r];
         s->turn[r] = (s->turn[r] + 1) % b->sets;
@@ -216,15 +168,9 @@ static void store(Sparse *s) {
     }
 }
 
-static unsigned masks_used(const SparseLayer *l) {
-    unsigned used = l->store == SPARSE_STORE_ALL ? 0 : 1u << l->store_mask;
-    for (int64_t i = 0; i < l->n_sources; i++) used |= 1u << l->sources[i].mask;
-    return used & ~1u;
-}
-
 static void write_panel(Sparse *s) {
     enum { AHEAD = 512 };
-    unsigned masks = masks_used(s->l);
+    unsigned masks = sparse_masks_used(s->l);
     size_t lea = x86_lea_rip(&s->x, R10);
     x86_patch(&s->x, lea, s->b->weights_at + AHEAD);
     s->n_weights = 0, s->weight_base = AHEAD, s->source_base = 0;
@@ -252,12 +198,12 @@ static void leave(Sparse *s) {
 
 static void write_block(Sparse *s, int64_t i) {
     const SparseLayer *l = s->l;
-    Block *b = s->b = &s->blocks[i], *next = i + 1 < s->n_blocks ? b + 1 : NULL;
-    for (int64_t k = 0; k < l->n_sources; k++) s->used[k] = count_nonzeros(s, b, k) > 0;
+    SparseBlock *b = s->b = &s->blocks.all[i], *next = i + 1 < s->blocks.n ? b + 1 : NULL;
+    for (int64_t k = 0; k < l->n_sources; k++) s->used[k] = sparse_nonzeros(s->l, b, k) > 0;
     x86_align(&s->x, LINE, 0xCC);
     b->at = s->x.n;
     size_t lea = x86_lea_rip(&s->x, RBX);
-    x86_patch(&s->x, lea, next ? next->at : l->repeats ? s->blocks[0].at : b->end);
+    x86_patch(&s->x, lea, next ? next->at : l->repeats ? s->blocks.all[0].at : b->end);
     x86_move(&s->x, R11, RDI);
     x86_move(&s->x, R12, RSI);
     x86_add(&s->x, R12, b->first * l->y_row);
@@ -302,37 +248,22 @@ static void write_entry(Sparse *s) {
     x86_align(&s->x, 4, 0xCC);
     size_t table = s->x.n;
     x86_patch(&s->x, last, table);
-    for (int64_t i = 0; i < s->n_blocks; i++) {
+    for (int64_t i = 0; i < s->blocks.n; i++) {
         x86_bytes(&s->x, (const uint8_t[4]){0}, 4);
-        x86_patch_from(&s->x, s->x.n, table, s->blocks[i].at);
+        x86_patch_from(&s->x, s->x.n, table, s->blocks.all[i].at);
     }
 }
 
 static void write_code(Sparse *s) {
     s->x.n = 0;
     write_entry(s);
-    for (int64_t i = 0; i < s->n_blocks; i++) write_block(s, i);
+    for (int64_t i = 0; i < s->blocks.n; i++) write_block(s, i);
     x86_align(&s->x, LINE, 0xCC);
 }
 
-static bool fits(int64_t v) { return v >= -(1 << 29) && v <= 1 << 29; } /* so do differences, with what rax is ahead */
-
-bool sparse_fits(const Target *t, const SparseLayer *l) {
-    if (!sparse_lanes(t) || l->rows < 1 || l->n_sources < 1 || l->n_sources > 1 << 24) return false;
-    for (int64_t i = 0; i < l->n_sources; i++)
-        if (!fits(l->sources[i].offset)) return false;
-    return l->rows <= 1 << 20 && fits(l->x_step) && fits(l->y_step) && fits(l->residual_step) && l->panels <= 1 << 16 &&
-           fits(l->panels * l->x_step) && fits(l->y_row) && fits(l->rows * l->y_row) && fits(l->residual_row) &&
-           fits(l->rows * l->residual_row);
-}
-
-Str sparse_encode(Arena *a, const Target *t, const SparseLayer *l) {
-    Sparse s = {.l = l};
-    cut_rows(&s, a, t);
-    int64_t most = 0;
-    for (int64_t i = 0; i < s.n_blocks; i++)
-        if (s.blocks[i].nonzeros > most) most = s.blocks[i].nonzeros;
-    s.weights = ARENA_ARRAY(a, most + ROWS + 2, float);
+Str sparse_encode_x86(Arena *a, const Target *t, const SparseLayer *l) {
+    Sparse s = {.l = l, .blocks = sparse_cut_rows(a, t, l, LATENCY)};
+    s.weights = ARENA_ARRAY(a, s.blocks.most + ROWS + 2, float);
     s.used = ARENA_ARRAY(a, l->n_sources, bool);
     write_code(&s); /* counts, and finds where everything lies */
     s.x.bytes = arena_alloc(a, s.x.n);

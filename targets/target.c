@@ -216,10 +216,16 @@ const Target *target_find(const char *triple, const char *cpu, const char *featu
     return t;
 }
 
+static bool is_neon(const Target *t) { return starts(t->triple, "aarch64-") && t->vector_bits >= 128; }
+
 int sparse_lanes(const Target *t) {
+    enum { PANEL_LANES = 16 }; /* a mask's bits */
     bool elf = !strstr(t->triple, "darwin") && !strstr(t->triple, "macos") && !strstr(t->triple, "windows");
-    return elf && starts(t->triple, "x86_64") && t->vector_bits == 512 ? 16 : 0;
+    bool has = (starts(t->triple, "x86_64") && t->vector_bits == 512) || is_neon(t);
+    return elf && has ? PANEL_LANES : 0;
 }
+
+int sparse_rows(const Target *t) { return is_neon(t) ? 12 : 31; }
 
 bool target_is_host(const Target *t) {
     char *host = LLVMGetDefaultTargetTriple();

@@ -49,6 +49,7 @@ DotForm dot_form(const Target *t, int lanes); /* that of vectors of so many int3
 bool dot_flips(DotForm form, bool is_signed);
 /* Elements of f32 that straight-line code of sparse products (codegen/sparse.h) works on at once; 0: there is none for it. */
 int sparse_lanes(const Target *t);
+int sparse_rows(const Target *t); /* of such a product, whose sums stay in registers together */
 IntegerCost integer_cost(const Target *t);
 bool target_is_host(const Target *t); /* its code can run in this process */
 void target_print_all(FILE *out);     /* --print-targets */

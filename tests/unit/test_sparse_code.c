@@ -1,6 +1,7 @@
 /* Sparse products as code, executed: every form of a layer against plain sums in float64, over patterns, densities,
  * sizes, tails, masks, clamps and ranges of blocks. What may not be written must stay as it was, and the parts of a
- * call must do what the whole does. Needs a processor that runs the code. */
+ * call must do what the whole does. Needs a processor that runs the code; or, with arguments TRIPLE CPU FILE, writes
+ * layers for tests/targets/sparse_runner.c, and with its RESULTS as a fourth one checks those. */
 #include <math.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -46,6 +47,8 @@ typedef struct Case {
     int64_t x_floats, y_floats;
     uint16_t *masks;
 } Case;
+
+static FILE *layers, *results; /* NULL: the code runs here */
 
 static float *random_floats(Arena *a, int64_t n) {
     float *p = ARENA_ARRAY(a, n, float);
@@ -103,18 +106,59 @@ static void choose(Case *c) {
     for (int64_t i = 0; i < c->panels * SPARSE_MASKS; i++) c->masks[i] = (uint16_t)random_bits();
 }
 
+typedef struct Call { /* bytes from where the arrays begin */
+    int64_t x, y, residual, masks, panels, blocks;
+} Call;
+
 /* in two runs of blocks and two of panels, where there are as many */
-static void call(const Case *c, SparseCode *f) {
+static int cut_calls(const Case *c, Call *calls) {
     int64_t blocks = sparse_blocks(c->t, c->l.rows), cut[] = {0, below(blocks + 1), blocks},
             half[] = {0, below(c->panels + 1), c->panels};
+    int n = 0;
     for (int p = 0; p < 2; p++)
         for (int b = 0; b < 2; b++) {
             int64_t from = half[p];
             if (cut[b] == cut[b + 1]) continue;
-            f((const char *)c->x + from * c->l.x_step, (char *)c->y + from * c->l.y_step,
-              (const char *)c->residual + from * c->l.residual_step, c->masks + from * SPARSE_MASKS, half[p + 1] - from,
-              cut[b] | cut[b + 1] << 32);
+            calls[n++] = (Call){from * c->l.x_step,        from * c->l.y_step,
+                                from * c->l.residual_step, from * SPARSE_MASKS * (int64_t)sizeof(uint16_t),
+                                half[p + 1] - from,        cut[b] | cut[b + 1] << 32};
         }
+    return n;
+}
+
+static void call(const Case *c, Str code, const Call *calls, int n) {
+    SparseCode *f = load_code(code);
+    check(f != NULL, "no executable memory", -1);
+    for (int i = 0; f && i < n; i++)
+        f((const char *)c->x + calls[i].x, (char *)c->y + calls[i].y, (const char *)c->residual + calls[i].residual,
+          c->masks + calls[i].masks / (int64_t)sizeof *c->masks, calls[i].panels, calls[i].blocks);
+    if (f) munmap((void *)(uintptr_t)f, code.n);
+}
+
+static void put(const void *p, int64_t bytes) {
+    check(fwrite(p, 1, (size_t)bytes, layers) == (size_t)bytes, "file", -1);
+}
+
+static void write_layer(const Case *c, Str code, const Call *calls, int n) {
+    int64_t masks = c->panels * SPARSE_MASKS * (int64_t)sizeof *c->masks;
+    put((int64_t[]){(int64_t)code.n, c->x_floats * 4, c->y_floats * 4, c->y_floats * 4, masks, n, MARGIN * 4},
+        7 * sizeof(int64_t));
+    put(code.p, (int64_t)code.n);
+    put(c->x - MARGIN, c->x_floats * 4);
+    put(c->residual, c->y_floats * 4);
+    put(c->y, c->y_floats * 4);
+    put(c->masks, masks);
+    put(calls, n * (int64_t)sizeof *calls);
+}
+
+/* false: there is nothing to check */
+static bool execute(const Case *c, Str code) {
+    Call calls[4];
+    int n = cut_calls(c, calls);
+    if (results) check(fread(c->y, 4, (size_t)c->y_floats, results) == (size_t)c->y_floats, "too few results", -1);
+    else if (layers) write_layer(c, code, calls, n);
+    else call(c, code, calls, n);
+    return results || !layers;
 }
 
 static bool lane_counts(const Case *c, int mask, int64_t panel, int lane) {
@@ -144,11 +188,8 @@ static void test_random(const Target *t, Ctx *ctx, int number) {
     choose(&c);
     check(sparse_fits(t, &c.l), "does not fit", number);
     Str code = sparse_encode(c.a, t, &c.l);
-    SparseCode *f = load_code(code);
-    check(f != NULL, "no executable memory", number);
-    if (!f) return;
-    call(&c, f);
     int64_t wrong = 0;
+    if (!execute(&c, code)) return arena_free(c.a);
     for (int64_t row = 0; row < c.l.rows; row++)
         for (int64_t panel = 0; panel < c.panels; panel++)
             for (int lane = 0; lane < LANES; lane++)
@@ -156,23 +197,26 @@ static void test_random(const Target *t, Ctx *ctx, int number) {
     check(wrong == 0, "differs from plain sums", number);
     for (int64_t i = c.y_floats - MARGIN; i < c.y_floats; i++)
         check(c.y[i] == UNTOUCHED, "writes behind the last row", number);
-    munmap((void *)(uintptr_t)f, code.n);
     arena_free(c.a);
 }
 
 /* a NaN stays one through both clamps, infinities become the bounds */
 static void test_special(const Target *t, Ctx *ctx) {
-    Arena *a = arena_new(ctx);
+    float one = 1, values[LANES] = {NAN, INFINITY, -INFINITY, 0.5f};
     SparseSource source = {0, 0};
-    float one = 1, y[LANES] = {0}, x[LANES] = {NAN, INFINITY, -INFINITY, 0.5f};
-    SparseLayer l = {.rows = 1, .n_sources = 1, .weights = &one, .sources = &source, .low = 0, .high = 6, .panels = 1};
-    SparseCode *f = load_code(sparse_encode(a, t, &l));
-    check(f != NULL, "no executable memory", -1);
-    if (f) f(x, y, NULL, NULL, 1, (int64_t)1 << 32);
-    check(isnan(y[0]) && y[1] == 6 && y[2] == 0 && y[3] == 0.5f, "clamps", -1);
-    y[0] = 1;
-    if (f) f(x, y, NULL, NULL, 0, (int64_t)1 << 32);
-    check(y[0] == 1, "no panels, but it writes", -1);
+    Case c = {.t = t, .a = arena_new(ctx), .panels = 1, .x_floats = 2 * MARGIN, .y_floats = MARGIN};
+    c.l = (SparseLayer){.rows = 1, .n_sources = 1, .weights = &one, .sources = &source, .high = 6, .panels = 1};
+    c.x = ARENA_ARRAY(c.a, c.x_floats, float) + MARGIN;
+    memcpy(c.x, values, sizeof values);
+    c.y = ARENA_ARRAY(c.a, c.y_floats, float);
+    c.residual = ARENA_ARRAY(c.a, c.y_floats, float);
+    c.masks = ARENA_ARRAY(c.a, SPARSE_MASKS, uint16_t);
+    Str code = sparse_encode(c.a, t, &c.l);
+    if (execute(&c, code)) check(isnan(c.y[0]) && c.y[1] == 6 && c.y[2] == 0 && c.y[3] == 0.5f, "clamps", -1);
+    c.y[0] = 1;
+    c.panels = 0;
+    if (execute(&c, code)) check(c.y[0] == 1, "no panels, but it writes", -1);
+    arena_free(c.a);
 }
 
 static void test_limits(const Target *t) {
@@ -189,14 +233,20 @@ static void test_limits(const Target *t) {
     check(!sparse_fits(t, &l), "rows too far apart", -2);
 }
 
-int main(void) {
+int main(int n_args, char **args) {
     Ctx *ctx = ctx_new("sparse");
     const char *why;
-    const Target *t = target_find("", "native", "", &why);
+    bool elsewhere = n_args > 3;
+    const Target *t = target_find(elsewhere ? args[1] : "", elsewhere ? args[2] : "native", "", &why);
     if (!ctx || !t || !sparse_lanes(t)) return 77;
-    for (int i = 0; i < 300; i++) test_random(t, ctx, i);
-    test_special(t, ctx);
+    if (n_args > 4) results = fopen(args[4], "rb");
+    else if (elsewhere) layers = fopen(args[3], "wb");
+    check(!elsewhere || results || layers, "no such file", -1);
+    for (int i = 0; i < 300 && !failures; i++) test_random(t, ctx, i);
+    if (!failures) test_special(t, ctx);
     test_limits(t);
+    if (layers && fclose(layers)) failures++;
+    if (results) fclose(results);
     ctx_free(ctx);
     return failures != 0;
 }

@@ -1,0 +1,65 @@
+/* Sparse products: which layers fit, their blocks of rows, and the target's encoder. */
+#include <string.h>
+#include "codegen/sparse_blocks.h"
+
+static bool is_arm64(const Target *t) { return !strncmp(t->triple, "aarch64", strlen("aarch64")); }
+
+int64_t sparse_blocks(const Target *t, int64_t rows) { return (rows + sparse_rows(t) - 1) / sparse_rows(t); }
+
+float sparse_weight(const SparseLayer *l, const SparseBlock *b, int row, int64_t source) {
+    return l->weights[(b->first + row) * l->n_sources + source];
+}
+
+int64_t sparse_nonzeros(const SparseLayer *l, const SparseBlock *b, int64_t source) {
+    int64_t n = 0;
+    for (int r = 0; r < b->rows; r++) n += sparse_weight(l, b, r, source) != 0;
+    return n;
+}
+
+unsigned sparse_masks_used(const SparseLayer *l) {
+    unsigned used = l->store == SPARSE_STORE_ALL ? 0 : 1u << l->store_mask;
+    for (int64_t i = 0; i < l->n_sources; i++) used |= 1u << l->sources[i].mask;
+    return used & ~1u;
+}
+
+static void measure(const SparseLayer *l, SparseBlock *b) {
+    for (int64_t i = 0; i < l->n_sources; i++) {
+        int64_t n = sparse_nonzeros(l, b, i);
+        b->nonzeros += n;
+        b->loads += n > 0;
+    }
+}
+
+/* rows are spread evenly; few of them take several sums each, or additions would wait for one another */
+SparseBlocks sparse_cut_rows(Arena *a, const Target *t, const SparseLayer *l, int busy) {
+    enum { MAX_SETS = 4 };
+    int64_t n = sparse_blocks(t, l->rows), most = sparse_rows(t);
+    SparseBlocks blocks = {.all = ARENA_ARRAY(a, n, SparseBlock), .n = n};
+    for (int64_t i = 0; i < n; i++) {
+        SparseBlock *b = &blocks.all[i];
+        b->first = l->rows * i / n;
+        b->rows = (int)(l->rows * (i + 1) / n - b->first);
+        for (b->sets = 1; b->sets < MAX_SETS && b->rows * (b->sets + 1) <= most && b->rows * b->sets < busy;) b->sets++;
+        measure(l, b);
+        if (b->nonzeros > blocks.most) blocks.most = b->nonzeros;
+    }
+    return blocks;
+}
+
+static bool fits(int64_t v) {
+    return v >= -(1 << 29) && v <= 1 << 29;
+} /* so do differences, with what bases are ahead */
+
+bool sparse_fits(const Target *t, const SparseLayer *l) {
+    const int64_t most_sources = is_arm64(t) ? 1 << 19 : 1 << 24; /* a branch of aarch64 reaches over 128 MiB */
+    if (!sparse_lanes(t) || l->rows < 1 || l->n_sources < 1 || l->n_sources > most_sources) return false;
+    for (int64_t i = 0; i < l->n_sources; i++)
+        if (!fits(l->sources[i].offset) || l->sources[i].offset % (int64_t)sizeof(float)) return false;
+    return l->rows <= 1 << 20 && fits(l->x_step) && fits(l->y_step) && fits(l->residual_step) && l->panels <= 1 << 16 &&
+           fits(l->panels * l->x_step) && fits(l->y_row) && fits(l->rows * l->y_row) && fits(l->residual_row) &&
+           fits(l->rows * l->residual_row);
+}
+
+Str sparse_encode(Arena *a, const Target *t, const SparseLayer *l) {
+    return is_arm64(t) ? sparse_encode_arm64(a, t, l) : sparse_encode_x86(a, t, l);
+}
