@@ -70,7 +70,7 @@ static Candidate candidate_of(Planar *p, Layout *l, Node *n) {
 }
 
 static bool is_too_large(const PassCtx *pass, const Candidate *c) {
-    return pass->optimize_size && sparse_bytes(&c->work) > weights_of(c) * (double)sizeof(float);
+    return pass->optimize_size && sparse_bytes(pass->target, &c->work) > weights_of(c) * (double)sizeof(float);
 }
 
 static void note(const Planar *p, const Candidate *k) {
@@ -82,7 +82,7 @@ static void note(const Planar *p, const Candidate *k) {
         .rows = k->work.rows,
         .columns = k->work.sources,
         .nonzeros = k->work.nonzeros,
-        .bytes = sparse_bytes(&k->work),
+        .bytes = sparse_bytes(p->target, &k->work),
         .pattern = sparse_pattern(notes->arena, w->data, k->work.rows, k->work.sources, k->work.sources / w->dims[1]),
         .sparse = p->chosen[k->n->id],
         .cycles = k->sparse,

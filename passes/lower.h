@@ -62,7 +62,7 @@ typedef struct Weights { /* of (column, channel of its group, tap), at col·out 
     int64_t cols, taps;    /* of all groups */
     Grouping group;
     float scale;
-    Dtype half; /* of data and of what is packed: DT_F16 or DT_BF16, and scale is 1; 0: DT_F32 */
+    Dtype half;                     /* of data and of what is packed: DT_F16 or DT_BF16, and scale is 1; 0: DT_F32 */
     const IntegerWeights *integers; /* in place of data: channels of `group` are four of theirs */
 } Weights;
 Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, bool overlap);
@@ -75,7 +75,7 @@ typedef struct NarrowPacking {
     int lanes, vecs;
 } NarrowPacking;
 Value *pack_narrow(Graph *g, const NarrowPacking *p);
-void set_narrow(Node *made, const NarrowWeights *w); /* the attributes that tell the kernel */
+void set_narrow(Node *made, const NarrowWeights *w);                           /* the attributes that tell the kernel */
 Value *pack_channels(Graph *g, const Value *v, int rank, int axis, int block); /* axis of a constant into blocks */
 
 /* ---- window of a convolution or pool whose numbers are all known ---- */
@@ -93,7 +93,7 @@ typedef struct SparseWork {
     int64_t panels; /* how often: vectors of sparse_lanes() columns */
 } SparseWork;
 double sparse_cycles(const Target *t, const SparseWork *w); /* an estimate, comparable with tile_choice_cycles */
-double sparse_bytes(const SparseWork *w);                   /* of code and weights, about */
+double sparse_bytes(const Target *t, const SparseWork *w);  /* of code and weights, about */
 int64_t count_nonzeros(const Tensor *t);                    /* of a constant of f32 */
 
 bool value_is_f32(const Value *v);
@@ -140,9 +140,9 @@ bool lower_conv_integer(Layout *l, Node *n); /* lower_integer.c: ConvInteger; fa
 bool lower_bias_integer(Layout *l, Node *n); /* Add of a constant a channel to its sums, into their bias */
 /* What a Conv of floats, whose sums take so many cycles, will take an image: by Winograd where that is better. */
 double conv_cycles(const PassCtx *p, Node *n, double direct);
-double dense_conv_cycles(Layout *l, Node *n); /* lower_conv.c: of one batch element, an estimate; 0: not lowered */
-bool lower_conv(Layout *l, Node *n);         /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
-bool lower_pool(Layout *l, Node *n);         /* lower_pool.c */
+double dense_conv_cycles(Layout *l, Node *n);  /* lower_conv.c: of one batch element, an estimate; 0: not lowered */
+bool lower_conv(Layout *l, Node *n);           /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
+bool lower_pool(Layout *l, Node *n);           /* lower_pool.c */
 bool lower_sparse_product(Layout *l, Node *n); /* lower_sparse_product.c: of three dims; false: stays as it is */
 bool lower_reduction(Layout *l, Node *n);
 bool lower_elementwise(Layout *l, Node *n); /* lower_blocked.c: what can follow its inputs into blocks */

@@ -145,7 +145,7 @@ static double turning_cycles(const Product *p, int64_t panels, int lanes) {
 
 /* Is straight-line code of the nonzeros better, or asked for? Rows that are not known count as many. */
 static bool sparse_is_better(const PassCtx *ctx, const Product *p, int64_t rows, double dense_cycles) {
-    enum { OPEN_ROWS = 64 /* as for dense tiles */, LARGEST = 1 << 20 };
+    enum { OPEN_ROWS = 64 /* as for dense tiles */, LARGEST = 1 << 19 };
     const Target *t = ctx->target;
     int lanes = sparse_lanes(t);
     if (!lanes || ctx->sparse == SPARSE_OFF || p->w->dtype != DT_F32 || p->inner < lanes || p->cols < lanes)
@@ -157,7 +157,7 @@ static bool sparse_is_better(const PassCtx *ctx, const Product *p, int64_t rows,
                     .rows = p->cols,
                     .columns = p->inner,
                     .nonzeros = work.nonzeros,
-                    .bytes = sparse_bytes(&work)};
+                    .bytes = sparse_bytes(t, &work)};
     bool small = !ctx->optimize_size || n.bytes < (double)weights * (double)sizeof(float);
     n.cycles = sparse_cycles(t, &work) + turning_cycles(p, work.panels, lanes);
     n.dense_cycles = dense_cycles;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Straight-line code of sparse products for aarch64: the layers of tests/unit/test_sparse_code.c executed under
-# qemu-aarch64 and checked, registers that must stay included; and every instruction of it disassembles.
+# qemu-aarch64 and checked, registers that must stay included.
 set -euo pipefail
 for tool in aarch64-linux-gnu-gcc qemu-aarch64; do
     command -v "$tool" >/dev/null || { echo "no $tool"; exit 77; }
