@@ -4,7 +4,6 @@ or under qemu-aarch64, and equal to the bit to the same convolution with the wei
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import tempfile
 
@@ -14,35 +13,13 @@ try:
     from onnx import TensorProto, helper, numpy_helper
 except ImportError:
     sys.exit(77)
+from emulated import ARM, run
 
-MCC, SOURCE = os.environ["MCC"], os.environ["SOURCE"]
-ARM = "aarch64-linux-gnu"
 # flags of mcc, and whether the code runs under qemu-aarch64
 FORMS = [(["--target=x86_64-linux-gnu", "-mcpu=x86-64"], False), (["--target=x86_64-linux-gnu", "-mcpu=haswell"], False),
          ([f"--target={ARM}"], True)]
 CODES = {"i4": (22, -8, 7), "u4": (21, 0, 15),  # INT4 and UINT4, which older packages do not name
          "i8": (TensorProto.INT8, -128, 127), "u8": (TensorProto.UINT8, 0, 255)}
-MAIN = r"""
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include "mcc/runtime.h"
-extern const mcc_model m_model;
-static mcc_tensor tensor_of(const mcc_tensor_info *i) {
-    mcc_tensor t = {.dtype = i->dtype, .rank = i->rank, .bytes = 4};
-    for (int d = 0; d < i->rank; d++) t.bytes *= (size_t)(t.dims[d] = i->dims[d]);
-    t.data = calloc(t.bytes + 1, 1);
-    return t;
-}
-int main(void) {
-    mcc_tensor in = tensor_of(m_model.inputs), out = tensor_of(m_model.outputs);
-    void *workspace = aligned_alloc(64, (m_model.workspace_bytes + 63) / 64 * 64);
-    uint32_t seed = 1;
-    for (size_t i = 0; i < in.bytes / 4; i++) ((float *)in.data)[i] = (float)((seed = seed * 1664525u + 1013904223u) >> 8) / 8388608 - 1;
-    if (m_model.run(&in, &out, workspace)) return 2;
-    return fwrite(out.data, 1, out.bytes, stdout) != out.bytes;
-}
-"""
 # input channels, output channels, kernel, groups, stride, size, kind of weights; block of a scale (0: a channel's), zero points
 CASES = {
     "w8": (64, 96, 3, 1, 1, 14, "i8", 0, False), "w8_zeros": (20, 33, 3, 1, 2, 11, "u8", 0, True),
@@ -107,15 +84,6 @@ def save(path, constants, nodes, case, bias):
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10), path)
 
 
-def run(path, flags, emulated, folder):
-    """The output's bytes, and the object's size."""
-    stem = os.path.join(folder, "m")
-    subprocess.run([MCC, path, "-o", stem + ".o", "--name=m", "--winograd=off", "-Werror", *flags], check=True)
-    subprocess.run([f"{ARM}-gcc" if emulated else "cc", "-std=c11", f"-I{SOURCE}/include", stem + ".c", stem + ".o", "-static", "-o", stem], check=True)
-    out = subprocess.run([*(["qemu-aarch64", "-cpu", "max"] if emulated else []), stem], check=True, capture_output=True).stdout
-    return out, os.path.getsize(stem + ".o")
-
-
 def main():
     if platform.machine() != "x86_64":
         return 77
@@ -123,8 +91,6 @@ def main():
     arm = shutil.which("qemu-aarch64") and shutil.which(f"{ARM}-gcc")
     rng = numpy.random.default_rng(3)
     with tempfile.TemporaryDirectory() as folder:
-        with open(os.path.join(folder, "m.c"), "w") as f:
-            f.write(MAIN)
         for name, case in CASES.items():
             c, o, k, group, _, _, kind, block, zeros = case
             dims, bias = [o, c // group, k, k], rng.normal(size=o).astype(numpy.float32)
@@ -135,7 +101,7 @@ def main():
             for flags, emulated in FORMS:
                 if emulated and not arm:
                     continue
-                (got, size), (want, plain_size) = run(narrow, flags, emulated, folder), run(plain, flags, emulated, folder)
+                (got, size), (want, plain_size) = run(narrow, ["--winograd=off", *flags], emulated, folder), run(plain, ["--winograd=off", *flags], emulated, folder)
                 if got != want:
                     print(f"{name} with {' '.join(flags)}: other bits than with weights of float32")
                     failures += 1

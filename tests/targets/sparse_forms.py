@@ -1,0 +1,68 @@
+#!/usr/bin/env python3
+"""Convolutions and linears of many zeros as straight-line code for aarch64, run under qemu-aarch64: near the dense forms of
+the same models, and without their weights. Needs the onnx package."""
+import os
+import platform
+import shutil
+import sys
+import tempfile
+
+try:
+    import numpy
+    import onnx
+    from onnx import helper, numpy_helper
+except ImportError:
+    sys.exit(77)
+from emulated import ARM, run
+
+
+def zeros(rng, *dims):
+    w = rng.normal(size=dims).astype(numpy.float32) / 4
+    w[rng.random(dims) < 0.8] = 0
+    return w
+
+
+def save(path, nodes, x, y, constants):
+    info = helper.make_tensor_value_info
+    initializers = [numpy_helper.from_array(w, name) for name, w in constants.items()]
+    graph = helper.make_graph([helper.make_node(op, i, o, **a) for op, i, o, a in nodes], "g", [info("x", 1, x)], [info("y", 1, y)], initializers)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=7), path)
+
+
+def make_maps(path, rng):
+    constants = {"w1": zeros(rng, 48, 24, 3, 3), "b1": rng.normal(size=48).astype(numpy.float32), "w2": zeros(rng, 24, 48, 1, 1), "w3": zeros(rng, 70, 24, 3, 3)}
+    nodes = [("Conv", ["x", "w1", "b1"], ["a"], {"pads": [1] * 4}), ("Relu", ["a"], ["b"], {}), ("Conv", ["b", "w2"], ["c"], {}), ("Add", ["c", "x"], ["d"], {}),
+             ("Relu", ["d"], ["e"], {}), ("Conv", ["e", "w3"], ["y"], {"pads": [1] * 4, "strides": [2, 2]})]
+    save(path, nodes, [1, 24, 23, 19], [1, 70, 12, 10], constants)
+
+
+def make_tokens(path, rng):
+    constants = {"w1": zeros(rng, 96, 128), "w2": zeros(rng, 128, 40), "b": rng.normal(size=40).astype(numpy.float32)}
+    nodes = [("MatMul", ["x", "w1"], ["a"], {}), ("Relu", ["a"], ["b1"], {}), ("MatMul", ["b1", "w2"], ["c"], {}), ("Add", ["c", "b"], ["y"], {})]
+    save(path, nodes, [1, 37, 96], [1, 37, 40], constants)
+
+
+def main():
+    if platform.machine() != "x86_64" or not shutil.which("qemu-aarch64") or not shutil.which(f"{ARM}-gcc"):
+        return 77
+    failures = 0
+    rng = numpy.random.default_rng(5)
+    with tempfile.TemporaryDirectory() as folder:
+        path = os.path.join(folder, "model.onnx")
+        for make in make_maps, make_tokens:
+            make(path, rng)
+            outputs = {}
+            for form in "off", "always":
+                outputs[form] = numpy.frombuffer(run(path, [f"--target={ARM}", f"--sparse={form}"], True, folder)[0], numpy.float32)
+                with open(os.path.join(folder, "m.o"), "rb") as f:
+                    if (b".text.mcc_sparse" in f.read()) != (form == "always"):
+                        print(f"{make.__name__}: --sparse={form} is not followed")
+                        failures += 1
+            apart = numpy.abs(outputs["off"] - outputs["always"]).max()
+            if not apart <= 1e-5 * numpy.abs(outputs["off"]).max():
+                print(f"{make.__name__}: {apart} from the dense form")
+                failures += 1
+    return 1 if failures else 0
+
+
+sys.exit(main())
