@@ -42,6 +42,7 @@ typedef struct PrunePlan {
     PruneOptions options;
     PruneLayer *layers; /* in the graph's order */
     int n;
+    bool done; /* no round follows */
 } PrunePlan;
 
 typedef struct PruneWeights { /* channel c's weight k: w[c · by_channel + k · by_depth] */

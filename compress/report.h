@@ -53,6 +53,17 @@ typedef struct ReportTrial { /* of --max-drop */
     int in_float;            /* products */
     double drop;
 } ReportTrial;
+typedef struct ReportPoint { /* a setting that mcc search has tried */
+    const char *name;
+    double drop, milliseconds;
+    size_t flash, ram;
+    bool front, chosen; /* front: none is as good in everything */
+} ReportPoint;
+typedef struct ReportPoints {
+    const ReportPoint *item;
+    int n;
+    const char *metric; /* of the drops */
+} ReportPoints;
 typedef struct ReportRanges { /* what quantization leaves for the report */
     ReportRange *item;
     int n;
@@ -64,6 +75,7 @@ typedef struct ReportRanges { /* what quantization leaves for the report */
     bool noise_is_random;
     const char *metric; /* of the trials, and the drop that is allowed */
     double most_drop;
+    const ReportPoints *points; /* NULL: there was no search */
 } ReportRanges;
 
 typedef struct Report {
@@ -90,5 +102,10 @@ const char *report_noise_inputs(const Report *r); /* what noise was measured on 
 /* ---- report_json.c, report_html.c: every figure of the page has the path of its twin in the JSON as data-key ---- */
 void report_json(const Report *r, FILE *out);
 void report_html(const Report *r, FILE *out);
+void report_text(FILE *out, const char *s); /* as HTML has it */
+
+/* ---- report_points.c ---- */
+void report_points_html(const ReportPoints *p, FILE *out); /* nothing where p is NULL */
+const char *report_place(const ReportPoint *p);
 
 #endif

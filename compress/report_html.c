@@ -50,7 +50,7 @@ static const char head[] =
     ".search text { fill: var(--soft); font-size: 13px }\n"
     "</style>\n";
 
-static void put_text(FILE *out, const char *s) {
+void report_text(FILE *out, const char *s) {
     for (; *s; s++)
         if (*s == '<') fputs("&lt;", out);
         else if (*s == '>') fputs("&gt;", out);
@@ -65,7 +65,7 @@ static void put_total(FILE *out, const char *what, const char *key, size_t v) {
 
 static void put_cell(FILE *out, int i, const char *key, const char *s) {
     fprintf(out, "<td data-key=\"layers.%d.%s\">", i, key);
-    put_text(out, s);
+    report_text(out, s);
     fputs("</td>", out);
 }
 
@@ -135,7 +135,7 @@ static void put_layers(const Report *r, FILE *out) {
         put_sqnr(out, "layers", i, l->sqnr);
         put_time(out, i, l->microseconds, slowest);
         fprintf(out, "<td class=\"w\" data-key=\"layers.%d.why\">", i);
-        put_text(out, l->why);
+        report_text(out, l->why);
         fputs("</td></tr>\n", out);
     }
     fputs("</tbody></table></section>\n", out);
@@ -151,7 +151,7 @@ static void put_block(const Report *r, int i, double high, FILE *out) {
             "y=\"%.3f\" width=\"%d\" height=\"%.3f\" fill=\"hsl(%d %d%% 62%%)\"><title>",
             i, b->bytes, b->offset, b->first, b->last, b->first, high - scale * (double)(b->offset + b->bytes),
             b->last - b->first + 1, scale * (double)b->bytes, i * 47 % 360, b->scratch ? 10 : 45);
-    put_text(out, b->name);
+    report_text(out, b->name);
     fprintf(out, "%s: %zu bytes at %zu, layers %d to %d</title></rect>\n", b->scratch ? " (scratch)" : "", b->bytes,
             b->offset, b->first, b->last);
 }
@@ -203,7 +203,7 @@ static void put_ranges(const Report *r, FILE *out) {
     for (int i = 0; i < r->ranges.n; i++) {
         const ReportRange *range = &r->ranges.item[i];
         fprintf(out, "<tr><td data-key=\"ranges.%d.tensor\">", i);
-        put_text(out, range->tensor);
+        report_text(out, range->tensor);
         fprintf(out, "</td><td class=\"n\" data-key=\"ranges.%d.values\">%" PRId64 "</td>", i, range->values);
         put_figure(out, i, "low", range->low);
         put_figure(out, i, "high", range->high);
@@ -293,13 +293,13 @@ static void put_search(const Report *report, FILE *out) {
 
 void report_html(const Report *r, FILE *out) {
     fputs("<!doctype html>\n<html lang=\"en\">\n<meta charset=\"utf-8\">\n<title>", out);
-    put_text(out, r->model);
+    report_text(out, r->model);
     fprintf(out, "</title>\n%s<h1 data-key=\"model\">", head);
-    put_text(out, r->model);
+    report_text(out, r->model);
     fputs("</h1>\n<p>Compiled by mcc <span data-key=\"mcc\">", out);
-    put_text(out, r->version);
+    report_text(out, r->version);
     fputs("</span> for <span data-key=\"target\">", out);
-    put_text(out, r->target);
+    report_text(out, r->target);
     fputs("</span>.</p>\n<dl>\n", out);
     put_total(out, "nodes of the model", "nodes", r->model_nodes);
     put_total(out, "layers of the code", "layers", (size_t)r->n_layers);
@@ -309,6 +309,7 @@ void report_html(const Report *r, FILE *out) {
     put_total(out, "bytes of workspace", "workspace", r->workspace);
     put_total(out, "its lower bound", "workspace_lower_bound", r->lower_bound);
     fputs("</dl>\n", out);
+    report_points_html(r->ranges.points, out);
     put_search(r, out);
     put_layers(r, out);
     put_memory(r, out);

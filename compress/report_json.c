@@ -60,6 +60,22 @@ static void put_range(FILE *out, const ReportRange *r) {
     fputs("}", out);
 }
 
+static void put_points(FILE *out, const ReportPoints *p) {
+    if (!p) return;
+    fputs(",\n  ", out);
+    put_string(out, "points_metric", p->metric);
+    fputs(",\n  \"points\": [", out);
+    for (int i = 0; i < p->n; i++) {
+        const ReportPoint *one = &p->item[i];
+        const Text texts[] = {{"name", one->name}, {"place", report_place(one)}};
+        fputs(i ? ",\n    {" : "\n    {", out);
+        put_strings(out, texts, 2, ", ");
+        fprintf(out, ", \"drop\": %.9g, \"flash\": %zu, \"ram\": %zu, \"milliseconds\": %.6f}", one->drop,
+                one->flash, one->ram, one->milliseconds);
+    }
+    fputs("]", out);
+}
+
 void report_json(const Report *r, FILE *out) {
     const Text texts[] = {{"model", r->model}, {"target", r->target}, {"mcc", r->version}};
     fputs("{\n  ", out);
@@ -82,5 +98,7 @@ void report_json(const Report *r, FILE *out) {
     for (int i = 0; i < r->ranges.n_trials; i++)
         fprintf(out, "%s{\"in_float\": %d, \"drop\": %.9g}", i ? ", " : "", r->ranges.trials[i].in_float,
                 fmin(r->ranges.trials[i].drop, 1e300));
-    fputs("]}\n}\n", out);
+    fputs("]}", out);
+    put_points(out, r->ranges.points);
+    fputs("\n}\n", out);
 }

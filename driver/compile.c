@@ -242,6 +242,7 @@ static int compile(void *arg) {
     k->sparse = (SparseNotes){.arena = k->p.ctx->arena};
     k->p.sparse_notes = &k->sparse;
     int result = pipeline_read(&k->p);
+    k->ranges.points = c->points;
     if (k->json) k->p.ranges = &k->ranges;
     if (result == DONE && (k->json || limits_any(c))) k->imported = report_begin(k->p.ctx, k->p.graph);
     if (result == DONE && c->emit != OUT_ONNX) result = pipeline_optimise(&k->p);

@@ -22,8 +22,9 @@ typedef enum Verb {
     VERB_BENCH = 8,
     VERB_INSPECT = 16,
     VERB_TUNE = 32,
+    VERB_SEARCH = 64,
     VERB_EXECUTES = VERB_RUN | VERB_VERIFY | VERB_BENCH,
-    VERB_GENERATES = VERB_COMPILE | VERB_EXECUTES | VERB_TUNE,
+    VERB_GENERATES = VERB_COMPILE | VERB_EXECUTES | VERB_TUNE | VERB_SEARCH,
     VERB_READS = VERB_GENERATES | VERB_INSPECT
 } Verb;
 typedef enum Emit { OUT_OBJ, OUT_ASM, OUT_LLVM, OUT_LOOPS, OUT_GRAPH, OUT_SHARED, OUT_STATIC, OUT_ONNX } Emit;
@@ -59,6 +60,9 @@ typedef struct Command {
     int64_t jobs, timeout, runs, seconds;
     QuantOptions quant;
     PruneOptions prune;
+    const NodeMode *modes; /* of nodes that are not as --quantize says; mcc search sets them */
+    int n_modes;
+    const struct ReportPoints *points; /* that mcc search has measured, for the report */
     size_t max_flash, max_ram; /* bytes; SIZE_MAX: whatever it takes */
     double max_latency, clock; /* seconds, 0: whatever it takes; cycles a second of a processor that is not here */
     bool report_times, has_range;
@@ -176,5 +180,6 @@ int verify_main(const Command *c);
 int bench_main(const Command *c);
 int inspect_main(const Command *c);
 int tune_main(const Command *c);
+int search_main(const Command *c);
 
 #endif

@@ -6,7 +6,7 @@ static const struct {
     const char *text;
 } forms[] = {
     {VERB_COMPILE, "Usage: mcc [options] MODEL.onnx -o MODEL.o\n"
-                   "       mcc run|verify|bench|tune|inspect …        (mcc VERB --help tells more)\n"
+                   "       mcc run|verify|bench|tune|search|inspect … (mcc VERB --help tells more)\n"
                    "\n"
                    "Compiles a neural network to a native object and a C header that need no runtime.\n"
                    "\n"
@@ -14,6 +14,7 @@ static const struct {
                    "  verify    compare compiled code with ONNX's test data, or with the reference kernels\n"
                    "  bench     time the compiled code on this machine\n"
                    "  tune      measure which forms of its layers are the fastest here\n"
+                   "  search    choose the kind of numbers of each layer within budgets of bytes and time\n"
                    "  inspect   what a model or an object holds\n"},
     {VERB_RUN,
      "Usage: mcc run MODEL.onnx [--input NAME=FILE.npy …] [--random[=SEED]] [--output-dir=DIR] [options]\n"
@@ -35,6 +36,13 @@ static const struct {
      "\n"
      "Times forms and tiles of the model's convolutions and products on this machine, and writes those that beat\n"
      "mcc's own choice to FILE, which --tune=FILE then takes, with the same -mcpu and shapes.\n"},
+    {VERB_SEARCH,
+     "Usage: mcc search MODEL.onnx --calibrate=FOLDER [--max-drop=1%] [--max-flash=256K] [--max-ram=64K]\n"
+     "                  [--max-latency=5ms] -o MODEL.o [options]\n"
+     "\n"
+     "Compiles the model with several kinds of numbers and shares of zeros, in all layers and in single ones, measures\n"
+     "how near each is to the float network on the samples and what it takes, prints those that no other one beats,\n"
+     "and writes the object of the best within the bounds: the nearest one, or, with --max-drop, the cheapest one.\n"},
     {VERB_INSPECT,
      "Usage: mcc inspect MODEL.onnx|OBJECT.o [options]\n"
      "\n"

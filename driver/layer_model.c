@@ -5,7 +5,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { CACHE_BYTES = 16, MEMORY_BYTES = 8, SCALAR_CYCLES = 2 };
+static const double cache_bytes = 16, memory_bytes = 8, scalar_cycles = 2;
 static const double share_of_peak = 0.7, without_fma = 1.35;
 
 static double multiplications(const Pipeline *p, const ReportLayer *l) {
@@ -18,7 +18,7 @@ static double multiplications(const Pipeline *p, const ReportLayer *l) {
 
 /* cycles of a multiplication and an addition of floats */
 static double cycle_share(const Target *t) {
-    if (!t->vector_bits || !t->multiply_bits) return SCALAR_CYCLES;
+    if (!t->vector_bits || !t->multiply_bits) return scalar_cycles;
     return 32.0 / t->multiply_bits / share_of_peak * (t->has_fma ? 1 : without_fma);
 }
 
@@ -31,6 +31,6 @@ double layer_model(const Pipeline *p, const ReportLayer *l) {
     const Target *t = p->target;
     bool integers = !strcmp(l->scheme, "int8") || !strcmp(l->scheme, "dynamic") || !strcmp(l->scheme, "uint8");
     double work = multiplications(p, l) * cycle_share(t) * (integers ? integer_share(t, l->weights) : 1);
-    double cycles = fmax(work, (double)l->after / MEMORY_BYTES) + l->made / CACHE_BYTES;
+    double cycles = fmax(work, (double)l->after / memory_bytes) + l->made / cache_bytes;
     return cycles / p->command->clock;
 }

@@ -27,6 +27,7 @@ static int dispatch(const Command *c) {
     case VERB_VERIFY: return verify_main(c);
     case VERB_BENCH: return bench_main(c);
     case VERB_TUNE: return tune_main(c);
+    case VERB_SEARCH: return search_main(c);
     default: return inspect_main(c);
     }
 }

@@ -237,6 +237,7 @@ int measure_layer_noise(const Pipeline *p, const QuantPlan *plan) {
     Pipeline one = {.command = p->command, .is_float = true};
     Noise s = {.plan = plan, .report = p->ranges};
     int result = BAD_MODEL;
+    if (p->pruned && p->command->prune.pattern == PRUNE_CHANNELS) return DONE; /* the float model has other channels */
     if (!(one.target = target_find(NULL, "native", NULL, &why))) return DONE; /* nothing can be run here */
     s.f = s.q = one;
     s.q.pruned = p->pruned;

@@ -387,21 +387,21 @@ static const char *set_depfile(Command *c, const Row *row, const char *value) {
     return value ? set_text(c, row, value) : fine;
 }
 
-enum { QUANTIZES = VERB_COMPILE | VERB_RUN | VERB_BENCH };
+enum { QUANTIZES = VERB_COMPILE | VERB_RUN | VERB_BENCH, PRODUCES = VERB_COMPILE | VERB_SEARCH };
 #define AT(member) offsetof(Command, member)
 #define HEADING(text, verbs) {(verbs), FLAG, NULL, NULL, (text), NULL, 0, 0, 0, 0}
 static const Row rows[] = {
-    HEADING("Output", VERB_COMPILE | VERB_TUNE),
+    HEADING("Output", VERB_COMPILE | VERB_TUNE | VERB_SEARCH),
     {VERB_TUNE, VALUE, "-o", "FILE", "write FILE (default: MODEL.tune here)", set_text, AT(output), 0, 0, 0},
-    {VERB_COMPILE, VALUE, "-o", "FILE", "write FILE, and the header beside it; - is standard output", set_text,
+    {PRODUCES, VALUE, "-o", "FILE", "write FILE, and the header beside it; - is standard output", set_text,
      AT(output), 0, 0, 0},
-    {VERB_COMPILE, VALUE, "--name", "NAME", "prefix of the symbols (default: from FILE)", set_text, AT(name), 0, 0, 0},
+    {PRODUCES, VALUE, "--name", "NAME", "prefix of the symbols (default: from FILE)", set_text, AT(name), 0, 0, 0},
     {VERB_COMPILE, VALUE, "--emit", "KIND", "obj (default), asm, llvm, loops, graph, shared, static or onnx", set_emit,
      0, 0, 0, 0},
     {VERB_COMPILE, FLAG, "-S", NULL, "the same as --emit=asm", set_emit, 0, 0, 0, 0},
-    {VERB_COMPILE, VALUE, "--report", "FILE",
+    {PRODUCES, VALUE, "--report", "FILE",
      "a page of layers, weights and memory, FILE.html with FILE.json beside it", set_text, AT(report), 0, 0, 0},
-    {VERB_COMPILE, FLAG, "--report-times", NULL, "measure each layer, and add its time", set_bool, AT(report_times), 0,
+    {PRODUCES, FLAG, "--report-times", NULL, "measure each layer, and add its time", set_bool, AT(report_times), 0,
      0, 0},
     {VERB_COMPILE, FLAG, "-MD", NULL, "write FILE.d, which tells make what was read", set_depfile, AT(depfile_path), 0,
      0, 0},
@@ -422,22 +422,24 @@ static const Row rows[] = {
     HEADING("Measuring", VERB_TUNE),
     {VERB_TUNE, VALUE, "--seconds", "N", "about so long (default 120); large layers come first", set_number,
      AT(seconds), 1, 1000000, 0},
+    HEADING("Searching", VERB_SEARCH),
+    {VERB_SEARCH, VALUE, "--seconds", "N", "about so long (default 120)", set_number, AT(seconds), 1, 1000000, 0},
     HEADING("Shapes", VERB_READS),
     {VERB_READS, VALUE, "--shape", "NAME=1x3x224x224", "the shape of the input NAME", set_shape, 0, 0, 0, 0},
     {VERB_READS, VALUE, "--dim", "NAME=N", "the open dimension NAME (or INPUT.AXIS) is N", set_dim, 0, 0, 0, 0},
     {VERB_READS, VALUE, "--max-dim", "NAME=N", "it stays open, up to N; '*=N' bounds all others", set_dim, 0, 0, 0, 1},
     HEADING("Target", VERB_GENERATES),
-    {VERB_COMPILE, VALUE, "--target", "TRIPLE", "what the code is for, as clang spells it (default: this machine)",
+    {PRODUCES, VALUE, "--target", "TRIPLE", "what the code is for, as clang spells it (default: this machine)",
      set_text, AT(triple), 0, 0, 0},
     {VERB_GENERATES, VALUE, "-mcpu", "CPU", "the processor, or native", set_text, AT(cpu), 0, 0, 0},
     {VERB_GENERATES, VALUE, "-mattr", "+A,-B", "features on top of the processor's", set_text, AT(features), 0, 0, 0},
     {VERB_READS, FLAG, "--print-targets", NULL, "list the targets", set_bool, AT(print_targets), 0, 0, 0},
     HEADING("Code", VERB_GENERATES),
     {VERB_GENERATES, JOINED, "-O", "LEVEL", "0, 1, 2 (default), 3 or s", set_level, 0, 0, 0, 0},
-    {VERB_COMPILE | VERB_EXECUTES, VALUE, "--threads", "KIND",
+    {PRODUCES | VERB_EXECUTES, VALUE, "--threads", "KIND",
      "none (default), openmp (link libmcc_rt.a) or callback (the app defines mcc_parallel_for)", set_threads, 0, 0, 0,
      0},
-    {VERB_COMPILE | VERB_EXECUTES, VALUE, "--max-threads", "N", "most threads that may call at once (default 16)",
+    {PRODUCES | VERB_EXECUTES, VALUE, "--max-threads", "N", "most threads that may call at once (default 16)",
      set_number, AT(max_threads), 1, 1024, 0},
     {VERB_GENERATES, VALUE, "--winograd", "FORM",
      "of 3x3 convolutions: auto (default), off, f2 or f4; faster, with more weights", set_winograd, 0, 0, 0, 0},
@@ -446,48 +448,48 @@ static const Row rows[] = {
      0, 0, 0},
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--tune", "FILE", "what mcc tune has measured for this processor", set_text,
      AT(tune), 0, 0, 0},
-    HEADING("Budgets", VERB_COMPILE),
-    {VERB_COMPILE, VALUE, "--max-flash", "BYTES", "fail where code and constants take more: 256K, 1M", set_size,
+    HEADING("Budgets", PRODUCES),
+    {PRODUCES, VALUE, "--max-flash", "BYTES", "fail where code and constants take more: 256K, 1M", set_size,
      AT(max_flash), 0, 0, 0},
-    {VERB_COMPILE, VALUE, "--max-ram", "BYTES", "fail where workspace and variables take more", set_size, AT(max_ram),
+    {PRODUCES, VALUE, "--max-ram", "BYTES", "fail where workspace and variables take more", set_size, AT(max_ram),
      0, 0, 0},
-    {VERB_COMPILE, VALUE, "--max-latency", "TIME", "fail where a call takes longer: 5ms, 300us (measured, or modelled)",
+    {PRODUCES, VALUE, "--max-latency", "TIME", "fail where a call takes longer: 5ms, 300us (measured, or modelled)",
      set_duration, AT(max_latency), 0, 0, 0},
-    {VERB_COMPILE, VALUE, "--clock", "HZ", "of a processor that is not this one, for --max-latency (default 1G)",
+    {PRODUCES, VALUE, "--clock", "HZ", "of a processor that is not this one, for --max-latency (default 1G)",
      set_clock, AT(clock), 0, 0, 0},
-    HEADING("Quantization", QUANTIZES),
+    HEADING("Quantization", QUANTIZES | VERB_SEARCH),
     {QUANTIZES, VALUE, "--quantize", "KIND",
      "int8 (with samples, or from normalisations), dynamic, or weights alone: f16, bf16, w8, w4, w4:64 by blocks of 64",
      set_quantize, 0, 0, 0, 0},
-    {QUANTIZES, VALUE, "--calibrate", "PATH", "samples of the inputs: a folder, a file or a .txt list; may be repeated",
+    {QUANTIZES | VERB_SEARCH, VALUE, "--calibrate", "PATH", "samples of the inputs: a folder, a file or a .txt list; may be repeated",
      set_calibrate, 0, 0, 0, 0},
-    {QUANTIZES, VALUE, "--input-norm", "MEAN:DEV", "of pictures: (value / 255 - MEAN) / DEV; or R,G,B:R,G,B", set_norm,
+    {QUANTIZES | VERB_SEARCH, VALUE, "--input-norm", "MEAN:DEV", "of pictures: (value / 255 - MEAN) / DEV; or R,G,B:R,G,B", set_norm,
      AT(input_norm), 0, 0, 0},
-    {QUANTIZES, VALUE, "--input-layout", "LAYOUT", "of pictures: nchw or nhwc (default: where 1 or 3 channels are)",
+    {QUANTIZES | VERB_SEARCH, VALUE, "--input-layout", "LAYOUT", "of pictures: nchw or nhwc (default: where 1 or 3 channels are)",
      set_layout, AT(input_layout), 0, 0, 0},
     {QUANTIZES, VALUE, "--input-range", "LOW:HIGH", "without samples: what inputs hold (default -3:3)", set_range, 0, 0,
      0, 0},
-    {QUANTIZES, VALUE, "--calibrate-method", "METHOD",
+    {QUANTIZES | VERB_SEARCH, VALUE, "--calibrate-method", "METHOD",
      "of ranges: mse (default), minmax, average, percentile[:99.99] or entropy", set_method, 0, 0, 0, 0},
-    {QUANTIZES, VALUE, "--activations", "TYPE", "u8 (default) with a zero point, or s8 around 0", set_activations, 0, 0,
+    {QUANTIZES | VERB_SEARCH, VALUE, "--activations", "TYPE", "u8 (default) with a zero point, or s8 around 0", set_activations, 0, 0,
      0, 0},
-    {QUANTIZES, VALUE, "--weights", "FORM",
+    {QUANTIZES | VERB_SEARCH, VALUE, "--weights", "FORM",
      "of w8 and w4: symmetric (default) around 0, or asymmetric with zero points", set_weights, 0, 0, 0, 0},
-    {QUANTIZES, VALUE, "--rounding", "HOW", "of weights: nearest (default), or by the samples gptq or adaround",
+    {QUANTIZES | VERB_SEARCH, VALUE, "--rounding", "HOW", "of weights: nearest (default), or by the samples gptq or adaround",
      set_rounding, 0, 0, 0, 0},
-    {QUANTIZES, VALUE, "--equalize", "HOW",
+    {QUANTIZES | VERB_SEARCH, VALUE, "--equalize", "HOW",
      "channels scaled alike before, by the weights or by samples[:ALPHA]; or off", set_equalize, 0, 0, 0, 0},
-    {QUANTIZES, VALUE, "--quantize-skip", "NODE|OP", "stays in float; may be repeated", set_skip, 0, 0, 0, 0},
+    {QUANTIZES | VERB_SEARCH, VALUE, "--quantize-skip", "NODE|OP", "stays in float; may be repeated", set_skip, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--quantize-only", "NODE|OP", "of the products, only these; may be repeated", set_skip, 0, 0, 0,
      1},
-    {QUANTIZES, VALUE, "--max-drop", "DROP",
+    {QUANTIZES | VERB_SEARCH, VALUE, "--max-drop", "DROP",
      "keep the layers in float that the result needs to stay this near: 0.01, 1% or (sqnr) 20dB", set_text,
      AT(max_drop), 0, 0, 0},
-    {QUANTIZES, VALUE, "--metric", "METRIC", "of --max-drop: cosine (default), sqnr or top1", set_metric, 0, 0, 0, 0},
-    {QUANTIZES, VALUE, "--save-plan", "FILE", "write what is quantized, and how, as text", set_text, AT(save_plan), 0,
+    {QUANTIZES | VERB_SEARCH, VALUE, "--metric", "METRIC", "of --max-drop: cosine (default), sqnr or top1", set_metric, 0, 0, 0, 0},
+    {QUANTIZES | VERB_SEARCH, VALUE, "--save-plan", "FILE", "write what is quantized, and how, as text", set_text, AT(save_plan), 0,
      0, 0},
     {QUANTIZES, VALUE, "--plan", "FILE", "take it from such a text, edited perhaps", set_text, AT(plan), 0, 0, 0},
-    HEADING("Pruning", QUANTIZES),
+    HEADING("Pruning", QUANTIZES | VERB_SEARCH),
     {QUANTIZES, VALUE, "--prune", "SHARE", "so many of the weights become 0: 0.8, 80%", set_share, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--prune-pattern", "PATTERN",
      "of the zeros: unstructured (default, as is auto), 2:4, block:4x1 of 4 channels, or channel", set_pattern, 0, 0, 0,
@@ -499,7 +501,7 @@ static const Row rows[] = {
      set_prune_by, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--prune-rounds", "N", "in so many steps (default 1)", set_number, AT(prune.rounds), 1, 100, 0},
     {QUANTIZES, FLAG, "--prune-ends", NULL, "the first and the last layer, too", set_bool, AT(prune.ends), 0, 0, 0},
-    {QUANTIZES, VALUE, "--prune-skip", "NODE|OP", "keeps its weights; may be repeated", set_prune_skip, 0, 0, 0, 0},
+    {QUANTIZES | VERB_SEARCH, VALUE, "--prune-skip", "NODE|OP", "keeps its weights; may be repeated", set_prune_skip, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--prune-only", "NODE|OP", "only these are pruned; may be repeated", set_prune_skip, 0, 0, 0, 1},
     HEADING("Limits", VERB_READS),
     {VERB_READS, VALUE, "--max-fold", "BYTES", "of constants made while compiling (default 1G)", set_size,
@@ -532,7 +534,8 @@ static Verb verb_find(const char *word) {
         const char *name;
         Verb verb;
     } verbs[] = {{"compile", VERB_COMPILE}, {"run", VERB_RUN},         {"verify", VERB_VERIFY},
-                 {"bench", VERB_BENCH},     {"inspect", VERB_INSPECT}, {"tune", VERB_TUNE}};
+                 {"bench", VERB_BENCH},     {"inspect", VERB_INSPECT}, {"tune", VERB_TUNE},
+                 {"search", VERB_SEARCH}};
     for (size_t i = 0; i < sizeof verbs / sizeof *verbs; i++)
         if (!strcmp(word, verbs[i].name)) return verbs[i].verb;
     return 0;
@@ -650,7 +653,7 @@ static bool check_quantize(const Command *c) {
 
 static bool check_drop(Command *c) {
     if (!c->max_drop) return true;
-    if (c->quant.mode != QUANT_INT8 || !c->n_calibrate)
+    if (c->verb != VERB_SEARCH && (c->quant.mode != QUANT_INT8 || !c->n_calibrate))
         say_error("--max-drop measures on samples what integers cost: add --quantize=int8 and --calibrate=FOLDER");
     else if (!drop_parse(c->metric, c->max_drop, &c->most_drop)) {
         say_error("'%s' is not a value of --max-drop", c->max_drop);
@@ -690,7 +693,8 @@ int command_parse(Command *c, int argc, char **argv) {
     c->opt.dims = c->dims;
     c->opt.max_dims = c->max_dims;
     c->opt.shapes = c->shapes;
-    return check_prune(c) && check_quantize(c) && check_drop(c) ? DONE : BAD_USAGE;
+    bool compresses = c->verb == VERB_SEARCH || (check_prune(c) && check_quantize(c));
+    return compresses && check_drop(c) ? DONE : BAD_USAGE;
 }
 
 bool one_model(const Command *c) {

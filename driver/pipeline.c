@@ -81,7 +81,9 @@ int pipeline_canonicalise(Pipeline *p) {
     if (pass.opt_level < 1) pass.opt_level = 1;
     int result = outcome(p, passes_run(p->graph, &pass));
     bool again = p->pruned && p->graph != p->pruned->nodes->graph;
-    return result == DONE && again && !prune_apply(p->pruned, p->graph) ? BAD_MODEL : result;
+    if (result != DONE || !again) return result;
+    if (!prune_apply(p->pruned, p->graph)) return BAD_MODEL;
+    return p->pruned->done ? outcome(p, passes_run(p->graph, &pass)) : DONE; /* as with the graph that was pruned */
 }
 
 int pipeline_compress(Pipeline *p) {

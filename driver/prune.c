@@ -57,5 +57,6 @@ int pipeline_prune(Pipeline *p) {
     if (result == DONE && c->n_calibrate) result = prune_correct(p, plan);
     if (result != DONE) return result;
     if (c->verbose) say_layers(plan);
+    plan->done = true;
     return prune_apply(plan, p->graph) ? DONE : BAD_MODEL;
 }

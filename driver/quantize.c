@@ -157,6 +157,13 @@ bool plan_insert(QuantPlan *plan) {
     return plan->options.mode == QUANT_INT8 ? quant_insert(plan) : quant_products(plan);
 }
 
+/* Of nodes that are not what the command says of all: as the plan file has it, or the search */
+static const NodeMode *modes_of(const Pipeline *p, const PlanFile *file, int *n) {
+    if (file) return plan_modes(file, n);
+    *n = p->command->n_modes;
+    return p->command->modes;
+}
+
 static int quantize_static(Pipeline *p) {
     const Command *c = p->command;
     const PlanFile *file = NULL;
@@ -166,7 +173,7 @@ static int quantize_static(Pipeline *p) {
     if (e && !expectations_end(p, e)) e = NULL;
     progress_stage("planning the quantization");
     if (c->plan && !(file = plan_read(p->ctx, c->plan, c->quant.mode))) return BAD_MODEL;
-    const NodeMode *modes = file ? plan_modes(file, &n_modes) : NULL;
+    const NodeMode *modes = modes_of(p, file, &n_modes);
     QuantOptions o = options_of(p);
     QuantPlan *plan = e ? expected_plan(p, e, &o) : quant_choose(p->graph, &o, modes, n_modes);
     if (!plan) return BAD_MODEL;
@@ -191,7 +198,7 @@ static int quantize_products(Pipeline *p) {
     int n_modes = 0, result = pipeline_canonicalise(p);
     if (result != DONE) return result;
     if (c->plan && !(file = plan_read(p->ctx, c->plan, c->quant.mode))) return BAD_MODEL;
-    const NodeMode *modes = file ? plan_modes(file, &n_modes) : NULL;
+    const NodeMode *modes = modes_of(p, file, &n_modes);
     QuantOptions o = options_of(p);
     QuantPlan *plan = quant_choose(p->graph, &o, modes, n_modes);
     if (!plan || (file && !plan_apply(file, plan))) return BAD_MODEL;

