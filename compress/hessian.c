@@ -1,6 +1,6 @@
 /* H = Σ x xᵀ, streamed. In double: whole numbers up to 2^53 add exactly, and no float32 overflows. */
 #include "compress/rounding.h"
-#include <string.h>
+#include <math.h>
 #include "compress/triangle.h"
 
 int64_t hessian_part_size(const Hessian *h, int64_t part) {
@@ -19,6 +19,8 @@ Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part) {
     *h = (Hessian){.depth = depth, .groups = groups, .part = part, .parts = (depth + part - 1) / part};
     h->most_rows = depth > 2048 ? 2 * depth : 4096;
     h->sums = ARENA_ARRAY(a, groups * h->parts, double *);
+    h->totals = ARENA_ARRAY(a, groups * depth, double);
+    h->counts = ARENA_ARRAY(a, groups, double);
     h->factored = ARENA_ARRAY(a, groups * h->parts, bool);
     for (int64_t i = 0; i < groups * h->parts; i++)
         h->sums[i] = ARENA_ARRAY(a, triangle_row(hessian_part_size(h, i % h->parts)), double);
@@ -27,11 +29,36 @@ Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part) {
 }
 
 void hessian_add(Hessian *h, int64_t group, int n) {
+    double *totals = h->totals + group * h->depth;
+    for (int i = 0; i < n; i++)
+        for (int64_t k = 0; k < h->depth; k++) totals[k] += h->buffer[i * h->depth + k];
+    h->counts[group] += n;
     for (int64_t part = 0; part < h->parts; part++) {
         const double *rows[HESSIAN_ROWS];
         for (int i = 0; i < n; i++) rows[i] = h->buffer + i * h->depth + part * h->part;
         triangle_update(h->sums[group * h->parts + part], hessian_part_size(h, part), rows, n, 1);
     }
+}
+
+/* Σ (x − x̄)(x − x̄)ᵀ = Σ x xᵀ − n x̄ x̄ᵀ; a millionth of Σ x² stays on the diagonal, far above what cancellation leaves
+ * of inputs that hardly vary */
+static void centre_part(double *t, int64_t n, const double *totals, double count) {
+    for (int64_t i = 0; i < n; i++) {
+        double *row = t + triangle_row(i), mean = totals[i] / count;
+        for (int64_t k = 0; k < i; k++) row[k] -= mean * totals[k];
+        row[i] = fmax(row[i] - mean * totals[i], 0) + 1e-6 * row[i];
+    }
+}
+
+void hessian_centre(Hessian *h) {
+    if (!h->about_means || h->centred) return;
+    for (int64_t at = 0; at < h->groups * h->parts; at++) {
+        int64_t group = at / h->parts, part = at % h->parts;
+        if (h->counts[group] > 0)
+            centre_part(h->sums[at], hessian_part_size(h, part), h->totals + group * h->depth + part * h->part,
+                        h->counts[group]);
+    }
+    h->centred = true;
 }
 
 double hessian_damp(const double *t, int64_t n) {

@@ -65,8 +65,9 @@ static Value *dequantize_constant(Insert *s, Node *n, Value *q, const float *sca
     return infer_new(s, dq, n) ? dq->out[0] : NULL;
 }
 
-/* Codes for the same scales that lose less of what the sums are. */
-static void round_by_inputs(const Insert *s, const Node *n, const Contraction *c, const float *scales, int8_t *codes) {
+/* Codes for the same scales that lose less of what the sums are, and the bias that goes with them */
+static void round_by_inputs(const Insert *s, const Node *n, const Contraction *c, const float *scales, int8_t *codes,
+                            float *bias) {
     const QuantNode *planned = n->id < s->plan->n_ids ? s->plan->of_node[n->id] : NULL; /* a twin is not */
     Hessian *h = planned ? planned->hessian : NULL;
     bool rows = c->shape.outer == 1;
@@ -79,7 +80,9 @@ static void round_by_inputs(const Insert *s, const Node *n, const Contraction *c
     Arena *a = arena_new(s->ctx);
     r.scales = ARENA_ARRAY(a, r.channels, CodeScale);
     for (int64_t i = 0; i < r.channels; i++) r.scales[i].scale = scales[i];
+    r.shifts = h->about_means ? ARENA_ARRAY(a, r.channels, double) : NULL;
     round_weights(s->plan->options.rounding, h, &r, s->ctx);
+    for (int64_t i = 0; i < r.channels && r.shifts; i++) bias[i] = (float)((double)bias[i] + r.shifts[i]);
     arena_free(a);
 }
 
@@ -92,17 +95,19 @@ static bool insert_weights(Insert *s, Node *n, float sums) {
     assert(is_one);
     (void)is_one;
     Arena *a = arena_new(s->ctx);
-    const float *from = c.weights->data, *from_bias = c.bias ? c.bias->data : NULL;
+    const float *from = c.weights->data;
+    float *from_bias = c.bias ? ARENA_ARRAY(a, c.shape.channels, float) : NULL;
+    if (c.bias) memcpy(from_bias, c.bias->data, c.bias->bytes);
     float *scales = ARENA_ARRAY(a, c.shape.channels, float), *bias_scales = ARENA_ARRAY(a, c.shape.channels, float);
     bool room = (w = new_constant(s->g, DT_I8, c.weights->rank, c.weights->dims, &data)) &&
                 (!c.bias || (b = new_constant(s->g, DT_I32, c.bias->rank, c.bias->dims, &bias)));
-    if (room && (!quant_weights(from, c.shape, from_bias, sums, data, scales) ||
-                 (b && !quant_bias(from_bias, c.shape.channels, sums, scales, bias, bias_scales)))) {
+    bool good = room && quant_weights(from, c.shape, from_bias, sums, data, scales);
+    if (good) round_by_inputs(s, n, &c, scales, data, from_bias);
+    if (room && (!good || (b && !quant_bias(from_bias, c.shape.channels, sums, scales, bias, bias_scales)))) {
         diag_warn(s->ctx, "calibration", n, "its weights are not finite, or too large or small: they stay in float");
         arena_free(a);
         return true;
     }
-    if (room) round_by_inputs(s, n, &c, scales, data);
     Value *real = room ? dequantize_constant(s, n, w, scales, c.shape.channels, c.channel_axis) : NULL;
     Value *real_bias = real && b ? dequantize_constant(s, n, b, bias_scales, c.shape.channels, c.bias->rank - 1) : NULL;
     arena_free(a);

@@ -14,7 +14,7 @@
 #include <string.h>
 #include "compress/triangle.h"
 
-enum { LANES = 8, SWEEPS = 20 }; /* LANES channels at a time read T once */
+enum { LANES = 16, TILES = 64, SWEEPS = 20 }; /* a tile: LANES channels, which read T together */
 
 typedef struct Rounder { /* some channels' weights in one part of the depth */
     const RoundWeights *r;
@@ -22,8 +22,9 @@ typedef struct Rounder { /* some channels' weights in one part of the depth */
     int64_t first, n; /* the part */
     int64_t depth, channel;
     int lanes;
-    double (*e)[LANES];    /* [n] errors so far */
-    double (*want)[LANES]; /* [block] what the weights are to be */
+    double (*e)[LANES];     /* [n] errors so far */
+    double (*shift)[LANES]; /* [block] what is added to the weights of a block to make up for errors before it */
+    double *he;             /* [n] (He)_k of a channel */
 } Rounder;
 
 static double weight(const Rounder *d, int64_t k, int lane) {
@@ -61,7 +62,7 @@ static void add_errors(double *restrict to, const double *restrict row, const do
 
 /* Scales of the block from k on, of weights that make up for all errors before it: T_BB d = Σ T_Bi e_i, want = w + d */
 static void find_scales(const Rounder *d, int64_t k, int64_t n) {
-    double(*shift)[LANES] = d->want;
+    double(*shift)[LANES] = d->shift;
     float w[HESSIAN_PART];
     for (int64_t j = 0; j < n; j++) {
         const double *row = d->t + triangle_row(k + j);
@@ -72,7 +73,7 @@ static void find_scales(const Rounder *d, int64_t k, int64_t n) {
     }
     for (int l = 0; l < d->lanes; l++) {
         for (int64_t j = 0; j < n; j++) w[j] = (float)(weight(d, k + j, l) + shift[j][l]);
-        *scale_at(d, k, l) = code_scale(d->r->range, w, NULL, n);
+        *scale_at(d, k, l) = code_scale(d->r->range, w, n);
     }
 }
 
@@ -110,7 +111,8 @@ static bool turn(const Rounder *d, double *restrict he, int64_t k, int lane) {
     return true;
 }
 
-static void round_turning(const Rounder *d, double *he) {
+static void round_turning(const Rounder *d) {
+    double *he = d->he;
     round_plain(d);
     for (int l = 0; l < d->lanes; l++) {
         for (int64_t k = 0; k < d->n; k++) {
@@ -144,19 +146,40 @@ static const double *square_part(const Hessian *h, int64_t at, int64_t n, Arena 
     return full;
 }
 
+/* What the means of the sums lose, for the bias */
+static void add_shifts(const Rounder *d, const double *totals, double count) {
+    for (int l = 0; l < d->lanes; l++)
+        for (int64_t k = 0; k < d->n; k++) d->r->shifts[d->channel + l] += d->e[k][l] * totals[k] / count;
+}
+
+static void round_tile(Rounding how, const Hessian *h, const Rounder *d, int64_t group) {
+    memset(d->e, 0, sizeof *d->e * (size_t)d->n);
+    if (how == ROUND_GPTQ) round_in_order(d);
+    else round_turning(d);
+    if (h->about_means && h->counts[group] > 0)
+        add_shifts(d, h->totals + group * h->depth + d->first, h->counts[group]);
+}
+
+/* Some tiles at once, each by itself: any number of threads */
 static void round_part(Rounding how, Hessian *h, Rounder *d, int64_t at, Arena *scratch) {
-    int64_t group = at / h->parts, each = d->r->channels / h->groups;
-    double *he = ARENA_ARRAY(scratch, d->n, double);
-    d->e = (double(*)[LANES])ARENA_ARRAY(scratch, d->n * LANES, double);
-    d->want = (double(*)[LANES])ARENA_ARRAY(scratch, d->n * LANES, double);
+    int64_t group = at / h->parts, each = d->r->channels / h->groups, end = (group + 1) * each;
+    int64_t most = (each + LANES - 1) / LANES < TILES ? (each + LANES - 1) / LANES : TILES;
+    Rounder *tile = ARENA_ARRAY(scratch, most, Rounder);
     d->t = how == ROUND_GPTQ ? factor_part(h, at, d->n) : square_part(h, at, d->n, scratch);
-    for (int64_t c = group * each; c < (group + 1) * each; c += LANES) {
-        int64_t rest = (group + 1) * each - c;
-        d->channel = c;
-        d->lanes = rest < LANES ? (int)rest : LANES;
-        memset(d->e, 0, sizeof *d->e * (size_t)d->n);
-        if (how == ROUND_GPTQ) round_in_order(d);
-        else round_turning(d, he);
+    for (int64_t i = 0; i < most; i++) {
+        tile[i] = *d;
+        tile[i].e = (double(*)[LANES])ARENA_ARRAY(scratch, d->n * LANES, double);
+        tile[i].shift = (double(*)[LANES])ARENA_ARRAY(scratch, d->r->block * LANES, double);
+        tile[i].he = ARENA_ARRAY(scratch, d->n, double);
+    }
+    for (int64_t first = group * each; first < end; first += most * LANES) {
+#pragma omp parallel for schedule(dynamic)
+        for (int64_t i = 0; i < most; i++) {
+            int64_t rest = end - first - i * LANES;
+            tile[i].channel = first + i * LANES;
+            tile[i].lanes = rest < LANES ? (int)rest : LANES;
+            if (rest > 0) round_tile(how, h, &tile[i], group);
+        }
     }
 }
 
@@ -167,7 +190,7 @@ static void find_plain_scales(const RoundWeights *r, int64_t depth, Arena *scrat
         for (int64_t first = 0; first < depth; first += r->block) {
             int64_t n = depth - first < r->block ? depth - first : r->block;
             for (int64_t k = 0; k < n; k++) w[k] = r->w[c * r->by_channel + (first + k) * r->by_depth];
-            r->scales[c * round_blocks(r, depth) + first / r->block] = code_scale(r->range, w, NULL, n);
+            r->scales[c * round_blocks(r, depth) + first / r->block] = code_scale(r->range, w, n);
         }
 }
 
@@ -187,6 +210,7 @@ void round_weights(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx) {
     Arena *scratch = arena_new(ctx);
     if (r->find_scales) find_plain_scales(r, h->depth, scratch);
     arena_free(scratch);
+    hessian_centre(h);
     for (int64_t at = 0; at < h->groups * h->parts; at++) {
         Rounder d = {.r = r, .depth = h->depth, .first = at % h->parts * h->part};
         d.n = hessian_part_size(h, at % h->parts);

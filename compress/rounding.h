@@ -1,6 +1,6 @@
 /* Rounding of weights by what it does to the sums that they are in, not by each weight's own error: with H = Σ x xᵀ
  * over the inputs x of a sum, seen in calibration, the squared error of the sums is eᵀHe for the errors e of its
- * weights. */
+ * weights. Where a bias can move as well, it makes up for what the errors do to the mean of the sum, and H is of x − x̄. */
 #ifndef MCC_ROUNDING_H
 #define MCC_ROUNDING_H
 
@@ -18,12 +18,16 @@ typedef struct Hessian {
     int64_t calls;           /* of hessian_observe */
     double **sums;           /* [groups · parts]: i, k <= i at i(i+1)/2 + k */
     double *buffer;          /* HESSIAN_ROWS of depth */
+    double *totals, *counts; /* [groups][depth]: Σ x; [groups]: of how many */
+    bool about_means;        /* to be of x − x̄: rounding moves a bias, and what an error does to the mean is no loss */
+    bool centred;            /* it is */
     bool *factored;          /* sums[…] are T, where TᵀT = H + 1 % of its mean diagonal */
 } Hessian;
 size_t hessian_bytes(int64_t depth, int64_t groups, int64_t part);           /* SIZE_MAX: too many to count */
 Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part); /* part: HESSIAN_PART, or for tests less */
 void hessian_add(Hessian *h, int64_t group, int n); /* the first n rows of the buffer, which it may overwrite */
 int64_t hessian_part_size(const Hessian *h, int64_t part);
+void hessian_centre(Hessian *h); /* where that is wanted, and not yet done */
 /* What to add to the diagonal of a part, sums[…] of n rows, before it is factored. Inputs that are all 0: 1, and each
  * weight goes to the nearest. */
 double hessian_damp(const double *t, int64_t n);
@@ -44,18 +48,18 @@ typedef struct CodeScale { /* w = (code - zero) · scale */
 } CodeScale;
 int code_near(CodeRange r, CodeScale s, double w);
 double code_value(CodeScale s, int code);
-/* importance: what the square of each weight's error counts; NULL: all the same */
-CodeScale code_scale(CodeRange r, const float *w, const double *importance, int64_t n);
+CodeScale code_scale(CodeRange r, const float *w, int64_t n);
 
 /* ---- rounding.c ---- */
 typedef struct RoundWeights {
     const float *w; /* channel c's weight k: w[c · by_channel + k · by_depth]; so are codes */
     int64_t channels, by_channel, by_depth;
     CodeRange range;
-    int64_t block;     /* weights that share a scale, the last ones perhaps fewer; divides HESSIAN_PART or is the depth */
+    int64_t block; /* weights that share a scale, the last ones perhaps fewer; divides HESSIAN_PART or is the depth */
     bool find_scales;  /* else they are given */
     CodeScale *scales; /* [channels][⌈depth / block⌉] */
     int8_t *codes;
+    double *shifts; /* [channels]: what the bias gains, Σ (w − code · scale) x̄, if H is about means; or NULL */
 } RoundWeights;
 void round_nearest(const RoundWeights *r, int64_t depth, Ctx *ctx); /* finds the scales, too */
 /* All weights and scales are finite, and scales greater than 0. */

@@ -30,7 +30,9 @@ static void update_row(double *to, int64_t width, const double *const *rows, int
 }
 
 void triangle_update(double *t, int64_t n, const double *const *rows, int count, double sign) {
-    for (int64_t from = 0; from < n; from += TILE)
+#pragma omp parallel if (n > TILE)
+    for (int64_t from = 0; from < n; from += TILE) /* what a row becomes depends on no other's: any number of threads */
+#pragma omp for schedule(static, 16) nowait
         for (int64_t r = from; r < n; r++) {
             int64_t width = r + 1 - from < TILE ? r + 1 - from : TILE;
             update_row(t + triangle_row(r) + from, width, rows, count, from, r, sign);

@@ -9,10 +9,12 @@ static bool is_rounded(const QuantPlan *p, const QuantNode *q, Contraction *c) {
     return wanted && contraction_read(q->node, c);
 }
 
-static Hessian *shared(const QuantPlan *p, int before, const Node *n) {
+/* about_means: as those that share it will use it */
+static Hessian *shared(const QuantPlan *p, int before, const Node *n, bool about_means) {
     for (int i = 0; i < before && n->op != OP_Conv; i++) {
         const QuantNode *q = &p->nodes[i];
-        if (q->hessian && q->node->op != OP_Conv && q->node->in[0] == n->in[0]) return q->hessian;
+        if (!q->hessian || q->node->op == OP_Conv || q->node->in[0] != n->in[0]) continue;
+        if (q->hessian->about_means == about_means) return q->hessian;
     }
     return NULL;
 }
@@ -22,7 +24,9 @@ void quant_want_hessians(QuantPlan *p, Arena *a) {
     for (int i = 0; i < p->n_nodes; i++) {
         QuantNode *q = &p->nodes[i];
         Contraction c;
-        if (!is_rounded(p, q, &c) || (q->hessian = shared(p, i, q->node))) continue;
+        if (!is_rounded(p, q, &c)) continue;
+        bool about_means = c.bias && p->options.mode != QUANT_NONE;
+        if ((q->hessian = shared(p, i, q->node, about_means))) continue;
         int64_t groups = q->node->op == OP_Conv ? node_int(q->node, "group") : 1;
         size_t bytes = hessian_bytes(c.depth, groups, HESSIAN_PART);
         if (bytes > most_bytes - total) {
@@ -32,6 +36,7 @@ void quant_want_hessians(QuantPlan *p, Arena *a) {
         }
         total += bytes;
         q->hessian = hessian_new(a, c.depth, groups, HESSIAN_PART);
+        q->hessian->about_means = about_means;
     }
 }
 

@@ -125,14 +125,26 @@ static bool insert_weights(const Narrow *t) {
     return w != NULL;
 }
 
+/* The bias makes up for what rounding does to the mean of each sum. */
+static bool shift_bias(const Narrow *t) {
+    const Tensor *bias = t->c.bias;
+    void *to;
+    Value *v = new_constant(t->g, DT_F32, bias->rank, bias->dims, &to);
+    for (int64_t c = 0; v && c < t->c.shape.channels; c++)
+        ((float *)to)[c] = (float)((double)((const float *)bias->data)[c] + t->form.shifts[c]);
+    if (v) t->n->in[2] = v;
+    return v != NULL;
+}
+
 static bool narrow(const QuantPlan *plan, Node *n, const Contraction *c) {
     Narrow t = {.g = plan->graph, .n = n, .c = *c};
     Arena *a = arena_new(t.g->ctx);
     Hessian *h = plan->of_node[n->id]->hessian;
     choose_form(&t, &plan->options, plan->of_node[n->id]->mode == QUANT_W4, a);
+    if (h && h->about_means) t.form.shifts = ARENA_ARRAY(a, c->shape.channels, double);
     if (h) round_weights(plan->options.rounding, h, &t.form, t.g->ctx);
     else round_nearest(&t.form, t.c.depth, t.g->ctx);
-    bool good = insert_weights(&t);
+    bool good = insert_weights(&t) && (!t.form.shifts || shift_bias(&t));
     arena_free(a);
     return good;
 }
