@@ -7,7 +7,7 @@
 #include "driver/calibrate.h"
 #include "driver/prune.h"
 
-enum { MOST_SAMPLES = 64 };
+enum { MOST_SAMPLES = 64, MOST_RUNS = 1024 };
 
 typedef struct Moments { /* of one layer's outputs, by channel, before the factor */
     double *sum, *squares;
@@ -123,7 +123,8 @@ static void add_moments(const PruneLayer *l, Moments *m, const mcc_tensor *t) {
 static int watch(Network *w, int first, int end) {
     SampleStatus status = SAMPLE_GIVEN;
     samples_rewind(w->samples);
-    for (int k = 0; k < MOST_SAMPLES && (status = samples_next(w->samples, w->in)) == SAMPLE_GIVEN; k++) {
+    int most = MOST_RUNS / w->n < MOST_SAMPLES ? MOST_RUNS / w->n + 1 : MOST_SAMPLES;
+    for (int k = 0; k < most && (status = samples_next(w->samples, w->in)) == SAMPLE_GIVEN; k++) {
         int returned = sampled_run(&w->call, w->in);
         if (returned != MCC_OK) {
             diag_error(w->p.ctx, NULL, "%s: the pruned model returned code %d", samples_name(w->samples), returned);
