@@ -129,7 +129,7 @@ def on_digits():
 def accuracy_of(path):
     """The example's, with the object found"""
     source = open("app.c").read()
-    open("found.c", "w").write(source.replace("digits.h", "found.h").replace("digits_", "found_"))
+    open("found.c", "w").write(source.replace("digits.h", "found.h").replace("digits_", "found_").replace("DIGITS_", "FOUND_"))
     include = os.path.join(os.environ["SOURCE"], "include")
     run("cc", "-std=c11", "-O2", "-I", include, "-I", ".", "found.c", path, "-o", "found")
     value = float(re.match(r"accuracy ([0-9.]+)", run("./found", "--accuracy", "heldout.rle"))[1])
