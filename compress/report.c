@@ -133,6 +133,9 @@ static void fill_layer(Ctx *ctx, const ReportModel *m, const Node *n, ReportLaye
                        .why = "",
                        .index = known ? n->index : -1,
                        .made = y ? elements_at_most(y, 0) * dtype_bits(y->type.dtype) / 8 : 0,
+                       .pattern = "",
+                       .cycles = (double)NAN,
+                       .dense_cycles = (double)NAN,
                        .sqnr = (double)NAN,
                        .microseconds = (double)NAN};
 }
@@ -202,6 +205,52 @@ static void share_quantized(ReportModel *m, Report *r) {
             if (q->noises[k].index == r->layers[i].index) r->layers[i].sqnr = q->noises[k].sqnr;
 }
 
+/* ---- zeros ---- */
+
+static ReportLayer *layer_at(ReportModel *m, Report *r, int index) {
+    bool known = index >= 0 && index < m->n_origins && m->origins[index].op;
+    int layer = known ? layer_of(m, index) : -1;
+    return layer > 0 ? &r->layers[layer - 1] : NULL;
+}
+
+static void share_zeros(ReportModel *m, Report *r) {
+    const ReportRanges *from = &r->ranges;
+    for (int i = 0; i < from->n_zeros; i++) {
+        const ReportZeros *z = &from->zeros[i];
+        ReportLayer *l = layer_at(m, r, z->index);
+        r->values += z->weights;
+        r->zeros += z->zeros;
+        if (!l) continue;
+        l->values += z->weights;
+        l->zeros += z->zeros;
+        if (z->pattern) l->pattern = *l->pattern && strcmp(l->pattern, z->pattern) ? "several" : z->pattern;
+    }
+}
+
+static void share_sparse(ReportModel *m, Report *r, const SparseNotes *notes) {
+    for (const SparseNote *n = notes ? notes->first : NULL; n; n = n->next) {
+        ReportLayer *l = layer_at(m, r, n->place - 1);
+        if (!l || !(n->cycles > 0) || !(n->dense_cycles > 0)) continue;
+        l->cycles = n->cycles;
+        l->dense_cycles = n->dense_cycles;
+        if (*l->why) continue;
+        if (n->sparse)
+            l->why =
+                arena_printf(m->arena, "its zeros: about %.2f times as fast as dense", n->dense_cycles / n->cycles);
+        else
+            l->why = arena_printf(m->arena, "dense: about %.2f times as fast as code of the nonzeros",
+                                  n->cycles / n->dense_cycles);
+    }
+}
+
+static void share_remarks(ReportModel *m, Report *r) {
+    for (const ReportRemark *k = r->ranges.remarks; k; k = k->next) {
+        ReportLayer *l = layer_at(m, r, k->index);
+        if (!l || strstr(l->why, k->text)) continue;
+        l->why = *l->why ? arena_printf(m->arena, "%s; %s", k->text, l->why) : k->text;
+    }
+}
+
 static void fill_blocks(Ctx *ctx, Report *r, const Graph *g, const Code *code) {
     const char **name = ARENA_ARRAY(ctx->arena, ctx->next_id + 1, const char *);
     for (const Node *n = g->first; n; n = n->next) {
@@ -237,7 +286,7 @@ void report_observed(ReportRange *r, const Observer *o) {
 }
 
 Report *report_end(Ctx *ctx, const ReportModel *before, const Graph *g, const Code *code, const char *target,
-                   const ReportRanges *ranges) {
+                   const ReportRanges *ranges, const SparseNotes *sparse) {
     ReportModel m = *before;
     Report *r = ARENA_NEW(ctx->arena, Report);
     int *place = ARENA_ARRAY(ctx->arena, ctx->next_id + 1, int), n_nodes = 0;
@@ -250,6 +299,7 @@ Report *report_end(Ctx *ctx, const ReportModel *before, const Graph *g, const Co
                   .layers = ARENA_ARRAY(ctx->arena, n_nodes, ReportLayer),
                   .before = m.bytes,
                   .after = code->weights_bytes,
+                  .code = code->code.bytes,
                   .model_nodes = m.nodes,
                   .workspace = code->workspace_bytes,
                   .lower_bound = code->workspace_lower_bound};
@@ -259,9 +309,14 @@ Report *report_end(Ctx *ctx, const ReportModel *before, const Graph *g, const Co
     }
     for (int i = 0; i < code->n_segments; i++)
         if (code->segments[i].reader) r->layers[place[code->segments[i].reader->id]].after += code->segments[i].bytes;
+    for (int i = 0; i < code->code.n; i++)
+        r->layers[place[code->code.list[i].reader->id]].code += code->code.list[i].bytes;
     find_layers(&m, r);
     share_origins(&m, r);
     share_quantized(&m, r);
+    share_zeros(&m, r);
+    share_sparse(&m, r, sparse);
+    share_remarks(&m, r);
     fill_blocks(ctx, r, g, code);
     return r;
 }
@@ -269,3 +324,6 @@ Report *report_end(Ctx *ctx, const ReportModel *before, const Graph *g, const Co
 const char *report_noise_inputs(const Report *r) {
     return !r->ranges.noise_samples ? "none" : r->ranges.noise_is_random ? "random" : "samples";
 }
+
+bool report_has_zeros(const ReportLayer *l) { return l->values > 0 && (l->zeros > 0 || l->code > 0); }
+double report_zeros_percent(const ReportLayer *l) { return 100 * (double)l->zeros / (double)l->values; }

@@ -101,24 +101,39 @@ static void put_scheme(FILE *out, int i, const char *scheme) {
     fprintf(out, "<td><b class=\"%s\" data-key=\"layers.%d.scheme\">%s</b></td>", wide ? "f" : "q", i, scheme);
 }
 
-static void put_layers(const Report *r, FILE *out) {
-    size_t most = 0;
-    double slowest = 0;
+typedef struct Columns { /* of the table of layers: what all bars are measured by, and columns that would be empty */
+    size_t most;
+    double slowest;
+    bool sqnr, time, why;
+} Columns;
+
+static Columns columns_of(const Report *r) {
+    Columns c = {0};
     for (int i = 0; i < r->n_layers; i++) {
-        if (r->layers[i].microseconds > slowest) slowest = r->layers[i].microseconds;
-        if (r->layers[i].before > most) most = r->layers[i].before;
-        if (r->layers[i].after > most) most = r->layers[i].after;
+        const ReportLayer *l = &r->layers[i];
+        c.most = l->before > c.most ? l->before : c.most;
+        c.most = l->after > c.most ? l->after : c.most;
+        c.slowest = l->microseconds > c.slowest ? l->microseconds : c.slowest;
+        c.sqnr = c.sqnr || !isnan(l->sqnr);
+        c.time = c.time || !isnan(l->microseconds);
+        c.why = c.why || *l->why;
     }
-    fprintf(
-        out,
-        "<section><h2>Layers</h2>\n<p>Signal to noise: of the layer's result in the compiled quantized model against "
-        "the compiled float model, over <span data-key=\"noise.samples\">%d</span> inputs (<span "
-        "data-key=\"noise.inputs\">%s</span>); exact: the same bits.</p>\n",
-        r->ranges.noise_samples, report_noise_inputs(r));
+    return c;
+}
+
+static void put_layers(const Report *r, FILE *out) {
+    Columns c = columns_of(r);
+    fprintf(out,
+            "<section><h2>Layers</h2>\n<p>Signal to noise: of the layer's result in the compiled model against "
+            "the float model, over <span data-key=\"noise.samples\">%d</span> inputs (<span "
+            "data-key=\"noise.inputs\">%s</span>); exact: the same bits.</p>\n",
+            r->ranges.noise_samples, report_noise_inputs(r));
     fputs("<table><thead><tr><th class=\"n\">node<th class=\"n\">nodes<th>name<th>operator<th>scheme<th>code<th>result"
-          "<th>dims<th>weights<th class=\"n\">bytes before<th class=\"n\">bytes after<th class=\"n\">signal to noise, "
-          "dB<th class=\"n\">µs<th>why</tr></thead><tbody>\n",
+          "<th>dims<th>weights<th class=\"n\">bytes before<th class=\"n\">bytes after",
           out);
+    if (c.sqnr) fputs("<th class=\"n\">signal to noise, dB", out);
+    if (c.time) fputs("<th class=\"n\">µs", out);
+    fputs(c.why ? "<th>why</tr></thead><tbody>\n" : "</tr></thead><tbody>\n", out);
     for (int i = 0; i < r->n_layers; i++) {
         const ReportLayer *l = &r->layers[i];
         fprintf(out, "<tr><td class=\"n\" data-key=\"layers.%d.index\">%d</td>", i, l->index);
@@ -130,14 +145,58 @@ static void put_layers(const Report *r, FILE *out) {
         put_cell(out, i, "dtype", l->dtype);
         put_cell(out, i, "dims", l->dims);
         put_cell(out, i, "weights", l->weights);
-        put_bytes(out, i, "bytes_before", l->before, most);
-        put_bytes(out, i, "bytes_after", l->after, most);
-        put_sqnr(out, "layers", i, l->sqnr);
-        put_time(out, i, l->microseconds, slowest);
-        fprintf(out, "<td class=\"w\" data-key=\"layers.%d.why\">", i);
+        put_bytes(out, i, "bytes_before", l->before, c.most);
+        put_bytes(out, i, "bytes_after", l->after, c.most);
+        if (c.sqnr) put_sqnr(out, "layers", i, l->sqnr);
+        if (c.time) put_time(out, i, l->microseconds, c.slowest);
+        fprintf(out, "<td class=\"w\"%s data-key=\"layers.%d.why\">", c.why ? "" : " hidden", i);
         report_text(out, l->why);
         fputs("</td></tr>\n", out);
     }
+    fputs("</tbody></table></section>\n", out);
+}
+
+/* ---- zeros ---- */
+
+static void put_zeros_row(const ReportLayer *l, int i, FILE *out) {
+    fputs("<tr><td>", out);
+    report_text(out, l->name);
+    fputs("</td><td>", out);
+    report_text(out, l->form);
+    fprintf(out,
+            "</td><td class=\"n\" data-key=\"layers.%d.values\">%" PRId64
+            "</td><td class=\"n\" data-key=\"layers.%d.zeros\">%" PRId64
+            "</td><td class=\"n\"><span data-key=\"layers.%d.zeros_percent\">%.2f</span><i style=\"width: %.1f%%\"></i>"
+            "</td>",
+            i, l->values, i, l->zeros, i, report_zeros_percent(l), report_zeros_percent(l));
+    put_cell(out, i, "pattern", l->pattern);
+    fprintf(
+        out,
+        "<td class=\"n\">%zu</td><td class=\"n\">%zu</td><td class=\"n\" data-key=\"layers.%d.code_bytes\">%zu</td>",
+        l->before, l->after, i, l->code);
+    if (isnan(l->cycles)) fputs("<td class=\"n\"></td><td class=\"n\"></td>", out);
+    else
+        fprintf(out,
+                "<td class=\"n\" data-key=\"layers.%d.cycles\">%.0f</td><td class=\"n\" "
+                "data-key=\"layers.%d.dense_cycles\">%.0f</td>",
+                i, l->cycles, i, l->dense_cycles);
+    fputs("</tr>\n", out);
+}
+
+static void put_zeros(const Report *r, FILE *out) {
+    bool any = false;
+    for (int i = 0; i < r->n_layers; i++) any = any || report_has_zeros(&r->layers[i]);
+    if (!any) return;
+    fputs(
+        "<section><h2>Zeros in weights</h2>\n<p>Layers with weights that are 0. Where they become straight-line code, "
+        "a zero takes neither time nor space. Cycles are estimates, of code of the nonzeros and of the dense "
+        "form.</p>\n"
+        "<table><thead><tr><th>name<th>code<th class=\"n\">weights<th class=\"n\">zeros<th class=\"n\">zeros, "
+        "%<th>pattern<th class=\"n\">bytes before<th class=\"n\">bytes after<th class=\"n\">and of code<th "
+        "class=\"n\">cycles<th class=\"n\">dense</tr></thead><tbody>\n",
+        out);
+    for (int i = 0; i < r->n_layers; i++)
+        if (report_has_zeros(&r->layers[i])) put_zeros_row(&r->layers[i], i, out);
     fputs("</tbody></table></section>\n", out);
 }
 
@@ -159,13 +218,14 @@ static void put_block(const Report *r, int i, double high, FILE *out) {
 static void put_memory(const Report *r, FILE *out) {
     int wide = r->n_layers > 0 ? r->n_layers : 1;
     double high = wide * 0.35, bound = r->workspace ? high * (1 - (double)r->lower_bound / (double)r->workspace) : 0;
-    fprintf(out,
-            "<section><h2>Workspace over time</h2>\n<p>A step to the right is a layer, upwards are addresses; the "
-            "dashed line "
-            "is the lower "
-            "bound. Point at a block to see what it holds.</p>\n"
-            "<svg class=\"memory\" viewBox=\"0 0 %d %.3f\" role=\"img\" aria-label=\"blocks of workspace over time\">\n",
-            wide, high);
+    fprintf(
+        out,
+        "<section><h2>Workspace over time</h2>\n<p>A step to the right is a layer, upwards are addresses; the "
+        "dashed line "
+        "is the lower "
+        "bound. Point at a block to see what it holds.</p>\n"
+        "<svg class=\"memory\" viewBox=\"0 0 %d %.3f\" role=\"img\" aria-label=\"blocks of workspace over time\">\n",
+        wide, high);
     for (int i = 0; i < r->n_blocks; i++) put_block(r, i, high, out);
     fprintf(out, "<line class=\"bound\" x1=\"0\" x2=\"%d\" y1=\"%.3f\" y2=\"%.3f\"/>\n</svg></section>\n", wide, bound,
             bound);
@@ -279,6 +339,7 @@ static void put_search(const Report *report, FILE *out) {
             "<text x=\"%d\" y=\"%d\">all int8</text><text x=\"%d\" y=\"%d\" text-anchor=\"end\">%d products in "
             "float</text></svg>\n",
             MARGIN, CURVE_HIGH - 8, CURVE_WIDE - MARGIN, CURVE_HIGH - 8, s.most_layers);
+    fprintf(out, "<details><summary>%d trials</summary>\n", r->n_trials);
     fputs("<table><thead><tr><th class=\"n\">trial<th class=\"n\">products in float<th "
           "class=\"n\">drop</tr></thead><tbody>\n",
           out);
@@ -288,7 +349,7 @@ static void put_search(const Report *report, FILE *out) {
             "<tr><td class=\"n\">%d</td><td class=\"n\" data-key=\"search.trials.%d.in_float\">%d</td><td class=\"n\" "
             "data-key=\"search.trials.%d.drop\">%.9g</td></tr>\n",
             i + 1, i, r->trials[i].in_float, i, fmin(r->trials[i].drop, 1e300));
-    fputs("</tbody></table></section>\n", out);
+    fputs("</tbody></table></details></section>\n", out);
 }
 
 void report_html(const Report *r, FILE *out) {
@@ -306,12 +367,17 @@ void report_html(const Report *r, FILE *out) {
     put_total(out, "bytes of constants in the model", "bytes_before", r->before);
     put_total(out, "of them of nodes that left no layer", "bytes_elsewhere", r->elsewhere);
     put_total(out, "bytes of weights in the object", "bytes_after", r->after);
+    put_total(out, "bytes of code made of weights", "code_bytes", r->code);
+    put_total(out, "bytes of the object", "object_bytes", r->object);
+    put_total(out, "weights of products", "values", (size_t)r->values);
+    put_total(out, "of them zeros", "zeros", (size_t)r->zeros);
     put_total(out, "bytes of workspace", "workspace", r->workspace);
     put_total(out, "its lower bound", "workspace_lower_bound", r->lower_bound);
     fputs("</dl>\n", out);
     report_points_html(r->ranges.points, out);
     put_search(r, out);
     put_layers(r, out);
+    put_zeros(r, out);
     put_memory(r, out);
     put_ranges(r, out);
     fputs("</html>\n", out);

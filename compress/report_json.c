@@ -28,6 +28,13 @@ static void put_sqnr(FILE *out, double sqnr) {
     else if (!isnan(sqnr)) fprintf(out, ", \"sqnr\": %.2f", sqnr);
 }
 
+static void put_zeros(FILE *out, const ReportLayer *l) {
+    fprintf(out, ", \"values\": %" PRId64 ", \"zeros\": %" PRId64 ", \"zeros_percent\": %.2f, \"code_bytes\": %zu, ",
+            l->values, l->zeros, report_zeros_percent(l), l->code);
+    put_string(out, "pattern", l->pattern);
+    if (!isnan(l->cycles)) fprintf(out, ", \"cycles\": %.0f, \"dense_cycles\": %.0f", l->cycles, l->dense_cycles);
+}
+
 static void put_layer(FILE *out, const ReportLayer *l) {
     const Text texts[] = {{"name", l->name}, {"operator", l->op},     {"form", l->form},     {"dtype", l->dtype},
                           {"dims", l->dims}, {"weights", l->weights}, {"scheme", l->scheme}, {"why", l->why}};
@@ -35,6 +42,7 @@ static void put_layer(FILE *out, const ReportLayer *l) {
     put_strings(out, texts, sizeof texts / sizeof *texts, ", ");
     fprintf(out, ", \"index\": %d, \"nodes\": %d, \"bytes_before\": %zu, \"bytes_after\": %zu", l->index, l->nodes,
             l->before, l->after);
+    if (report_has_zeros(l)) put_zeros(out, l);
     put_sqnr(out, l->sqnr);
     if (l->microseconds == l->microseconds) fprintf(out, ", \"microseconds\": %.2f", l->microseconds);
     fputs("}", out);
@@ -82,8 +90,10 @@ void report_json(const Report *r, FILE *out) {
     put_strings(out, texts, sizeof texts / sizeof *texts, ",\n  ");
     fprintf(out,
             ",\n  \"totals\": {\"nodes\": %zu, \"layers\": %d, \"bytes_before\": %zu, \"bytes_elsewhere\": %zu, "
-            "\"bytes_after\": %zu, \"workspace\": %zu, \"workspace_lower_bound\": %zu},\n  \"layers\": [",
-            r->model_nodes, r->n_layers, r->before, r->elsewhere, r->after, r->workspace, r->lower_bound);
+            "\"bytes_after\": %zu, \"code_bytes\": %zu, \"object_bytes\": %zu, \"values\": %" PRId64
+            ", \"zeros\": %" PRId64 ", \"workspace\": %zu, \"workspace_lower_bound\": %zu},\n  \"layers\": [",
+            r->model_nodes, r->n_layers, r->before, r->elsewhere, r->after, r->code, r->object, r->values, r->zeros,
+            r->workspace, r->lower_bound);
     for (int i = 0; i < r->n_layers; i++) fputs(i ? ",\n" : "\n", out), put_layer(out, &r->layers[i]);
     fputs("],\n  \"blocks\": [", out);
     for (int i = 0; i < r->n_blocks; i++) fputs(i ? ",\n" : "\n", out), put_block(out, &r->blocks[i]);

@@ -140,6 +140,7 @@ static bool write_library(Compile *k, bool shared) {
 static bool write_report(Compile *k) {
     Report *r = k->report;
     if (!k->json) return true;
+    r->object = k->written;
     if (k->p.command->report_times && time_layers(&k->p, r) != DONE) return false;
     FILE *json = output_open(&k->outputs, k->json);
     if (json) report_json(r, json);
@@ -216,7 +217,8 @@ static void say_sparse(Ctx *ctx, const SparseNote *n) {
 static int generate(Compile *k, const Command *c) {
     int result = pipeline_generate(&k->p, k->name);
     if (result == DONE && k->imported)
-        k->report = report_end(k->p.ctx, k->imported, k->p.graph, &k->p.code, k->p.target->triple, &k->ranges);
+        k->report = report_end(k->p.ctx, k->imported, k->p.graph, &k->p.code, k->p.target->triple, &k->ranges,
+                               &k->sparse);
     return result == DONE && limits_any(c) ? limits_check(&k->p, k->report) : result;
 }
 
@@ -234,6 +236,20 @@ static void summarise(const Compile *k) {
     for (const SparseNote *n = k->sparse.first; n; n = n->next) say_sparse(k->p.ctx, n);
 }
 
+static void hear_fallback(void *arg, const Node *at, const char *text) {
+    Compile *k = arg;
+    ReportRemark *r = ARENA_NEW(k->p.ctx->arena, ReportRemark);
+    *r = (ReportRemark){at ? at->index : -1, arena_printf(k->p.ctx->arena, "%s", text), k->ranges.remarks};
+    k->ranges.remarks = r;
+}
+
+static void begin_report(Compile *k) {
+    k->p.ranges = &k->ranges;
+    k->imported = report_begin(k->p.ctx, k->p.graph);
+    report_zeros(&k->ranges, k->p.graph, k->p.ctx->arena);
+    diag_listen(k->p.ctx, "quant-fallback", hear_fallback, k);
+}
+
 static int compile(void *arg) {
     Compile *k = arg;
     const Command *c = k->p.command;
@@ -243,8 +259,8 @@ static int compile(void *arg) {
     k->p.sparse_notes = &k->sparse;
     int result = pipeline_read(&k->p);
     k->ranges.points = c->points;
-    if (k->json) k->p.ranges = &k->ranges;
-    if (result == DONE && (k->json || limits_any(c))) k->imported = report_begin(k->p.ctx, k->p.graph);
+    if (result == DONE && k->json) begin_report(k);
+    else if (result == DONE && limits_any(c)) k->imported = report_begin(k->p.ctx, k->p.graph);
     if (result == DONE && c->emit != OUT_ONNX) result = pipeline_optimise(&k->p);
     else if (result == DONE && compress) result = pipeline_compress(&k->p);
     if (result == DONE && c->emit == OUT_ONNX) result = write_onnx(k);
@@ -279,8 +295,8 @@ int compile_main(const Command *c) {
     if ((result = choose_paths(&k, c)) != DONE) goto end;
     result = BAD_USAGE;
     if (!(k.p.target = pipeline_target(c))) goto end;
-    if (c->report_times && !target_is_host(k.p.target)) {
-        say_error("--report-times runs the code on this machine, which is no %s", k.p.target->triple);
+    if (c->report_times && !target_runs_here(k.p.target)) {
+        say_error("--report-times runs the code on this machine, which is no %s with -mcpu=%s", k.p.target->triple, k.p.target->cpu);
         goto end;
     }
     if (c->emit == OUT_SHARED && !target_is_host(k.p.target)) {

@@ -149,7 +149,7 @@ static int make_compressed(void *arg) {
     for (int i = 0; i < own->n_nodes; i++) own->nodes[i].hessian = s->plan->nodes[i].hessian;
     list_spots(s, own, a);
     Value **v = values_of(g, a);
-    if (!plan_insert(own)) return BAD_MODEL;
+    if (o.mode != QUANT_NONE && !plan_insert(own)) return BAD_MODEL;
     more_outputs(g, s->n_spots);
     for (int i = 0; i < s->n_spots; i++) {
         Value *to = v[s->spots[i].place];
@@ -251,6 +251,6 @@ int measure_layer_noise(const Pipeline *p, const QuantPlan *plan) {
     }
     if (s.q.ctx) pipeline_free(&s.q), ctx_free(s.q.ctx);
     if (s.f.ctx) pipeline_free(&s.f), ctx_free(s.f.ctx);
-    if (result != DONE) diag_error(p->ctx, NULL, "the noise of the quantized model could not be measured");
+    if (result != DONE) diag_error(p->ctx, NULL, "the noise of the compressed model could not be measured");
     return result;
 }

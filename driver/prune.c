@@ -1,5 +1,6 @@
 /* --prune: canonical float graph, plan; a round or several of calibration, where importance is measured, and of zeros.
  * Each round sees the inputs that the zeros before it leave. */
+#include "compress/report.h"
 #include "driver/prune.h"
 #include "driver/quantize.h"
 
@@ -58,5 +59,8 @@ int pipeline_prune(Pipeline *p) {
     if (result != DONE) return result;
     if (c->verbose) say_layers(plan);
     plan->done = true;
-    return prune_apply(plan, p->graph) ? DONE : BAD_MODEL;
+    if (!prune_apply(plan, p->graph)) return BAD_MODEL;
+    if (!p->ranges) return DONE;
+    report_zeros(p->ranges, p->graph, p->ctx->arena);
+    return c->quant.mode == QUANT_NONE ? measure_layer_noise(p, plan->nodes) : DONE;
 }

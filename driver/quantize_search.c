@@ -228,7 +228,7 @@ static QuantPlan *found_plan(const Drop *d) {
 
 int search_plan(const Pipeline *p, QuantPlan **plan) {
     const char *why;
-    const Target *host = target_is_host(p->target) ? p->target : target_find(NULL, "native", NULL, &why);
+    const Target *host = target_runs_here(p->target) ? p->target : target_find(NULL, "native", NULL, &why);
     Drop d = {.p = p, .plan = *plan, .command = p->command};
     if (!host) {
         say_error("--max-drop runs the model on this machine: %s", why);

@@ -175,8 +175,8 @@ int tune_main(const Command *c) {
     if (!path) say_error("out of memory");
     else if (same_file(path, c->files[0])) say_error("%s would be written over: choose another -o", c->files[0]);
     else if (!(t.p.target = pipeline_target(c))) result = BAD_USAGE;
-    else if (!target_is_host(t.p.target))
-        say_error("%s is not this machine, and could not be measured", t.p.target->triple);
+    else if (!target_runs_here(t.p.target))
+        say_error("this machine runs no code for %s%s%s, and could not measure it", t.p.target->triple, *t.p.target->cpu ? " with -mcpu=" : "", t.p.target->cpu);
     else if (!(t.p.ctx = pipeline_ctx(c, c->files[0]))) result = BAD_MODEL;
     else {
         result = with_memory(t.p.ctx, work, &t);

@@ -12,6 +12,9 @@ struct Diag {
     bool off[N_FLAGS], fatal[N_FLAGS];
     char names[4][NAME];
     int next_name;
+    int heard_flag;
+    void (*heard)(void *arg, const Node *at, const char *text); /* NULL: nobody listens */
+    void *listener;
 };
 
 struct Diag *diag_new(void) {
@@ -57,11 +60,30 @@ static int flag_index(const char *flag, size_t n) {
     return -1;
 }
 
+static void tell_listener(const struct Diag *d, const Node *at, const char *fmt, va_list ap) {
+    char text[TEXT];
+    vsnprintf(text, sizeof text, fmt, ap);
+    d->heard(d->listener, at, text);
+}
+
+void diag_listen(Ctx *ctx, const char *flag, void (*heard)(void *arg, const Node *at, const char *text), void *arg) {
+    struct Diag *d = ctx->diag;
+    d->heard_flag = flag_index(flag, strlen(flag));
+    assert(d->heard_flag >= 0);
+    d->heard = heard;
+    d->listener = arg;
+}
+
 void diag_warn(Ctx *ctx, const char *flag, const Node *at, const char *fmt, ...) {
     int i = flag_index(flag, strlen(flag));
-    assert(i >= 0);
-    if (ctx->diag->off[i]) return;
     va_list ap;
+    assert(i >= 0);
+    if (ctx->diag->heard && ctx->diag->heard_flag == i) {
+        va_start(ap, fmt);
+        tell_listener(ctx->diag, at, fmt, ap);
+        va_end(ap);
+    }
+    if (ctx->diag->off[i]) return;
     va_start(ap, fmt);
     say(ctx, ctx->diag->fatal[i] ? "error: " : "warning: ", at, fmt, ap);
     va_end(ap);

@@ -106,6 +106,8 @@ void diag_warn(Ctx *ctx, const char *flag, const Node *at, const char *fmt, ...)
 void diag_note(Ctx *ctx, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* a hint to the message before it, or news */
 int diag_errors(const Ctx *ctx); /* errors so far, warnings made errors included */
 void diag_to(Ctx *ctx, FILE *out); /* default stderr; NULL: silent */
+/* What is warned of under this flag goes to heard(arg, node, text) too, whether it is shown or not; NULL: no longer. */
+void diag_listen(Ctx *ctx, const char *flag, void (*heard)(void *arg, const Node *at, const char *text), void *arg);
 bool diag_set_flag(Ctx *ctx, const char *flag); /* "shape", "no-shape", "error=shape", "error", "all" (-W…); false: unknown */
 const char *diag_name(Ctx *ctx, Str name); /* escaped, short-lived text for a message */
 

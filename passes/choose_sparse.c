@@ -79,6 +79,7 @@ static void note(const Planar *p, const Candidate *k) {
     if (!notes) return;
     SparseNote n = {
         .layer = k->n->name,
+        .place = 1 + k->n->index,
         .rows = k->work.rows,
         .columns = k->work.sources,
         .nonzeros = k->work.nonzeros,

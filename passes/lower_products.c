@@ -154,6 +154,7 @@ static bool sparse_is_better(const PassCtx *ctx, const Product *p, int64_t rows,
     int64_t weights = p->cols * p->inner;
     if (work.nonzeros == weights || p->inner > LARGEST || p->cols > LARGEST) return false;
     SparseNote n = {.layer = p->n->name,
+                    .place = 1 + p->n->index,
                     .rows = p->cols,
                     .columns = p->inner,
                     .nonzeros = work.nonzeros,

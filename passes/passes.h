@@ -16,6 +16,7 @@ typedef enum SparseUse { SPARSE_AUTO, SPARSE_OFF, SPARSE_ALWAYS } SparseUse;
 /* What was decided about a layer whose weights have zeros. */
 typedef struct SparseNote {
     Str layer;
+    int place;                       /* 1 + the index of its node in the model; 0: not known */
     int64_t rows, columns, nonzeros; /* of its matrix of weights */
     const char *pattern;             /* of sparse_pattern */
     bool sparse;                     /* straight-line code of the nonzeros; else a dense form */

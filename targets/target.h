@@ -51,7 +51,8 @@ bool dot_flips(DotForm form, bool is_signed);
 int sparse_lanes(const Target *t);
 int sparse_rows(const Target *t); /* of such a product, whose sums stay in registers together */
 IntegerCost integer_cost(const Target *t);
-bool target_is_host(const Target *t); /* its code can run in this process */
+bool target_is_host(const Target *t);   /* the same system; the processor may still be another */
+bool target_runs_here(const Target *t); /* runs_here.c: its code can run in this process */
 void target_print_all(FILE *out);     /* --print-targets */
 
 #endif
