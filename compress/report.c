@@ -9,8 +9,8 @@ typedef struct Origin { /* a node of the model */
     const char *op, *name;
     size_t bytes;
     double work; /* multiplications */
-    int user;  /* 1 + the index of the first node that reads what it makes */
-    int layer; /* 1 + the layer that it is a part of; -1: none; 0: not known yet */
+    int user;    /* 1 + the index of the first node that reads what it makes */
+    int layer;   /* 1 + the layer that it is a part of; -1: none; 0: not known yet */
 } Origin;
 
 enum { MIN_WEIGHTS = 64 }; /* fewer bytes are scalars and lists of dims */

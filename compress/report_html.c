@@ -8,7 +8,8 @@
 static const char head[] =
     "<meta name=\"viewport\" content=\"width=device-width\">\n"
     "<style>\n"
-    ":root { --ink: #1d2733; --soft: #66717f; --line: #e3e7ec; --back: #f5f7f9; --card: #fff; --blue: #3b76c4; "
+    ":root { color-scheme: light dark; --ink: #1d2733; --soft: #66717f; --line: #e3e7ec; --back: #f5f7f9; --card: "
+    "#fff; --blue: #3b76c4; "
     "--green: "
     "#2f8f6b; --red: #c2453d }\n"
     "@media (prefers-color-scheme: dark) { :root { --ink: #e4e8ee; --soft: #97a2b0; --line: #2d3641; --back: #12171d; "

@@ -241,10 +241,34 @@ with tempfile.TemporaryDirectory() as temp:
     report, _ = check(path)
     assert any("script" in l["name"] for l in report["layers"])
 
+# pruned: what is 0, what that is worth, and what it costs
+for kind in [], ["--quantize=w8"]:
+    report, _ = check(os.path.join(SOURCE, "examples/digits/digits.onnx"), "--prune=0.7", "-mcpu=x86-64-v4", *kind)
+    layers, totals = [l for l in report["layers"] if "zeros" in l], report["totals"]
+    assert len(layers) > 2 and 0.65 * totals["values"] < totals["zeros"] == sum(l["zeros"] for l in layers) < 0.8 * totals["values"], totals
+    assert all(abs(float(l["zeros_percent"]) - 100 * l["zeros"] / l["values"]) < 0.01 for l in layers), layers
+    assert all(l["pattern"] == "unstructured" and l["sqnr"] != "exact" for l in layers), layers
+    assert totals["object_bytes"] > totals["bytes_after"] + totals["code_bytes"] and report["noise"]["samples"] == 4, totals
+    coded = [l for l in layers if l["code_bytes"]]
+    assert kind or coded, layers
+    assert all("straight-line" in l["form"] and float(l["cycles"]) < float(l["dense_cycles"]) for l in coded), coded
+assert "zeros" not in str(check(os.path.join(SOURCE, "examples/digits/digits.onnx"))[0]["layers"])
+
+# what did not become integers says why
+with tempfile.TemporaryDirectory() as temp:
+    with open(os.path.join(temp, "0.raw"), "wb") as f:
+        f.write(floats(*(i / 784 for i in range(784))))
+    for flag in "-Wno-quant-fallback", "-Wquant-fallback":
+        report, _ = check(os.path.join(SOURCE, "examples/digits/digits.onnx"), "--quantize=int8", "--calibrate=" + temp,
+                          "--quantize-skip=Gemm", flag)
+        assert any("no form on these integers" in l["why"] for l in report["layers"]), report["layers"]
+
 refused(2, "its name ends in .html or .json", "--report=r.txt", "-o", "m.o")
 refused(2, "needs an object", "--report=r.html", "--emit=graph", "-o", "g")
 refused(2, "would be written over", "--report=m.html", "-o", "m.json")
 refused(2, "add --report=FILE", "--report-times", "-o", "m.o")
 refused(2, "on this machine", "--report-times", "--report=r.html", "--target=aarch64-linux-gnu", "-o", "m.o")
+if os.uname().machine == "x86_64" and "avx512_fp16" not in open("/proc/cpuinfo").read():
+    refused(2, "-mcpu=sapphirerapids", "--report-times", "--report=r.html", "-mcpu=sapphirerapids", "-o", "m.o")
 refused(1, "cannot write", "--report=nowhere/r.html", "-o", "m.o")
 print("every figure of the page is the JSON's" + (", in Chromium too" if browser() else "; SKIPPED: no Chromium to open it in (CHROME=PROGRAM names one)"))
