@@ -60,7 +60,7 @@ static int measure_target(void *arg) {
     if (result != DONE) return result;
     ReportModel *model = report_begin(p->ctx, p->graph);
     if ((result = to_code(t, h->symbols)) != DONE) return result;
-    Report *r = report_end(p->ctx, model, p->graph, &p->code, p->target->triple, &nothing);
+    Report *r = report_end(p->ctx, model, p->graph, &p->code, p->target->triple, &nothing, &sparse);
     footprint_sizes(p, takes);
     if ((result = footprint_time(p, r, takes)) != DONE || takes->modelled) return result;
     return fidelity_measure(&h->fidelity, p, &t->setting->drop);
