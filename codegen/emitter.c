@@ -25,6 +25,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_PackedMatMul: return &product_emitter;
     case OP_SparseMatMul: return &sparse_product_emitter;
     case OP_NarrowMatMul: return &narrow_emitter;
+    case OP_SparseGemv: return &sparse_row_emitter;
     case OP_PanelMatMul: return &panel_product_emitter;
     case OP_MatMul:
     case OP_Gemm: return vector_product_fits(n) ? &vector_product_emitter : &reference_emitter;

@@ -209,9 +209,10 @@ static void say_sparse(Ctx *ctx, const SparseNote *n) {
     fprintf(stderr, "mcc: %s: %" PRId64 " x %" PRId64 ", %.1f %% not zero, %s: ", diag_name(ctx, n->layer), n->rows,
             n->columns, 100 * density, n->pattern ? n->pattern : "unstructured");
     if (n->sparse)
-        fprintf(stderr, "straight-line code, about %.2f times as fast as dense, %.0f bytes of %.0f\n",
-                n->dense_cycles / n->cycles, n->bytes, weights * (double)sizeof(float));
-    else fprintf(stderr, "dense, about %.2f times as fast as code of the nonzeros\n", n->cycles / n->dense_cycles);
+        fprintf(stderr, "%s, about %.2f times as fast as dense, %.0f bytes of %.0f\n",
+                n->packed ? "packed nonzeros" : "straight-line code", n->dense_cycles / n->cycles, n->bytes, weights * (double)sizeof(float));
+    else fprintf(stderr, "dense, about %.2f times as fast as %s\n", n->cycles / n->dense_cycles,
+                 n->packed ? "packed nonzeros" : "code of the nonzeros");
 }
 
 static int generate(Compile *k, const Command *c) {

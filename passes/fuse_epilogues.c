@@ -98,7 +98,7 @@ static bool is_operand(const Node *root, const Value *v) {
         if (!dim_is(v->type.dims[i], 1) && v->type.dims[i] != out->type.dims[i + shift]) return false;
     if (root->op == OP_PanelMatMul) return true;
     if (is_planar(root)) return dim_is(v->type.dims[v->type.rank - 1], 1) || same_dims(v, out);
-    if (root->op == OP_PackedMatMul || root->op == OP_NarrowMatMul || root->op == OP_SparseMatMul) return moves_as_one(v, out, 0, rank - 1);
+    if (root->op == OP_PackedMatMul || root->op == OP_NarrowMatMul || root->op == OP_SparseMatMul || root->op == OP_SparseGemv) return moves_as_one(v, out, 0, rank - 1);
     bool channels = shift <= 1 && !dim_is(v->type.dims[1 - shift], 1),
          lanes = !dim_is(v->type.dims[v->type.rank - 1], 1);
     if (channels && !lanes) return false;
@@ -313,7 +313,7 @@ static void absorb(Search *s, Tail *t, Value *out) {
 }
 
 static bool is_contraction(const Node *n) {
-    return n->op == OP_BlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_NarrowMatMul ||
+    return n->op == OP_BlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_NarrowMatMul || n->op == OP_SparseGemv ||
            n->op == OP_PanelMatMul || (n->op == OP_SparseMatMul && !node_int(n, "blocked")) || is_planar(n);
 }
 

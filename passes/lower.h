@@ -96,6 +96,17 @@ double sparse_cycles(const Target *t, const SparseWork *w); /* an estimate, comp
 double sparse_bytes(const Target *t, const SparseWork *w);  /* of code and weights, about */
 int64_t count_nonzeros(const Tensor *t);                    /* of a constant of f32 */
 
+/* ---- sparse_row.c ---- */
+typedef struct RowProduct { /* y[1, cols] = x[1, inner] · w, element (k, col) being alpha · data[k·in + col·out] */
+    Value *x;
+    const float *data;
+    int64_t inner, cols, in, out;
+    double alpha;
+    Str layer;
+} RowProduct;
+/* The product as a new node before `before` that has no output type yet; NULL: dense, in so many cycles when its weights are in L1, is better. */
+Node *lower_sparse_row(Graph *g, const PassCtx *ctx, const RowProduct *p, Node *before, double dense_cycles);
+
 bool value_is_f32(const Value *v);
 bool value_in_blocks(const Value *v); /* a tensor of a dtype that kernels of blocked values know: f32, i32, i8, u8 */
 

@@ -208,13 +208,42 @@ static Node *make_packed(Graph *g, const PassCtx *ctx, const Product *p, Value *
     return made;
 }
 
+/* of one row and many zeros; false: dense is better */
+static bool lower_row(Graph *g, const PassCtx *ctx, const Product *p, const Work *work, double dense_cycles) {
+    if (work->row != 1 || p->w->dtype != DT_F32) return false;
+    RowProduct row = {.x = p->x,
+                      .data = p->w->data,
+                      .inner = p->inner,
+                      .cols = p->cols,
+                      .in = p->transposed ? 1 : p->cols,
+                      .out = p->transposed ? p->inner : 1,
+                      .alpha = p->alpha,
+                      .layer = p->n->name};
+    Node *made = lower_sparse_row(g, ctx, &row, p->n, dense_cycles);
+    if (!made) return false;
+    Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL,
+          *out = p->n->out[0];
+    made->name = p->n->name;
+    made->index = p->n->index;
+    if (c) {
+        add_matrix(g, made, p->n, bias ? bias : c, bias ? 1 : node_float(p->n, "beta"), out);
+    } else {
+        made->out[0] = out;
+        out->def = made;
+    }
+    node_remove(p->n);
+    return true;
+}
+
 static void lower_product(Graph *g, const PassCtx *ctx, const Product *p) {
     Grouping group = {p->cols, p->inner, 1, p->inner};
     Work work = {.group = group, .cols = p->cols, .taps = 1, .row = constant_rows(p), .rows = 1};
     Layer layer = {.kind = LAYER_PRODUCT, .batch = work.row, .channels = p->inner, .cols = p->cols, .group = 1};
+    TileChoice tile = tile_choose(ctx->target, &work);
+    double dense = tile_choice_cycles(ctx->target, &work, &tile);
+    if (lower_row(g, ctx, p, &work, dense)) return;
     Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL, *out = p->n->out[0];
-    TileChoice dense = tile_choose(ctx->target, &work);
-    bool sparse = sparse_is_better(ctx, p, work.row, tile_choice_cycles(ctx->target, &work, &dense));
+    bool sparse = work.row != 1 && sparse_is_better(ctx, p, work.row, dense);
     Node *made = sparse ? make_sparse(g, ctx, p, bias, work.row) : make_packed(g, ctx, p, bias, &work, &layer);
     made->name = p->n->name;
     made->index = p->n->index;
@@ -285,7 +314,7 @@ bool pass_lower_products(Graph *g, PassCtx *p) {
     graph_count_uses(g);
     for (Node *n = changed ? g->first : NULL; n; n = n->next) {
         if (n->op == OP_SparseMatMul) take_row(n);
-        if (n->op == OP_PackedMatMul || n->op == OP_SparseMatMul) take_view(n);
+        if (n->op == OP_PackedMatMul || n->op == OP_SparseMatMul || n->op == OP_SparseGemv) take_view(n);
     }
     return changed;
 }

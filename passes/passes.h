@@ -19,7 +19,8 @@ typedef struct SparseNote {
     int place;                       /* 1 + the index of its node in the model; 0: not known */
     int64_t rows, columns, nonzeros; /* of its matrix of weights */
     const char *pattern;             /* of sparse_pattern */
-    bool sparse;                     /* straight-line code of the nonzeros; else a dense form */
+    bool sparse;                     /* straight-line code of the nonzeros, or packed; else a dense form */
+    bool packed;                     /* the nonzeros as data, and not as code */
     double cycles, dense_cycles;     /* of either form, as the cost models guess */
     double bytes;                    /* of that code, about */
     struct SparseNote *next;
