@@ -79,20 +79,6 @@ static void emit_panel(const Row *s, LLVMValueRef panel, int vecs) {
     store(s, &t, i_scale(k, vector, s->lanes));
 }
 
-static void emit_masks(const Row *s) {
-    Kernel *k = s->k;
-    int64_t vectors = (s->cols + s->lanes - 1) / s->lanes, full = vectors / s->vecs;
-    int left = (int)(vectors % s->vecs);
-    Range own = kernel_share(k, gen_i64(k->gen, full + (left > 0)), 1, k->chunks);
-    For f = for_begin(k, own.from, i_min(k, own.to, gen_i64(k->gen, full)), 1);
-    emit_panel(s, f.i, s->vecs);
-    for_end(k, &f);
-    if (!left) return;
-    If mine = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGT, own.to, gen_i64(k->gen, full), ""));
-    emit_panel(s, gen_i64(k->gen, full), left);
-    if_end(k, &mine);
-}
-
 /* ---- places ---- */
 
 static LLVMValueRef gathered(const Row *s, LLVMValueRef places) {
@@ -119,10 +105,10 @@ static LLVMValueRef loaded_one_by_one(const Row *s, LLVMValueRef places) {
     return v;
 }
 
-static void emit_group(const Row *s, LLVMValueRef group) {
+static void emit_group(const Row *s, LLVMValueRef group, int vecs) {
     Kernel *k = s->k;
     Tile t;
-    tile_begin(&t, k, 1, 1, s->lanes);
+    tile_begin(&t, k, 1, vecs, s->lanes);
     tile_fill(&t, NULL, 4);
     For f = for_begin(k, start_at(s, group), start_at(s, i_plus(k, group, 1)), 1);
     LLVMValueRef at = i_scale(k, f.i, s->lanes), from = f32_at(k, s->values, at);
@@ -134,15 +120,24 @@ static void emit_group(const Row *s, LLVMValueRef group) {
     store(s, &t, i_scale(k, group, s->lanes));
 }
 
-static void emit_places(const Row *s) {
-    Kernel *k = s->k;
-    Range own = kernel_share(k, gen_i64(k->gen, (s->cols + s->lanes - 1) / s->lanes), 1, k->chunks);
-    For f = for_begin(k, own.from, own.to, 1);
-    emit_group(s, f.i);
-    for_end(k, &f);
-}
-
 /* ---- the kernel ---- */
+
+/* This chunk's panels of `vecs` vectors; the last one, which may hold fewer and columns that are not, by itself. */
+static void emit_panels(const Row *s, void (*panel)(const Row *, LLVMValueRef, int)) {
+    Kernel *k = s->k;
+    int64_t wide = (int64_t)s->lanes * s->vecs, full = s->cols / wide, rest = s->cols - full * wide;
+    int left = (int)((rest + s->lanes - 1) / s->lanes);
+    Range own = kernel_share(k, gen_i64(k->gen, full + (left > 0)), 1, k->chunks);
+    if (full) {
+        For f = for_begin(k, own.from, i_min(k, own.to, gen_i64(k->gen, full)), 1);
+        panel(s, f.i, s->vecs);
+        for_end(k, &f);
+    }
+    if (!left) return;
+    If mine = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGT, own.to, gen_i64(k->gen, full), ""));
+    panel(s, gen_i64(k->gen, full), left);
+    if_end(k, &mine);
+}
 
 static int64_t last_dim(const Value *v) { return v->type.dims[v->type.rank - 1]->value; }
 
@@ -156,8 +151,7 @@ static bool emit(Kernel *k) {
     s.c.k = k;
     s.c.epilogue.cols = s.cols % s.lanes ? gen_i64(k->gen, s.cols) : NULL;
     epilogue_operands(&s.c, n, 4, true, row_operand);
-    if (node_int(n, "masks")) emit_masks(&s);
-    else emit_places(&s);
+    emit_panels(&s, node_int(n, "masks") ? emit_panel : emit_group);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
     return true;
 }
