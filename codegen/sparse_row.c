@@ -114,7 +114,7 @@ static void emit_group(const Row *s, LLVMValueRef group, int vecs) {
     LLVMValueRef at = i_scale(k, f.i, s->lanes), from = f32_at(k, s->values, at);
     LLVMValueRef places = element_at(k, k->gen->i16, s->places, at);
     fetch_ahead(s, from);
-    LLVMValueRef x = sparse_lanes(k->gen->target) ? gathered(s, places) : loaded_one_by_one(s, places);
+    LLVMValueRef x = s->lanes == MASK_BITS ? gathered(s, places) : loaded_one_by_one(s, places);
     tile_put(&t, 0, 0, vec_mul_add(k, vec_load(k, from, s->lanes, 4), x, tile_get(&t, 0, 0), s->lanes));
     for_end(k, &f);
     store(s, &t, i_scale(k, group, s->lanes));
