@@ -56,13 +56,13 @@ static RowCost cost(const Target *t, const RowProduct *p, double cycles, double 
 }
 
 static RowCost cost_of_masks(const Target *t, const RowProduct *p, int64_t nonzeros) {
-    const double each = 1.9; /* of a mask: the bits, their number, spread, multiply */
+    const double each = 3.3; /* of a mask: the bits, their number, spread, multiply */
     double masks = (double)p->inner * (double)groups_of(p, MASK_BITS);
     return cost(t, p, each * masks, 2 * masks + 4 * (double)nonzeros);
 }
 
 static RowCost cost_of_places(const Target *t, const RowProduct *p) {
-    const double one = 1.6;
+    const double one = 1.25;
     double places = (double)all_steps(p, lanes_of(t)) * lanes_of(t);
     return cost(t, p, one * places, 6 * places);
 }
