@@ -55,7 +55,7 @@ static bool integer_weights(const DynamicInputs *d, const Contraction *c, Value 
 
 bool quant_dynamic(DynamicInputs *d, Node *n, const Contraction *c) {
     Node *q = quantize_input(d, n->in[0]);
-    Value *codes, *scales, *bias = node_in(n, 2), *out = n->out[0];
+    Value *codes, *scales, *bias = node_in(n, 2);
     if (!q || !integer_weights(d, c, &codes, &scales)) return false;
     Value *sums = add_node(d, n, OP_MatMulInteger, (Value *[]){q->out[0], codes, q->out[2]}, 3, 0);
     Value *floats = sums ? add_node(d, n, OP_Cast, &sums, 1, DT_F32) : NULL;
@@ -63,9 +63,6 @@ bool quant_dynamic(DynamicInputs *d, Node *n, const Contraction *c) {
     Value *y = scale ? add_node(d, n, OP_Mul, (Value *[]){floats, scale}, 2, 0) : NULL;
     if (y && bias) y = add_node(d, n, OP_Add, (Value *[]){y, bias}, 2, 0);
     if (!y) return false;
-    y->def->out[0] = out; /* the same value, made otherwise */
-    out->def = y->def;
-    out->def_index = 0;
-    node_remove(n);
+    quant_stand_in(n, y);
     return true;
 }

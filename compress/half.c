@@ -73,17 +73,14 @@ static bool halve_contraction(Halves *h, Node *n, Dtype t) {
 
 /* Gather(table, i) -> Cast(Gather(half, i)) */
 static bool halve_table(Halves *h, Node *n, Dtype t) {
-    Value *half, *out = n->out[0];
+    Value *half;
     if (!find_half(h, n, n->in[0], t, &half)) return false;
     if (!half) return true;
     Node *rows = add_node(h->g, n, OP_Gather, (Value *[]){half, n->in[1]}, 2);
     node_set_int(rows, "axis", node_int(n, "axis"));
     Value *y = node_infer(h->g->ctx, rows) ? widened(h->g, n, rows->out[0]) : NULL;
     if (!y) return false;
-    y->def->out[0] = out; /* the same value, made otherwise */
-    out->def = y->def;
-    out->def_index = 0;
-    node_remove(n);
+    quant_stand_in(n, y);
     return true;
 }
 

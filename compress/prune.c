@@ -9,13 +9,6 @@ enum { SHORT_SUM = 16 };
 
 /* ---- the plan ---- */
 
-static bool all_finite(const Tensor *t) {
-    const float *w = t->data;
-    for (size_t i = 0; i < t->bytes / 4; i++)
-        if (!isfinite(w[i])) return false;
-    return true;
-}
-
 /* v is all that varies in what n reads. */
 static bool reads_only(const Node *n, const Value *v) {
     for (int i = 0; i < n->n_in; i++)
@@ -45,7 +38,7 @@ static const char *why_spared(const Graph *g, const PruneOptions *o, const Prune
     if (!l->q->chosen) return "as asked for";
     if (o->pattern == PRUNE_CHANNELS && !channels_can_go(g, l->q->node->out[0])) return "its channels meet others";
     if (l->c.depth < SHORT_SUM) return "its sums are short";
-    if (all_finite(l->c.weights)) return NULL;
+    if (weights_finite(l->c.weights)) return NULL;
     diag_warn(ctx, "calibration", l->q->node, "its weights are not finite: they are not pruned");
     return "its weights are not finite";
 }
@@ -73,6 +66,9 @@ PrunePlan *prune_choose(Graph *g, const PruneOptions *o) {
     for (int i = 0; i < p->n; i++) p->layers[i].q->chosen = !p->layers[i].spared;
     return p;
 }
+
+/* Whole channels are too long for its blocks of columns. */
+static bool is_updated(const PruneOptions *o) { return o->by == PRUNE_BY_UPDATE && o->pattern != PRUNE_CHANNELS; }
 
 bool prune_needs_samples(const PruneOptions *o) { return o->by != PRUNE_BY_MAGNITUDE; }
 
@@ -107,7 +103,7 @@ static float *score_layer(const PruneLayer *l, Arena *scratch) {
 static void prune_layer(const PrunePlan *p, const PruneLayer *l) {
     Ctx *ctx = p->nodes->graph->ctx;
     PruneWeights w = prune_weights_of(l);
-    if (p->options.by == PRUNE_BY_UPDATE && p->options.pattern != PRUNE_CHANNELS && l->q->hessian) {
+    if (is_updated(&p->options) && l->q->hessian) {
         prune_update(&p->options, l->q->hessian, &w, l->share, ctx);
         return;
     }
@@ -142,7 +138,7 @@ void prune_round(PrunePlan *p, double portion) {
     Arena *scratch = arena_new(p->nodes->graph->ctx);
     float **importances = ARENA_ARRAY(scratch, p->n + 1, float *);
     bool together = !p->options.by_layer && p->options.pattern != PRUNE_N_OF_M;
-    bool measured = p->options.by == PRUNE_BY_UPDATE && p->options.pattern != PRUNE_CHANNELS;
+    bool measured = is_updated(&p->options);
     for (int i = 0; i < p->n; i++) {
         PruneLayer *l = &p->layers[i];
         if (l->spared) continue;

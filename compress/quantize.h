@@ -12,13 +12,13 @@
 #include "passes/passes.h"
 
 typedef enum QuantMode { /* of a node; or of all, where nothing else is said */
-    QUANT_NONE /* float32; of all: the names alone, for prune.c */,
-    QUANT_INT8,
-    QUANT_DYNAMIC,
-    QUANT_W8,
-    QUANT_W4,
-    QUANT_F16,
-    QUANT_BF16
+                         QUANT_NONE /* float32; of all: the names alone, for prune.c */,
+                         QUANT_INT8,
+                         QUANT_DYNAMIC,
+                         QUANT_W8,
+                         QUANT_W4,
+                         QUANT_F16,
+                         QUANT_BF16
 } QuantMode;
 typedef struct QuantOptions {
     QuantMode mode;
@@ -31,7 +31,7 @@ typedef struct QuantOptions {
     bool asymmetric; /* weights of w8 and w4 have zero points */
     Rounding rounding;
     EqualizeKind equalize;
-    double alpha; /* of EQUALIZE_SAMPLES, or ALPHA_BEST */
+    double alpha;         /* of EQUALIZE_SAMPLES, or ALPHA_BEST */
     const Target *target; /* whose costs decide what is worth it; NULL: whatever is possible is quantized */
     Winograd winograd;    /* what convolutions of floats may become */
     bool small;           /* bytes count instead of cycles */
@@ -150,6 +150,8 @@ typedef struct Contraction {
     int64_t depth; /* products in a sum */
 } Contraction;
 bool contraction_read(const Node *n, Contraction *c); /* false: not one that can be quantized */
+bool weights_finite(const Tensor *w);                 /* of float32: no NaN, no infinity */
+void quant_stand_in(Node *n, Value *y);               /* y, of another node, becomes n's only result, and n goes */
 
 /* ---- dynamic.c ---- */
 typedef struct DynamicInputs DynamicInputs; /* what is quantized as it comes, each once */
@@ -159,10 +161,10 @@ bool quant_dynamic(DynamicInputs *d, Node *n, const Contraction *c); /* of a pro
 /* ---- plan_file.c ---- */
 void plan_write(const QuantPlan *p, FILE *out);
 typedef struct PlanFile PlanFile;
-PlanFile *plan_read(Ctx *ctx, const char *path, QuantMode all);        /* NULL after diag_error */
-const NodeMode *plan_modes(const PlanFile *f, int *n); /* of its nodes */
-bool plan_apply(const PlanFile *f, QuantPlan *p);       /* sets what the file knows; false after diag_error */
-bool plan_has_tensors(const PlanFile *f);               /* or factors of channels: the equalization is what it says */
+PlanFile *plan_read(Ctx *ctx, const char *path, QuantMode all); /* NULL after diag_error */
+const NodeMode *plan_modes(const PlanFile *f, int *n);          /* of its nodes */
+bool plan_apply(const PlanFile *f, QuantPlan *p);               /* sets what the file knows; false after diag_error */
+bool plan_has_tensors(const PlanFile *f); /* or factors of channels: the equalization is what it says */
 /* NULL after diag_error */
 Equalization *plan_equalization(const PlanFile *f, const QuantPlan *p, ChannelMap *m);
 

@@ -32,12 +32,6 @@ static bool read_table(Table *t, const QuantOptions *o, bool halves, Arena *a) {
     return t->cols >= 8; /* else scales are more than what is saved */
 }
 
-static bool all_finite(const Tensor *w) {
-    for (size_t i = 0; i < w->bytes / 4; i++)
-        if (!isfinite(((const float *)w->data)[i])) return false;
-    return true;
-}
-
 static Node *new_node(const Table *t, Op op, Value **in, int n_in) {
     Node *n = node_new(t->g, op, t->n, in, n_in, 1);
     n->name = t->n->name;
@@ -138,9 +132,9 @@ static Value *dequantized(const Table *t) {
 bool quant_table(const QuantPlan *plan, Node *n) {
     Table t = {.g = plan->graph, .n = n};
     Arena *a = arena_new(t.g->ctx);
-    Value *y = NULL, *out = n->out[0];
+    Value *y = NULL;
     bool taken = read_table(&t, &plan->options, plan->of_node[n->id]->mode == QUANT_W4, a),
-         finite = all_finite(n->in[0]->constant);
+         finite = weights_finite(n->in[0]->constant);
     if (taken && !finite) diag_warn(t.g->ctx, "calibration", n, "its table is not finite: it stays in float");
     if (taken && finite) {
         round_nearest(&t.form, t.cols, t.g->ctx);
@@ -149,9 +143,6 @@ bool quant_table(const QuantPlan *plan, Node *n) {
     arena_free(a);
     if (!taken || !finite) return true;
     if (!y) return false;
-    y->def->out[0] = out; /* the same value, made otherwise */
-    out->def = y->def;
-    out->def_index = 0;
-    node_remove(n);
+    quant_stand_in(n, y);
     return true;
 }

@@ -15,13 +15,6 @@ typedef struct Narrow { /* what the weights of a contraction become */
 
 /* ---- codes ---- */
 
-static bool all_finite(const Contraction *c) {
-    const float *w = c->weights->data;
-    for (int64_t i = 0; i < c->depth * c->shape.channels; i++)
-        if (!isfinite(w[i])) return false;
-    return true;
-}
-
 /* Of a product the largest block of at most the wanted one that divides its sums; 0: none from 16 on. */
 static int64_t block_for(const Narrow *t, int64_t wanted) {
     if (t->n->op == OP_Conv) return t->c.depth >= wanted ? wanted : 0;
@@ -165,7 +158,7 @@ bool quant_products(QuantPlan *plan) {
             continue;
         }
         if (dynamic && n->op == OP_Conv) continue;
-        if (!all_finite(&c)) {
+        if (!weights_finite(c.weights)) {
             diag_warn(g->ctx, "calibration", n, "its weights are not finite: they stay in float");
             continue;
         }

@@ -104,7 +104,8 @@ typedef struct RowProduct { /* y[1, cols] = x[1, inner] · w, element (k, col) b
     double alpha;
     Str layer;
 } RowProduct;
-/* The product as a new node before `before` that has no output type yet; NULL: dense, in so many cycles when its weights are in L1, is better. */
+/* The product as a new node before `before` that has no output type yet; NULL: dense, in so many cycles when its
+ * weights are in L1, is better. */
 Node *lower_sparse_row(Graph *g, const PassCtx *ctx, const RowProduct *p, Node *before, double dense_cycles);
 
 bool value_is_f32(const Value *v);
@@ -155,6 +156,7 @@ double dense_conv_cycles(Layout *l, Node *n);  /* lower_conv.c: of one batch ele
 bool lower_conv(Layout *l, Node *n);           /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
 bool lower_pool(Layout *l, Node *n);           /* lower_pool.c */
 bool lower_sparse_product(Layout *l, Node *n); /* lower_sparse_product.c: of three dims; false: stays as it is */
+bool reduces_space(const Node *n);             /* its axes are all the spatial ones, and kept */
 bool lower_reduction(Layout *l, Node *n);
 bool lower_elementwise(Layout *l, Node *n); /* lower_blocked.c: what can follow its inputs into blocks */
 bool lower_movement(Layout *l, Node *n);

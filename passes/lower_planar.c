@@ -198,19 +198,6 @@ static bool lower_pool_planes(Planar *p, Node *n) {
     return true;
 }
 
-/* every spatial axis, kept */
-static bool reduces_space(const Node *n) {
-    const Value *axes = node_in(n, 1), *x = n->in[0];
-    if (!axes || !axes->constant || !node_int(n, "keepdims") || axes->constant->dims[0] != x->type.rank - 2)
-        return false;
-    unsigned seen = 0;
-    for (int64_t i = 0; i < axes->constant->dims[0]; i++) {
-        int64_t axis = tensor_int(axes->constant, i);
-        seen |= 1u << (axis < 0 ? axis + x->type.rank : axis);
-    }
-    return seen == ((1u << x->type.rank) - 1) - 3;
-}
-
 static bool global_fits(const Node *n) {
     bool reduces = (n->op == OP_ReduceMean || n->op == OP_ReduceMax) && reduces_space(n);
     return n->op == OP_GlobalAveragePool || n->op == OP_GlobalMaxPool || reduces;

@@ -36,8 +36,7 @@ bool lower_pool(Layout *l, Node *n) {
     }
 }
 
-/* every spatial axis, kept */
-static bool reduces_space(const Node *n) {
+bool reduces_space(const Node *n) {
     const Value *axes = node_in(n, 1), *x = n->in[0];
     if (!axes || !axes->constant || !node_int(n, "keepdims") || axes->constant->dims[0] != x->type.rank - 2)
         return false;
