@@ -308,7 +308,10 @@ static bool merge(Merge *m, const LLVMMemoryBufferRef *buffers, Bytes *out) {
     return !failed && !out->failed;
 }
 
-bool object_can_merge(const Target *t) { return t->pointer_bits == 64 && object_is_elf(t); }
+bool object_can_merge(const Target *t) {
+    bool known = !strncmp(t->triple, "x86_64", strlen("x86_64")) || !strncmp(t->triple, "aarch64", strlen("aarch64"));
+    return known && object_is_elf(t);
+}
 
 LLVMMemoryBufferRef object_merge(const LLVMMemoryBufferRef *objects, int n, const char **why) {
     Merge m = {.n = n};

@@ -35,8 +35,14 @@ static bool make_machine(Gen *g) {
         LLVMDisposeMessage(message);
         return false;
     }
-    g->machine = LLVMCreateTargetMachine(ref, t->triple, t->cpu, t->features, levels[g->opt->opt_level], LLVMRelocPIC,
-                                         LLVMCodeModelDefault);
+    LLVMTargetMachineOptionsRef options = LLVMCreateTargetMachineOptions();
+    LLVMTargetMachineOptionsSetCPU(options, t->cpu);
+    LLVMTargetMachineOptionsSetFeatures(options, t->features);
+    LLVMTargetMachineOptionsSetCodeGenOptLevel(options, levels[g->opt->opt_level]);
+    LLVMTargetMachineOptionsSetRelocMode(options, t->is_static ? LLVMRelocStatic : LLVMRelocPIC);
+    if (t->abi) LLVMTargetMachineOptionsSetABI(options, t->abi);
+    g->machine = LLVMCreateTargetMachineWithOptions(ref, t->triple, options);
+    LLVMDisposeTargetMachineOptions(options);
     return g->machine != NULL;
 }
 

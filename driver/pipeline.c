@@ -37,7 +37,7 @@ Ctx *pipeline_ctx(const Command *c, const char *file) {
 const Target *pipeline_target(const Command *c) {
     const char *why = NULL;
     bool host = !c->triple && !c->cpu && !c->features && c->verb != VERB_COMPILE;
-    const Target *t = target_find(c->triple, host ? "native" : c->cpu, c->features, &why);
+    const Target *t = target_find_abi(c->triple, host ? "native" : c->cpu, c->features, c->float_abi, &why);
     if (!t) say_error("%s", why ? why : "the target is not known");
     return t;
 }

@@ -1,27 +1,14 @@
-/* Finds a target's description by triple and CPU. LLVM knows the names; the numbers stand in targets.def. */
+/* Finds a target's description by triple and CPU: what was asked for is held against the names that the rows know, then
+ * numbers come from the row and what the features change of it. */
 #include "targets/target.h"
 #include <llvm-c/Core.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-typedef struct Row {
-    const char *arch, *cpu;
-    int vector_bits, vector_registers;
-    bool fma;
-    int multiply_bits;
-    DotForm dot;
-    LookupForm lookup;
-    size_t l1, l2;
-} Row;
-
-static const Row rows[] = {
-#define CPU(arch, cpu, bits, registers, fma, multiply, dot, lookup, l1, l2)                                            \
-    {arch, cpu, bits, registers, fma, multiply, dot, lookup, l1, l2},
-#include "targets/targets.def"
-};
-enum { N_ROWS = sizeof rows / sizeof *rows };
+#include "targets/names.h"
+#include "targets/row.h"
 
 typedef struct Kept { /* results live until the process ends, reachable from here */
     Target target;
@@ -31,6 +18,13 @@ typedef struct Kept { /* results live until the process ends, reachable from her
 static Kept *kept;
 static char *host_cpu;
 static char problem[512];
+
+typedef struct Asked { /* what was asked for, as it becomes known */
+    char *triple;      /* LLVM's, its parts checked */
+    const char *cpu, *features, *float_abi;
+    const Row *generic, *row;
+    bool native, soft; /* soft: no instruction on floats */
+} Asked;
 
 static void init_llvm(void) {
     static bool done;
@@ -45,26 +39,6 @@ static void init_llvm(void) {
 
 static bool starts(const char *s, const char *prefix) { return !strncmp(s, prefix, strlen(prefix)); }
 
-/* the name in the table, or NULL */
-static const char *arch_of(const char *triple) {
-    for (int i = 0; i < N_ROWS; i++)
-        if (starts(triple, rows[i].arch)) return rows[i].arch;
-    return NULL;
-}
-
-static const Row *row_of(const char *arch, const char *cpu, const char *features) {
-    const Row *generic = NULL;
-    for (int i = 0; i < N_ROWS; i++) {
-        if (strcmp(rows[i].arch, arch)) continue;
-        if (!generic) generic = &rows[i];
-        if (!strcmp(rows[i].cpu, cpu)) return &rows[i];
-    }
-    if (strcmp(arch, "x86_64")) return generic; /* a CPU that LLVM knows and we do not: its arch's generic numbers */
-    if (strstr(features, "+avx512vl")) return row_of(arch, "x86-64-v4", "");
-    if (strstr(features, "+avx2")) return row_of(arch, "x86-64-v3", "");
-    return generic;
-}
-
 /* the last mention of a feature counts */
 static bool feature_is(const char *features, const char *name, bool otherwise) {
     size_t n = strlen(name);
@@ -78,13 +52,14 @@ static DotForm dot_of(const Row *row, const char *features) {
         const char *name = row->vector_bits >= 512 ? "avx512vnni" : "avxvnni";
         return feature_is(features, name, row->dot == DOT_VNNI) ? DOT_VNNI : DOT_PAIRS;
     }
+    if (!starts(row->arch, "aarch64")) return row->dot;
     if (feature_is(features, "i8mm", row->dot == DOT_MIXED)) return DOT_MIXED;
     return feature_is(features, "dotprod", row->dot != DOT_WIDEN) ? DOT_SIGNED : DOT_WIDEN;
 }
 
 static bool converts_half(const Row *row, const char *cpu, const char *features) {
-    if (starts(row->arch, "aarch64")) return true;
-    return feature_is(features, "f16c", row->vector_bits >= 256 && !strcmp(row->cpu, cpu));
+    if (!starts(row->arch, "x86_64")) return row->converts_half;
+    return feature_is(features, "f16c", row->converts_half && !strcmp(row->name, cpu));
 }
 
 static LookupForm lookup_of(const Row *row, const char *features) {
@@ -92,6 +67,10 @@ static LookupForm lookup_of(const Row *row, const char *features) {
     bool halves = feature_is(features, "avx512vbmi", row->lookup == LOOKUP_HALVES);
     if (halves && row->vector_bits >= 512) return LOOKUP_HALVES;
     return feature_is(features, "ssse3", row->lookup != LOOKUP_LOADS) ? LOOKUP_ROWS : LOOKUP_LOADS;
+}
+
+static bool fma_of(const Row *row, const char *features) {
+    return starts(row->arch, "armv7") ? feature_is(features, "vfp4", row->fma) : row->fma;
 }
 
 DotForm dot_form(const Target *t, int lanes) {
@@ -111,53 +90,63 @@ IntegerCost integer_cost(const Target *t) {
     return cost;
 }
 
-static int distance(const char *a, const char *b) { /* Levenshtein's, for short names */
-    size_t n = strlen(b);
-    int row[64];
-    if (n >= 63 || strlen(a) >= 63) return 99;
-    for (size_t j = 0; j <= n; j++) row[j] = (int)j;
-    for (size_t i = 1; a[i - 1]; i++) {
-        int diagonal = row[0];
-        row[0] = (int)i;
-        for (size_t j = 1; j <= n; j++) {
-            int best = diagonal + (a[i - 1] != b[j - 1]);
-            if (row[j] + 1 < best) best = row[j] + 1;
-            if (row[j - 1] + 1 < best) best = row[j - 1] + 1;
-            diagonal = row[j];
-            row[j] = best;
-        }
+static bool fail(const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    vsnprintf(problem, sizeof problem, format, args);
+    va_end(args);
+    return false;
+}
+
+static bool has_system(const char *triple) {
+    return strstr(triple, "-linux") || strstr(triple, "-darwin") || strstr(triple, "-macos") ||
+           strstr(triple, "-windows") || strstr(triple, "bsd") || strstr(triple, "-ios");
+}
+
+static bool is_arm32(const Row *row) { return starts(row->arch, "arm") || starts(row->arch, "thumb"); }
+
+/* 32-bit Arm: by name, or as the triple's last part says: …hf is hard, without a system there is no floating point. */
+static bool settle_floats(Asked *a) {
+    const char *how = a->float_abi;
+    if (!is_arm32(a->row)) return !how || fail("-mfloat-abi is for 32-bit Arm, not %s", a->triple);
+    bool hard = names_float_hard(a->triple);
+    if (!how) how = hard ? "hard" : has_system(a->triple) ? "softfp" : "soft";
+    if (strcmp(how, "hard") != 0 && strcmp(how, "softfp") != 0 && strcmp(how, "soft") != 0)
+        return fail("-mfloat-abi is soft, softfp or hard, not '%s'", how);
+    a->soft = !strcmp(how, "soft") || !a->row->float_bits;
+    if (!strcmp(how, "hard") && !a->row->float_bits)
+        return fail("%s has no registers for floats: take --target=%s-none-eabi", a->row->name, a->row->arch);
+    if (hard != !strcmp(how, "hard")) {
+        char *triple = names_set_float(a->triple, !hard);
+        if (!triple) return fail("out of memory");
+        LLVMDisposeMessage(a->triple);
+        a->triple = triple;
     }
-    return row[n];
+    return true;
 }
 
-static const char *nearest_cpu(const char *arch, const char *cpu) {
-    const char *best = "";
-    int least = 99;
-    for (int i = 0; i < N_ROWS; i++)
-        if (!strcmp(rows[i].arch, arch) && *rows[i].cpu && distance(cpu, rows[i].cpu) < least) {
-            least = distance(cpu, rows[i].cpu);
-            best = rows[i].cpu;
-        }
-    return best;
-}
-
-/* LLVM prints "not a recognized processor" to stderr and goes on; ask our table and LLVM's own host name only. */
-static bool cpu_known(const char *arch, const char *cpu) {
-    for (int i = 0; i < N_ROWS; i++)
-        if (!strcmp(rows[i].arch, arch) && !strcmp(rows[i].cpu, cpu)) return true;
-    return starts(cpu, "cortex-") || starts(cpu, "generic") || starts(cpu, "neoverse-") || starts(cpu, "apple-");
-}
-
-static char *all_features(bool native, const char *features) {
-    char *host = native ? LLVMGetHostCPUFeatures() : NULL;
-    size_t n = strlen(features) + (host ? strlen(host) : 0) + 2;
-    char *all = malloc(n);
-    if (all) snprintf(all, n, "%s%s%s", host ? host : "", host && *features ? "," : "", features);
+static char *all_features(const Asked *a) {
+    char *host = a->native ? LLVMGetHostCPUFeatures() : NULL;
+    const char *parts[] = {host, a->row->features, a->soft ? "+soft-float" : NULL, a->features};
+    size_t n = 1;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) n += parts[i] ? strlen(parts[i]) + 1 : 0;
+    char *all = calloc(1, n);
+    for (size_t i = 0; all && i < sizeof parts / sizeof *parts; i++) {
+        if (!parts[i] || !*parts[i]) continue;
+        if (*all) strcat(all, ",");
+        strcat(all, parts[i]);
+    }
     LLVMDisposeMessage(host);
     return all;
 }
 
-static int pointer_bits(LLVMTargetRef ref, const char *triple) {
+static int pointer_bits(const char *triple) {
+    LLVMTargetRef ref;
+    char *message = NULL;
+    if (LLVMGetTargetFromTriple(triple, &ref, &message)) {
+        LLVMDisposeMessage(message);
+        return 0;
+    }
     LLVMTargetMachineRef machine =
         LLVMCreateTargetMachine(ref, triple, "", "", LLVMCodeGenLevelNone, LLVMRelocPIC, LLVMCodeModelDefault);
     LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(machine);
@@ -167,53 +156,74 @@ static int pointer_bits(LLVMTargetRef ref, const char *triple) {
     return bits;
 }
 
-const Target *target_find(const char *triple, const char *cpu, const char *features, const char **why) {
-    init_llvm();
-    *why = problem;
-    char *normal = triple && *triple ? LLVMNormalizeTargetTriple(triple) : LLVMGetDefaultTargetTriple(),
-         *message = NULL;
-    LLVMTargetRef ref;
-    const char *arch = arch_of(normal);
-    if (LLVMGetTargetFromTriple(normal, &ref, &message) || !arch) {
-        snprintf(problem, sizeof problem, "unknown target '%s' (see --print-targets)", triple ? triple : normal);
-        LLVMDisposeMessage(message);
-        LLVMDisposeMessage(normal);
-        return NULL;
-    }
-    LLVMDisposeMessage(message);
-    bool native = cpu && !strcmp(cpu, "native");
-    const char *name = native ? (host_cpu = host_cpu ? host_cpu : LLVMGetHostCPUName()) : cpu ? cpu : "";
-    if (!native && *name && !cpu_known(arch, name)) {
-        snprintf(problem, sizeof problem, "unknown cpu '%s' for %s; did you mean '%s'? (see --print-targets)", name,
-                 normal, nearest_cpu(arch, name));
-        LLVMDisposeMessage(normal);
-        return NULL;
-    }
+/* A row that only its features led to gives numbers, not its name. */
+static const char *llvm_cpu(const Asked *a) {
+    const Row *row = *a->cpu ? a->row : a->generic;
+    if (*a->cpu && strcmp(a->cpu, row->name) != 0) return a->cpu;
+    return row->cpu ? row->cpu : row->name;
+}
+
+static const Target *make_target(const Asked *a) {
     Kept *k = calloc(1, sizeof *k);
-    char *all = all_features(native, features ? features : "");
+    char *all = all_features(a);
+    const Row *row = a->row;
     if (!k || !all) {
-        snprintf(problem, sizeof problem, "out of memory");
+        free(k);
+        free(all);
+        fail("out of memory");
         return NULL;
     }
-    const Row *row = row_of(arch, name, all);
     k->older = kept;
     kept = k;
     Target *t = &k->target;
-    *t = (Target){.triple = normal,
-                  .cpu = name,
+    bool vectors = !a->soft && (!starts(row->arch, "thumb") || feature_is(all, "mve.fp", row->vector_bits > 0));
+    int floats = a->soft ? 0 : row->float_bits;
+    *t = (Target){.triple = a->triple,
+                  .cpu = llvm_cpu(a),
                   .features = all,
-                  .vector_bits = row->vector_bits,
-                  .vector_registers = row->vector_registers,
-                  .has_fma = row->fma,
+                  .abi = row->abi,
+                  .bare = !has_system(a->triple),
+                  .is_static = starts(row->arch, "thumb") && !has_system(a->triple),
+                  .float_bits = floats == 64 && !feature_is(all, "fp64", true) ? 32 : floats,
+                  .vector_bits = vectors ? row->vector_bits : 0,
+                  .vector_registers = vectors ? row->vector_registers : 0,
+                  .has_fma = fma_of(row, all),
                   .multiply_bits = row->multiply_bits,
-                  .converts_half = converts_half(row, name, all),
+                  .converts_half = converts_half(row, a->cpu, all),
                   .dot = dot_of(row, all),
                   .lookup = lookup_of(row, all),
-                  .lane_multiply = starts(arch, "aarch64"),
+                  .lane_multiply = row->lane_multiply,
                   .l1 = row->l1,
                   .l2 = row->l2};
-    t->pointer_bits = pointer_bits(ref, normal);
+    t->pointer_bits = pointer_bits(a->triple);
     return t;
+}
+
+const Target *target_find_abi(const char *triple, const char *cpu, const char *features, const char *float_abi,
+                              const char **why) {
+    init_llvm();
+    *why = problem;
+    bool native = cpu && !strcmp(cpu, "native");
+    if (native && !host_cpu) host_cpu = LLVMGetHostCPUName();
+    Asked a = {.cpu = native ? host_cpu
+                      : cpu  ? cpu
+                             : "",
+               .features = features ? features : "",
+               .native = native,
+               .float_abi = float_abi};
+    a.triple = names_triple(triple, a.cpu, problem, sizeof problem);
+    if (!a.triple) return NULL;
+    a.generic = names_arch(a.triple);
+    a.row = names_cpu(a.generic, a.cpu, native, a.features, problem, sizeof problem);
+    const Target *t = NULL;
+    if (a.row && names_features(a.generic, a.features, problem, sizeof problem) && settle_floats(&a))
+        t = make_target(&a);
+    if (!t) LLVMDisposeMessage(a.triple);
+    return t;
+}
+
+const Target *target_find(const char *triple, const char *cpu, const char *features, const char **why) {
+    return target_find_abi(triple, cpu, features, NULL, why);
 }
 
 static bool is_neon(const Target *t) { return starts(t->triple, "aarch64-") && t->vector_bits >= 128; }
@@ -234,11 +244,29 @@ bool target_is_host(const Target *t) {
     return same;
 }
 
+static const char *floats_of(const Row *row) {
+    return row->float_bits == 64 ? "f64" : row->float_bits == 32 ? "f32" : "soft";
+}
+
+static const char *bytes_of(DotForm form) {
+    switch (form) {
+    case DOT_WIDEN: return "widen";
+    case DOT_PAIRS: return "pairs";
+    case DOT_VNNI: return "vnni";
+    case DOT_SIGNED: return "dotprod";
+    case DOT_MIXED: return "i8mm";
+    }
+    return "";
+}
+
 void target_print_all(FILE *out) {
-    fprintf(out, "%-10s %-16s %11s %9s %4s %8s %9s\n", "arch", "-mcpu", "vector bits", "registers", "fma", "L1 KiB",
-            "L2 KiB");
-    for (int i = 0; i < N_ROWS; i++)
-        fprintf(out, "%-10s %-16s %11d %9d %4s %8zu %9zu\n", rows[i].arch, *rows[i].cpu ? rows[i].cpu : "(generic)",
-                rows[i].vector_bits, rows[i].vector_registers, rows[i].fma ? "yes" : "no", rows[i].l1 / 1024,
-                rows[i].l2 / 1024);
+    fprintf(out, "%-16s %-16s %6s %11s %9s %4s %-8s %7s %7s  %s\n", "arch", "-mcpu", "floats", "vector bits",
+            "registers", "fma", "bytes", "L1 KiB", "L2 KiB", "usual triple");
+    for (int i = 0; i < row_count(); i++) {
+        const Row *row = row_at(i);
+        fprintf(out, "%-16s %-16s %6s %11d %9d %4s %-8s %7zu %7zu  %s\n", row->arch,
+                *row->name ? row->name : "(generic)", floats_of(row), row->vector_bits, row->vector_registers,
+                row->fma ? "yes" : "no", bytes_of(row->dot), row->l1 / 1024, row->l2 / 1024,
+                row->triple ? row->triple : "");
+    }
 }

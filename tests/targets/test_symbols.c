@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include "codegen/codegen.h"
 #include "passes/passes.h"
+#include "targets/row.h"
 
 /* operator, inputs as dims ("-" absent, "i:…" constant int64 values, "b…" bool, "n…" int64 run-time
  * indices, "s" a scalar), "@attribute=value", ">outputs", "<declared size of output 0" */
@@ -81,8 +82,6 @@ static const char *const recipes[] = {
     "QLinearMatMul 2,3 f2 2 3,4 f4 4 f s",
 };
 enum { N_RECIPES = sizeof recipes / sizeof *recipes, DIMS = 8 };
-
-static const char *const arches[] = {"x86_64-linux-gnu", "aarch64-linux-gnu"};
 
 static Value *new_input(Graph *g, Dtype t, const char *dims) {
     Dim d[DIMS];
@@ -258,9 +257,7 @@ static bool check_dtype(const char *triple, const char *cpu, Dtype t, int passes
 }
 
 /* on every push: a float and an integer */
-static bool is_sampled(Dtype t) {
-    return t == DT_F32 || t == DT_I64;
-}
+static bool is_sampled(Dtype t) { return t == DT_F32 || t == DT_I64; }
 
 static bool check_target(const char *triple, const char *cpu, bool all) {
     bool ok = true;
@@ -272,12 +269,15 @@ static bool check_target(const char *triple, const char *cpu, bool all) {
     return ok;
 }
 
-static const struct {
-    const char *arch, *cpu;
-} rows[] = {
-#define CPU(arch, cpu, ...) {arch, cpu},
-#include "targets/targets.def"
-};
+/* that of the row's architecture, where its objects keep the promise */
+static const char *triple_of(const Row *row) {
+    static const char *const promise[] = {"x86_64", "aarch64"};
+    bool keeps = false;
+    for (size_t i = 0; i < sizeof promise / sizeof *promise; i++) keeps = keeps || !strcmp(promise[i], row->arch);
+    for (int i = 0; keeps && i < row_count(); i++)
+        if (row_at(i)->generic && !strcmp(row_at(i)->arch, row->arch)) return row_at(i)->triple;
+    return NULL;
+}
 
 static pid_t start(const char *triple, const char *cpu, bool all) {
     pid_t child = fork();
@@ -293,13 +293,13 @@ static int wait_one(void) {
 int main(void) {
     int failed = 0, running = 0;
     bool all = getenv("MCC_TEST_ALL") != NULL;
-    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
-        for (size_t a = 0; a < sizeof arches / sizeof *arches; a++) {
-            if (strncmp(arches[a], rows[i].arch, strlen(rows[i].arch)) || (!all && *rows[i].cpu)) continue;
-            if (running == 2) failed += wait_one(), running--;
-            start(arches[a], rows[i].cpu, all);
-            running++;
-        }
+    for (int i = 0; i < row_count(); i++) {
+        const Row *row = row_at(i);
+        if (!triple_of(row) || (!all && !row->generic)) continue;
+        if (running == 2) failed += wait_one(), running--;
+        start(triple_of(row), row->name, all);
+        running++;
+    }
     for (; running; running--) failed += wait_one();
     printf("%s\n",
            failed ? "some object asks for more than it may" : "every operator, dtype and target: symbols are clean");

@@ -1,0 +1,32 @@
+/* One row a kind of CPU, each a file targets/<family>/<name>.def: CPU(.field = value, …). The build lists the files
+ * that it finds. Cache sizes: the vendors' optimisation manuals; a generic row has the smallest common ones. */
+#ifndef MCC_TARGET_ROW_H
+#define MCC_TARGET_ROW_H
+
+#include "targets/target.h"
+
+typedef struct Row {
+    const char *arch;     /* the first part of the triple */
+    const char *name;     /* -mcpu */
+    bool generic;         /* what its arch means without -mcpu; it alone needs triple and known */
+    const char *triple;   /* the arch's usual one */
+    const char *known;    /* names that -mattr may give, separated by spaces */
+    const char *also;     /* other CPUs of LLVM's that have these numbers, likewise */
+    const char *cpu;      /* LLVM's name for it, where it is not name */
+    const char *features; /* "+a,-b": what it has beyond LLVM's idea of the CPU */
+    const char *when;     /* "+a,+b": stands for CPUs without a row that have these features */
+    const char *abi;      /* LLVM's name of the calling convention; NULL: the triple's */
+    int float_bits;       /* the widest float that it computes in hardware; 0: none */
+    int vector_bits, vector_registers;
+    bool fma;          /* fused multiply-add in vectors */
+    int multiply_bits; /* bits of vectors that it multiplies and adds a cycle */
+    bool lane_multiply, converts_half;
+    DotForm dot;
+    LookupForm lookup;
+    size_t l1, l2; /* data bytes; bytes a core */
+} Row;
+
+int row_count(void);
+const Row *row_at(int i);
+
+#endif
