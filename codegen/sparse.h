@@ -7,7 +7,7 @@
 #ifndef MCC_CODEGEN_SPARSE_H
 #define MCC_CODEGEN_SPARSE_H
 
-#include "codegen/gen.h"
+#include "codegen/contract.h"
 
 typedef struct SparseSource {
     int64_t offset; /* bytes from the panel's start in x; may be negative */
@@ -39,9 +39,10 @@ typedef struct SparseLayer {
 } SparseLayer;
 
 /* What the code is called as. masks: SPARSE_MASKS words a panel, from the first panel's on (NULL where nothing is
- * masked); blocks: of rows, the first and 2³² times the one behind the last: of sparse_blocks. */
+ * masked); blocks: of rows, the first and 2³² times the one behind the last: of sparse_blocks; cold: a hint: nobody has
+ * fetched the first block's code, which is worth doing at once. */
 typedef void SparseCode(const void *x, void *y, const void *residual, const uint16_t *masks, int64_t panels,
-                        int64_t blocks);
+                        int64_t blocks, int64_t cold);
 
 /* All for targets with sparse_lanes() > 0, targets/target.h: the elements of a panel. */
 int64_t sparse_blocks(const Target *t, int64_t rows);
@@ -50,10 +51,20 @@ bool sparse_fits(const Target *t, const SparseLayer *l); /* offsets fit the inst
 Str sparse_encode(Arena *a, const Target *t, const SparseLayer *l);
 
 /* ---- sparse_call.c: from a kernel ---- */
-typedef struct SparseCall { /* the parameters of SparseCode; residual, masks NULL: none */
-    LLVMValueRef x, y, residual, masks, panels, blocks;
+typedef struct SparseCall { /* the parameters of SparseCode; residual, masks, cold NULL: none */
+    LLVMValueRef x, y, residual, masks, panels, blocks, cold;
 } SparseCall;
+LLVMValueRef sparse_is_cold(Kernel *k, LLVMValueRef run, LLVMValueRef first); /* of a chunk's runs */
 void sparse_call(Kernel *k, LLVMValueRef code, const SparseCall *c);
 LLVMValueRef sparse_all_blocks(Kernel *k, int64_t rows); /* what `blocks` is for all of them */
+/* Panels in a call: as many as `most`, or somewhat fewer, alike. */
+int64_t sparse_run(int64_t panels, int64_t most);
+typedef struct SparseSize {                      /* of all that a kernel does; panels: at most */
+    int64_t rows, sources, x_bytes, panels, run; /* x_bytes: of a panel's sources; run: panels in a call */
+} SparseSize;
+/* How a kernel's chunks share out runs of panels (the grid's rows) and blocks of rows (its columns). */
+Grid sparse_grid(const Kernel *k, const SparseSize *s);
+/* The call for this chunk's blocks, if it has some: between the two stand calls that c is for. */
+If sparse_blocks_begin(Kernel *k, SparseCall *c, const Grid *grid, int64_t rows);
 
 #endif

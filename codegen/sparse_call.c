@@ -1,11 +1,11 @@
-/* Calls straight-line code of a sparse product (sparse.h) from a kernel. */
+/* Calls straight-line code of a sparse product (sparse.h) from a kernel, and shares it out among chunks. */
 #include "codegen/sparse.h"
 
 void sparse_call(Kernel *k, LLVMValueRef code, const SparseCall *c) {
     Gen *g = k->gen;
     LLVMValueRef none = LLVMConstNull(g->ptr);
-    LLVMValueRef args[] = {c->x,      c->y,     c->residual ? c->residual : none, c->masks ? c->masks : none,
-                           c->panels, c->blocks};
+    LLVMValueRef args[] = {c->x,      c->y,      c->residual ? c->residual : none, c->masks ? c->masks : none,
+                           c->panels, c->blocks, c->cold ? c->cold : gen_i64(g, 0)};
     enum { N = sizeof args / sizeof *args };
     LLVMTypeRef types[N];
     for (int i = 0; i < N; i++) types[i] = LLVMTypeOf(args[i]);
@@ -15,4 +15,63 @@ void sparse_call(Kernel *k, LLVMValueRef code, const SparseCall *c) {
 
 LLVMValueRef sparse_all_blocks(Kernel *k, int64_t rows) {
     return gen_i64(k->gen, sparse_blocks(k->gen->target, rows) * ((int64_t)1 << 32));
+}
+
+int64_t sparse_run(int64_t panels, int64_t most) {
+    int64_t runs = panels > most ? (panels + most - 1) / most : 1;
+    return panels > 0 ? (panels + runs - 1) / runs : 1;
+}
+
+/* ---- chunks ---- */
+
+typedef struct Share { /* what chunks cost, as parts of all multiply-adds */
+    int64_t runs, blocks;
+    double x, code; /* reading x once, the code once */
+} Share;
+
+static double part(int64_t n, int i, int of) { return (double)(n * (i + 1) / of - n * i / of) / (double)n; }
+
+/* the longest of so many threads, each of which takes neighbouring chunks */
+static double longest(const Share *s, Grid grid, int threads) {
+    int chunks = grid.rows * grid.cols;
+    double most = 0;
+    for (int t = 0; t < threads; t++) {
+        double all = 0;
+        for (int i = chunks * t / threads; i < chunks * (t + 1) / threads; i++) {
+            double down = part(s->runs, i / grid.cols, grid.rows), across = part(s->blocks, i % grid.cols, grid.cols);
+            if (down > 0 && across > 0) all += down * across + s->x * down + s->code * across;
+        }
+        if (all > most) most = all;
+    }
+    return most * threads;
+}
+
+Grid sparse_grid(const Kernel *k, const SparseSize *s) {
+    const double code_bytes = 12, bytes_a_cycle = 16, nonzeros = 0.15; /* of a multiply-add; a part of the weights */
+    double adds = nonzeros * (double)s->rows * (double)s->sources * (double)s->panels, best = 0;
+    Share share = {.runs = (s->panels + s->run - 1) / s->run,
+                   .blocks = sparse_blocks(k->gen->target, s->rows),
+                   .x = (double)s->panels * (double)s->x_bytes / bytes_a_cycle / adds,
+                   .code = code_bytes / bytes_a_cycle / (double)s->panels};
+    Grid grid = {1, k->chunks};
+    for (int rows = 1; rows <= k->chunks; rows++) {
+        if (k->chunks % rows) continue;
+        Grid g = {rows, k->chunks / rows};
+        double cost = longest(&share, g, k->chunks) + longest(&share, g, 2);
+        if (rows == 1 || cost < best) best = cost, grid = g;
+    }
+    return grid;
+}
+
+/* Without threads the layer before has fetched what lies behind its own code. */
+LLVMValueRef sparse_is_cold(Kernel *k, LLVMValueRef run, LLVMValueRef first) {
+    if (k->chunks == 1) return NULL;
+    return LLVMBuildZExt(k->b, LLVMBuildICmp(k->b, LLVMIntEQ, run, first, ""), k->gen->i64, "");
+}
+
+If sparse_blocks_begin(Kernel *k, SparseCall *c, const Grid *grid, int64_t rows) {
+    Gen *g = k->gen;
+    Range part = kernel_share(k, gen_i64(g, sparse_blocks(g->target, rows)), 1, grid->cols);
+    c->blocks = i_add(k, part.from, i_scale(k, part.to, (int64_t)1 << 32));
+    return if_begin(k, LLVMBuildICmp(k->b, LLVMIntSLT, part.from, part.to, ""));
 }

@@ -20,9 +20,7 @@ static int64_t chunk_of(const Target *t, const Shape *s) {
     enum { MOST = 16, LEAST = 4 };
     int64_t panel = s->channels * s->phases * PANEL * 4, fit = (int64_t)t->l2 / 4 / panel;
     int64_t most = s->panels <= MOST || fit > MOST ? MOST : fit < LEAST ? LEAST : fit;
-    if (most > s->panels) most = s->panels;
-    int64_t chunks = (s->panels + most - 1) / most;
-    return (s->panels + chunks - 1) / chunks;
+    return sparse_run(s->panels, most);
 }
 
 static Shape shape_of(const Target *t, const Node *n) {
@@ -107,16 +105,20 @@ static bool emit(Kernel *k) {
     Shape s = shape_of(k->gen->target, n);
     bool residual = n->body && n->body->n_inputs > 1;
     LLVMValueRef masks = s.masked ? planes_mask_table(k, &s.window, &s.taps, SPARSE_MASKS) : NULL;
-    int64_t chunks = (s.panels + s.chunk - 1) / s.chunk, blocks = sparse_blocks(k->gen->target, s.rows);
-    Grid grid = grid_choose(k->chunks, chunks, blocks, 0, 0.02);
-    Range share = kernel_share(k, gen_i64(k->gen, chunks), grid.cols, grid.rows),
-          part = kernel_share(k, gen_i64(k->gen, blocks), 1, grid.cols),
+    SparseSize size = {.rows = s.rows,
+                       .sources = s.channels * s.taps.n,
+                       .x_bytes = s.channels * s.phases * PANEL * 4,
+                       .panels = s.panels,
+                       .run = s.chunk};
+    Grid grid = sparse_grid(k, &size);
+    Range share = kernel_share(k, gen_i64(k->gen, (s.panels + s.chunk - 1) / s.chunk), grid.cols, grid.rows),
           halos = kernel_share(k, gen_i64(k->gen, s.rows), 1, k->chunks);
-    SparseCall c = {.blocks = i_add(k, part.from, i_scale(k, part.to, (int64_t)1 << 32))};
     For batch = for_begin(k, gen_i64(k->gen, 0), kernel_dim(k, n->out[0]->type.dims[0]), 1);
     LLVMValueRef x = f32_at(k, k->in[0], i_scale(k, batch.i, s.channels * s.phases * s.from.size)),
                  start = i_scale(k, batch.i, s.rows * s.to.size), y = f32_at(k, k->out[0], start);
     fill_halos(k, &s, y, halos);
+    SparseCall c = {0};
+    If some = sparse_blocks_begin(k, &c, &grid, s.rows);
     For f = for_begin(k, share.from, share.to, 1);
     LLVMValueRef first = i_scale(k, f.i, s.chunk);
     c.x = panel_at(k, x, &s.from, first);
@@ -124,8 +126,10 @@ static bool emit(Kernel *k) {
     if (residual) c.residual = panel_at(k, f32_at(k, k->in[n->n_in - 1], start), &s.to, first);
     if (masks) c.masks = element_at(k, k->gen->i16, masks, i_scale(k, first, SPARSE_MASKS));
     c.panels = i_min(k, gen_i64(k->gen, s.chunk), i_sub(k, gen_i64(k->gen, s.panels), first));
+    c.cold = sparse_is_cold(k, f.i, share.from);
     sparse_call(k, k->in[1], &c);
     for_end(k, &f);
+    if_end(k, &some);
     for_end(k, &batch);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
     return true;

@@ -7,6 +7,8 @@
 #include "codegen/contract.h"
 #include "codegen/sparse.h"
 
+enum { LEAST_ROWS = 32 /* of the matrix, in a chunk */ };
+
 typedef struct Product {
     Kernel *k;
     int lanes;
@@ -20,6 +22,11 @@ typedef struct Product {
 static int64_t cols_of(const Node *n) { return n->in[1]->constant->dims[0]; }
 static int64_t inner_of(const Node *n) { return n->in[1]->constant->dims[1]; }
 static double most_rows(const Node *n) { return largest_count(n->out[0]) / (double)cols_of(n); }
+static int64_t most_panels(const Node *n) { return (int64_t)ceil(most_rows(n) / (double)node_int(n, "lanes")); }
+static int64_t runs_of(const Node *n) {
+    int64_t run = node_int(n, "panels");
+    return (most_panels(n) + run - 1) / run;
+}
 
 static bool scratch_bytes(Ctx *ctx, const Node *n, size_t *bytes) {
     int64_t each = (inner_of(n) + cols_of(n)) * node_int(n, "lanes") * 4, all;
@@ -152,14 +159,25 @@ static void multiply_panels(Product *p, LLVMValueRef from, LLVMValueRef n) {
 static void emit_blocked(Product *p) {
     Kernel *k = p->k;
     const Type *y = &k->node->out[0]->type;
-    Range own = kernel_share(k, kernel_dims(k, y->dims, y->rank - 2), 1, k->chunks);
-    For f = for_begin(k, own.from, own.to, p->panels);
-    SparseCall call = {.x = f32_at(k, k->in[0], i_scale(k, f.i, p->inner * p->lanes)),
-                       .y = f32_at(k, k->out[0], i_scale(k, f.i, p->cols * p->lanes)),
-                       .panels = i_min(k, gen_i64(k->gen, p->panels), i_sub(k, own.to, f.i)),
-                       .blocks = sparse_all_blocks(k, p->cols)};
+    LLVMValueRef panels = kernel_dims(k, y->dims, y->rank - 2);
+    SparseSize size = {.rows = p->cols,
+                       .sources = p->inner,
+                       .x_bytes = p->inner * p->lanes * 4,
+                       .panels = most_panels(k->node),
+                       .run = p->panels};
+    Grid grid = sparse_grid(k, &size);
+    Range own = kernel_share(k, i_div_up(k, panels, p->panels), grid.cols, grid.rows);
+    SparseCall call = {0};
+    If some = sparse_blocks_begin(k, &call, &grid, p->cols);
+    For f = for_begin(k, own.from, own.to, 1);
+    LLVMValueRef first = i_scale(k, f.i, p->panels);
+    call.x = f32_at(k, k->in[0], i_scale(k, first, p->inner * p->lanes));
+    call.y = f32_at(k, k->out[0], i_scale(k, first, p->cols * p->lanes));
+    call.panels = i_min(k, gen_i64(k->gen, p->panels), i_sub(k, panels, first));
+    call.cold = sparse_is_cold(k, f.i, own.from);
     sparse_call(k, k->in[1], &call);
     for_end(k, &f);
+    if_end(k, &some);
 }
 
 static void emit_plain(Product *p) {
@@ -173,9 +191,11 @@ static void emit_plain(Product *p) {
     epilogue_operands(&c, k->node, 3, true, row_operand);
     tile_begin(&p->square, k, p->lanes, 1, p->lanes);
     tile_begin(&p->row, k, 1, 1, p->lanes);
-    Range own = kernel_share(k, i_div_up(k, p->rows, p->lanes), 1, k->chunks);
-    For f = for_begin(k, own.from, own.to, p->panels);
-    multiply_panels(p, f.i, i_min(k, gen_i64(k->gen, p->panels), i_sub(k, own.to, f.i)));
+    LLVMValueRef panels = i_div_up(k, p->rows, p->lanes);
+    Range own = kernel_share(k, i_div_up(k, panels, p->panels), 1, k->chunks);
+    For f = for_begin(k, own.from, own.to, 1);
+    LLVMValueRef first = i_scale(k, f.i, p->panels);
+    multiply_panels(p, first, i_min(k, gen_i64(k->gen, p->panels), i_sub(k, panels, first)));
     for_end(k, &f);
 }
 
@@ -203,9 +223,12 @@ static double work(const Node *n) {
     return most_rows(n) / (double)node_int(n, "lanes") * (double)nonzeros(n->in[1]->constant);
 }
 
+/* Plain rows turn into panels once a chunk, so that those share out panels alone. */
 static int most_chunks(const Node *n) {
-    double panels = ceil(most_rows(n) / (double)node_int(n, "lanes"));
-    return panels < 1 ? 1 : panels < 64 ? (int)panels : 64;
+    enum { MOST = 64 };
+    int64_t runs = runs_of(n), blocks = (cols_of(n) + LEAST_ROWS - 1) / LEAST_ROWS;
+    int64_t most = node_int(n, "blocked") && blocks > runs ? blocks : runs;
+    return most < 1 ? 1 : most < MOST ? (int)most : MOST;
 }
 
 const Emitter sparse_product_emitter = {.form = "sparse product",

@@ -6,8 +6,9 @@
  * The front end would wait for each block's code, which is read once a call. So while a block runs its n panels, panel
  * j fetches lines j, j + n, … of the next block, spread over its instructions: every line once.
  *
- * rdi x, rsi y, rdx residual, rcx masks, r8 panels, r9 the block behind the last; they stay. r11 … r14: the panel's x,
- * y, residual, masks; r15: panels left; rax, r10: near the source, the weight that is next; rbx: what is fetched. */
+ * rdi x, rsi y, rdx residual, rcx masks, r8 panels, r9 the block behind the last; they stay. On the stack: cold. r11 …
+ * r14: the panel's x, y, residual, masks; r15: panels left; rax, r10: near the source, the weight that is next; rbx:
+ * what is fetched. */
 #include <math.h>
 #include <string.h>
 #include "codegen/sparse_blocks.h"
@@ -231,6 +232,25 @@ static void write_block(Sparse *s, int64_t i) {
     b->end = (s->x.n + LINE - 1) / LINE * LINE;
 }
 
+/* where the call says that it is cold: the lines of the block at rax */
+static void fetch_first(Sparse *s) {
+    static const uint8_t test[] = {0x83, 0x7C, 0x24, 8 + N_SAVED * 8, 0}; /* cmp dword [rsp + …], 0 */
+    static const uint8_t loop[] = {0x42, 0x0F, 0x18, 0x14, 0x13,          /* prefetcht1 [rbx + r10] */
+                                   0x49, 0x83, 0xC2, LINE,                /* add r10, 64 */
+                                   0x78, 0xF5};                           /* js to the first */
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < s->blocks.n; i++)
+        if (block_bytes(&s->blocks.all[i]) > bytes) bytes = block_bytes(&s->blocks.all[i]);
+    x86_bytes(&s->x, test, sizeof test);
+    size_t near = x86_jump_if(&s->x, X86_EQUAL);
+    x86_move(&s->x, RBX, RAX);
+    x86_add(&s->x, RBX, bytes);
+    x86_bytes(&s->x, (const uint8_t[]){0x4D, 0x31, 0xD2}, 3); /* xor r10, r10 */
+    x86_add(&s->x, R10, -bytes);
+    x86_bytes(&s->x, loop, sizeof loop);
+    x86_patch(&s->x, near, s->x.n);
+}
+
 /* goes to the block that the call begins with, by a table of how far each is from the table */
 static void write_entry(Sparse *s) {
     x86_test(&s->x, R8);
@@ -242,9 +262,10 @@ static void write_entry(Sparse *s) {
     static const uint8_t go[] = {0x45, 0x89, 0xCA,       /* mov r10d, r9d */
                                  0x49, 0xC1, 0xE9, 0x20, /* shr r9, 32 */
                                  0x4E, 0x63, 0x14, 0x90, /* movsxd r10, [rax + 4·r10] */
-                                 0x4C, 0x01, 0xD0,       /* add rax, r10 */
-                                 0xFF, 0xE0};            /* jmp rax */
+                                 0x4C, 0x01, 0xD0};      /* add rax, r10 */
     x86_bytes(&s->x, go, sizeof go);
+    fetch_first(s);
+    x86_bytes(&s->x, (const uint8_t[]){0xFF, 0xE0}, 2); /* jmp rax */
     x86_align(&s->x, 4, 0xCC);
     size_t table = s->x.n;
     x86_patch(&s->x, last, table);

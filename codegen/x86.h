@@ -62,6 +62,6 @@ void x86_compare(X86 *x, X86Reg r, int64_t v); /* 32 bits */
 void x86_test(X86 *x, X86Reg r);               /* with itself */
 void x86_leave_vectors(X86 *x);                /* vzeroupper */
 
-enum { X86_NOT_EQUAL = 5, X86_GREATER = 15 };
+enum { X86_EQUAL = 4, X86_NOT_EQUAL = 5, X86_GREATER = 15 };
 
 #endif

@@ -167,14 +167,15 @@ static bool sparse_is_better(const PassCtx *ctx, const Product *p, int64_t rows,
     return n.sparse;
 }
 
-/* so many that x and y of them take half of L2 */
+/* so many that x and y of them take half of L2, in runs of about the same length */
 static int64_t panels_at_once(const Target *t, const Product *p, int64_t rows) {
     enum { MOST = 8, LEAST = 2 };
     int64_t lanes = sparse_lanes(t), fit = (int64_t)t->l2 / 2 / ((p->inner + p->cols) * lanes * 4),
             panels = (rows + lanes - 1) / lanes;
     if (fit > MOST) fit = MOST;
     if (fit < LEAST) fit = LEAST;
-    return panels && panels < fit ? panels : fit;
+    int64_t runs = (panels + fit - 1) / fit;
+    return runs ? (panels + runs - 1) / runs : fit;
 }
 
 static Node *make_sparse(Graph *g, const PassCtx *ctx, const Product *p, Value *bias, int64_t rows) {

@@ -131,7 +131,7 @@ static void call(const Case *c, Str code, const Call *calls, int n) {
     check(f != NULL, "no executable memory", -1);
     for (int i = 0; f && i < n; i++)
         f((const char *)c->x + calls[i].x, (char *)c->y + calls[i].y, (const char *)c->residual + calls[i].residual,
-          c->masks + calls[i].masks / (int64_t)sizeof *c->masks, calls[i].panels, calls[i].blocks);
+          c->masks + calls[i].masks / (int64_t)sizeof *c->masks, calls[i].panels, calls[i].blocks, i % 2);
     if (f) munmap((void *)(uintptr_t)f, code.n);
 }
 
