@@ -1,4 +1,5 @@
 /* Sparse products: which layers fit, their blocks of rows, and the target's encoder. */
+#include <stdlib.h>
 #include <string.h>
 #include "codegen/sparse_blocks.h"
 
@@ -14,6 +15,25 @@ int64_t sparse_nonzeros(const SparseLayer *l, const SparseBlock *b, int64_t sour
     int64_t n = 0;
     for (int r = 0; r < b->rows; r++) n += sparse_weight(l, b, r, source) != 0;
     return n;
+}
+
+typedef struct Place {
+    int64_t offset, source;
+} Place;
+
+static int compare_places(const void *a, const void *b) {
+    const Place *x = a, *y = b;
+    if (x->offset != y->offset) return x->offset < y->offset ? -1 : 1;
+    return x->source < y->source ? -1 : 1;
+}
+
+int64_t *sparse_by_place(Arena *a, const SparseLayer *l) {
+    Place *places = ARENA_ARRAY(a, l->n_sources, Place);
+    int64_t *order = ARENA_ARRAY(a, l->n_sources, int64_t);
+    for (int64_t i = 0; i < l->n_sources; i++) places[i] = (Place){l->sources[i].offset, i};
+    qsort(places, (size_t)l->n_sources, sizeof *places, compare_places);
+    for (int64_t i = 0; i < l->n_sources; i++) order[i] = places[i].source;
+    return order;
 }
 
 unsigned sparse_masks_used(const SparseLayer *l) {

@@ -27,9 +27,11 @@ typedef struct SparseLayer {
     int64_t rows, n_sources;
     const float *weights; /* [rows][n_sources]; zeros cost nothing */
     const SparseSource *sources;
-    const float *bias;                     /* [rows]; NULL: none */
-    bool residual;                         /* add residual[row] before the clamp; it may be y itself */
-    float low, high;                       /* -INFINITY, INFINITY: no clamp. NaN stays NaN */
+    bool whole_lines;  /* every panel of x is at a multiple of 64 bytes, and all of a line that a source touches may be
+                          read, even where its lanes do not count */
+    const float *bias; /* [rows]; NULL: none */
+    bool residual;     /* add residual[row] before the clamp; it may be y itself */
+    float low, high;   /* -INFINITY, INFINITY: no clamp. NaN stays NaN */
     int64_t x_step, y_step, residual_step; /* bytes from panel to panel */
     int64_t y_row, residual_row;           /* bytes from row to row */
     SparseStore store;

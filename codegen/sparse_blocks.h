@@ -20,7 +20,8 @@ typedef struct SparseBlocks {
 SparseBlocks sparse_cut_rows(Arena *a, const Target *t, const SparseLayer *l, int busy);
 float sparse_weight(const SparseLayer *l, const SparseBlock *b, int row, int64_t source);
 int64_t sparse_nonzeros(const SparseLayer *l, const SparseBlock *b, int64_t source); /* in the block's rows */
-unsigned sparse_masks_used(const SparseLayer *l);                                    /* bit m: mask m is read */
+int64_t *sparse_by_place(Arena *a, const SparseLayer *l); /* the sources by their offsets; equal ones as they stand */
+unsigned sparse_masks_used(const SparseLayer *l);         /* bit m: mask m is read */
 
 /* ---- the encoders ---- */
 Str sparse_encode_x86(Arena *a, const Target *t, const SparseLayer *l);

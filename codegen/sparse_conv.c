@@ -66,6 +66,7 @@ static Str code(Ctx *ctx, const Target *t, const Node *n) {
                      .n_sources = s.channels * s.taps.n,
                      .weights = n->in[1]->constant->data,
                      .bias = bias ? bias->constant->data : NULL,
+                     .whole_lines = true,
                      .x_step = line,
                      .y_step = line,
                      .residual_step = line,

@@ -1,7 +1,9 @@
-/* Sparse products for AVX-512. Rows are cut into blocks of up to 31, whose sums stay in zmm0 … zmm30 while zmm31 takes
- * each source that any of them needs: one load a source, and a nonzero is one vfmadd231ps with its weight broadcast
- * from memory. A block is a loop over panels, its weights lie behind it in the order in which they are read, then comes
- * the next block.
+/* Sparse products for AVX-512. Rows are cut into blocks of up to 29, whose sums stay in zmm0 … zmm28 while zmm31 takes
+ * each source that any of them needs, and a nonzero is one vfmadd231ps with its weight broadcast from memory. A block
+ * is a loop over panels, its weights lie behind it in the order in which they are read, then comes the next block.
+ *
+ * Every nonzero loads its weight, so that loads are what is scarce, and a vector that crosses a line takes two. Sources
+ * that lie near one another, as the taps of a row do, are put together from whole lines in zmm29 and zmm30 (valignd).
  *
  * The front end would wait for each block's code, which is read once a call. So while a block runs its n panels, panel
  * j fetches lines j, j + n, … of the next block, spread over its instructions: every line once.
@@ -18,9 +20,11 @@ enum {
     LANES = 16,
     VECTOR = 64, /* bytes */
     LINE = 64,
-    ROWS = 31,
-    SOURCE = 31, /* the register */
-    LATENCY = 8  /* sums in turn that hide a multiply-add's latency, two a cycle */
+    ROWS = 29,
+    LINES = 2,       /* that stay at hand */
+    FIRST_LINE = 29, /* their registers */
+    SOURCE = 31,     /* the register */
+    LATENCY = 8      /* sums in turn that hide a multiply-add's latency, two a cycle */
 };
 
 static const X86Mask all = {0, false};
@@ -30,8 +34,11 @@ typedef struct Sparse {
     X86 x;
     SparseBlocks blocks;
     SparseBlock *b; /* that is being written */
-    bool *used;     /* by source: does the block need it? */
-    float *weights; /* of the block, in their order */
+    int64_t *order; /* the sources, by their places */
+    int64_t *used;  /* those that the block needs */
+    int64_t n_used;
+    int64_t lines[LINES]; /* which are at hand: the first byte, or NO_LINE */
+    float *weights;       /* of the block, in their order */
     int64_t n_weights;
     int64_t weight_base, source_base; /* what r10 and rax stand at, from the weights' start and the panel's */
     int turn[ROWS];                   /* by row: the set that its next product goes to */
@@ -95,53 +102,101 @@ static void begin_sums(Sparse *s) {
     for (int i = b->rows; i < b->rows * b->sets; i++) evex_reg(&s->x, VPXORD, i, i, i, all);
 }
 
-/* How many of the next sources that are used lie within a vector's reach of rax, stood it so that this one is the
+/* ---- sources ---- */
+
+#define NO_LINE INT64_MAX
+
+static int64_t offset_of(const Sparse *s, int64_t i) { return s->l->sources[s->used[i]].offset; }
+
+static int64_t line_of(int64_t offset) { return offset - (offset % LINE + LINE) % LINE; }
+
+static bool crosses_lines(const Sparse *s, int64_t offset) { return s->l->whole_lines && offset % LINE; }
+
+/* How many of the next sources from the i-th on lie within a vector's reach of rax, stood it so that this place is the
  * lowest. */
-static int in_reach(const Sparse *s, int64_t source) {
+static int in_reach(const Sparse *s, int64_t i, int64_t place) {
     enum { LOOK = 8 };
     int n = 0;
-    const SparseSource *sources = s->l->sources;
-    for (int64_t i = source; i < s->l->n_sources && i < source + LOOK; i++) {
-        int64_t by = sources[i].offset - sources[source].offset;
-        n += by >= 0 && by % VECTOR == 0 && by / VECTOR < 256 && s->used[i];
+    for (int64_t end = i + LOOK; i < s->n_used && i < end; i++) {
+        int64_t by = (s->l->whole_lines ? line_of(offset_of(s, i)) : offset_of(s, i)) - place;
+        n += by >= 0 && by % VECTOR == 0 && by / VECTOR < 256;
     }
     return n;
 }
 
-/* where the source lies; moves rax where that makes several instructions shorter */
-static X86Mem source_at(Sparse *s, int64_t source) {
+/* a vector there, for the i-th source; moves rax where that makes several instructions shorter */
+static void load(Sparse *s, int reg, int64_t i, int64_t place, X86Mask k) {
     enum { LEAST = 3 };
-    int64_t offset = s->l->sources[source].offset, by = offset - s->source_base;
+    int64_t by = place - s->source_base;
     bool near = by % VECTOR == 0 && by >= -128 * VECTOR && by <= 127 * VECTOR;
-    if (!near && in_reach(s, source) >= LEAST) {
+    if (!near && in_reach(s, i, place) >= LEAST) {
         by += 128 * VECTOR;
         x86_add(&s->x, RAX, by);
         s->source_base += by;
     }
-    return (X86Mem){RAX, offset - s->source_base};
+    evex_mem(&s->x, VMOVUPS_LOAD, reg, 0, (X86Mem){RAX, place - s->source_base}, VECTOR, false, k);
 }
 
-static void multiply_source(Sparse *s, int64_t source) {
+/* the register that has a line; -1: none */
+static int line_at_hand(const Sparse *s, int64_t line) {
+    for (int n = 0; n < LINES; n++)
+        if (s->lines[n] == line) return FIRST_LINE + n;
+    return -1;
+}
+
+static bool is_near(const Sparse *s, int64_t i, int64_t line) {
+    if (i >= s->n_used) return false;
+    int64_t offset = offset_of(s, i), first = line_of(offset);
+    return line == first || (line == first + LINE && offset != first);
+}
+
+/* the line's register, loaded if need be in place of one that is not `other` */
+static int want_line(Sparse *s, int64_t i, int64_t line, int64_t other) {
+    int reg = line_at_hand(s, line);
+    if (reg >= 0) return reg;
+    int n = s->lines[0] == other || (s->lines[1] != other && s->lines[1] < s->lines[0]) ? 1 : 0;
+    load(s, FIRST_LINE + n, i, line, all);
+    s->lines[n] = line;
+    return FIRST_LINE + n;
+}
+
+/* the register of the block's i-th source */
+static int load_source(Sparse *s, int64_t i) {
+    int64_t offset = offset_of(s, i), first = line_of(offset), second = first + LINE;
+    int mask = s->l->sources[s->used[i]].mask;
+    X86Mask k = {mask, mask != 0};
+    bool crosses = crosses_lines(s, offset), shared = s->l->whole_lines && is_near(s, i + 1, first);
+    if (!crosses && !mask && (shared || line_at_hand(s, first) >= 0)) return want_line(s, i, first, NO_LINE);
+    if (crosses &&
+        (shared || is_near(s, i + 1, second) || line_at_hand(s, first) >= 0 || line_at_hand(s, second) >= 0)) {
+        int low = want_line(s, i, first, second), high = want_line(s, i, second, first);
+        evex_reg(&s->x, VALIGND, SOURCE, high, low, k);
+        x86_byte(&s->x, (int)(offset - first) / 4);
+    } else {
+        load(s, SOURCE, i, offset, k);
+    }
+    return SOURCE;
+}
+
+static void multiply_source(Sparse *s, int64_t i) {
     const SparseBlock *b = s->b;
-    int mask = s->l->sources[source].mask;
-    evex_mem(&s->x, VMOVUPS_LOAD, SOURCE, 0, source_at(s, source), VECTOR, false, (X86Mask){mask, mask != 0});
+    int source = load_source(s, i);
     for (int r = 0; r < b->rows; r++) {
-        float w = sparse_weight(s->l, b, r, source);
+        float w = sparse_weight(s->l, b, r, s->used[i]);
         if (w == 0) continue;
         int sum = r + b->rows * s->turn[r];
         s->turn[r] = (s->turn[r] + 1) % b->sets;
-        evex_mem(&s->x, VFMADD231PS, sum, SOURCE, put_weight(s, w), 4, true, all);
+        evex_mem(&s->x, VFMADD231PS, sum, source, put_weight(s, w), 4, true, all);
     }
 }
 
 static void multiply(Sparse *s) {
-    int64_t done = 0;
     begin_fetching(s);
     memset(s->turn, 0, sizeof s->turn);
-    for (int64_t i = 0; i < s->l->n_sources; i++) {
-        if (!s->used[i]) continue;
+    for (int n = 0; n < LINES; n++) s->lines[n] = NO_LINE;
+    for (int64_t i = 0; i < s->n_used; i++) {
         multiply_source(s, i);
-        fetch(s, ++done, s->b->loads);
+        fetch(s, i + 1, s->n_used);
     }
     fetch(s, 1, 1);
 }
@@ -200,7 +255,9 @@ static void leave(Sparse *s) {
 static void write_block(Sparse *s, int64_t i) {
     const SparseLayer *l = s->l;
     SparseBlock *b = s->b = &s->blocks.all[i], *next = i + 1 < s->blocks.n ? b + 1 : NULL;
-    for (int64_t k = 0; k < l->n_sources; k++) s->used[k] = sparse_nonzeros(s->l, b, k) > 0;
+    s->n_used = 0;
+    for (int64_t k = 0; k < l->n_sources; k++)
+        if (sparse_nonzeros(l, b, s->order[k])) s->used[s->n_used++] = s->order[k];
     x86_align(&s->x, LINE, 0xCC);
     b->at = s->x.n;
     size_t lea = x86_lea_rip(&s->x, RBX);
@@ -285,7 +342,8 @@ static void write_code(Sparse *s) {
 Str sparse_encode_x86(Arena *a, const Target *t, const SparseLayer *l) {
     Sparse s = {.l = l, .blocks = sparse_cut_rows(a, t, l, LATENCY)};
     s.weights = ARENA_ARRAY(a, s.blocks.most + ROWS + 2, float);
-    s.used = ARENA_ARRAY(a, l->n_sources, bool);
+    s.used = ARENA_ARRAY(a, l->n_sources, int64_t);
+    s.order = sparse_by_place(a, l);
     write_code(&s); /* counts, and finds where everything lies */
     s.x.bytes = arena_alloc(a, s.x.n);
     write_code(&s);

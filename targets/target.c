@@ -235,7 +235,7 @@ int sparse_lanes(const Target *t) {
     return elf && has ? PANEL_LANES : 0;
 }
 
-int sparse_rows(const Target *t) { return is_neon(t) ? 12 : 31; }
+int sparse_rows(const Target *t) { return is_neon(t) ? 12 : 29; }
 
 bool target_is_host(const Target *t) {
     char *host = LLVMGetDefaultTargetTriple();

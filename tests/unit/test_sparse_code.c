@@ -68,10 +68,12 @@ static float *sparse_matrix(Arena *a, int64_t n) {
 static void choose_layout(Case *c) {
     SparseLayer *l = &c->l;
     int64_t pitch = (c->panels * LANES + below(3) * 5) * 4; /* of planes; else panels lie one behind the other */
-    bool planes = below(2);
+    bool planes = below(2), taps = below(2);                /* taps: several sources near one another */
+    l->whole_lines = below(2);
     SparseSource *s = ARENA_ARRAY(c->a, l->n_sources, SparseSource);
     for (int64_t i = 0; i < l->n_sources; i++) {
         s[i].offset = planes ? i * pitch + (below(4) ? 0 : (below(3) - 1) * 4) : i * LANES * 4;
+        if (planes && taps) s[i].offset = i / 6 * pitch + (i % 3 - 1 + i % 6 / 3 * 7 + (below(8) ? 0 : below(20))) * 4;
         s[i].mask = below(4) ? 0 : 1 + (int)below(SPARSE_MASKS - 1);
     }
     l->sources = s;
@@ -80,6 +82,11 @@ static void choose_layout(Case *c) {
     l->y_row = l->residual_row = planes ? pitch : LANES * 4;
     c->x_floats = l->n_sources * (pitch / 4) + c->panels * LANES + 2 * MARGIN;
     c->y_floats = l->rows * (pitch / 4) + MARGIN;
+}
+
+static float *at_a_line(float *p) {
+    while ((uintptr_t)p % (LANES * sizeof *p)) p++;
+    return p;
 }
 
 static void choose(Case *c) {
@@ -98,7 +105,7 @@ static void choose(Case *c) {
     l->store_mask = l->store == SPARSE_STORE_ALL ? 0 : 1 + (int)below(SPARSE_MASKS - 1);
     l->repeats = below(2);
     choose_layout(c);
-    c->x = random_floats(c->a, c->x_floats) + MARGIN;
+    c->x = at_a_line(random_floats(c->a, c->x_floats + LANES)) + MARGIN;
     c->residual = random_floats(c->a, c->y_floats);
     c->y = ARENA_ARRAY(c->a, c->y_floats, float);
     for (int64_t i = 0; i < c->y_floats; i++) c->y[i] = UNTOUCHED;
