@@ -33,10 +33,10 @@ static bool channels_can_go(const Graph *g, const Value *v) {
     return true;
 }
 
-static const char *why_spared(const Graph *g, const PruneOptions *o, const PruneLayer *l) {
+static const char *why_spared(const Graph *g, const PruneLayer *l) {
     Ctx *ctx = g->ctx;
     if (!l->q->chosen) return "as asked for";
-    if (o->pattern == PRUNE_CHANNELS && !channels_can_go(g, l->q->node->out[0])) return "its channels meet others";
+    if (l->form.pattern == PRUNE_CHANNELS && !channels_can_go(g, l->q->node->out[0])) return "its channels meet others";
     if (l->c.depth < SHORT_SUM) return "its sums are short";
     if (weights_finite(l->c.weights)) return NULL;
     diag_warn(ctx, "calibration", l->q->node, "its weights are not finite: they are not pruned");
@@ -59,7 +59,8 @@ PrunePlan *prune_choose(Graph *g, const PruneOptions *o) {
     for (int i = 0; i < p->nodes->n_nodes; i++) {
         PruneLayer l = {.q = &p->nodes->nodes[i]};
         if (!contraction_read(l.q->node, &l.c)) continue;
-        l.spared = why_spared(g, o, &l);
+        l.form = prune_form(o, l.q->node);
+        l.spared = why_spared(g, &l);
         p->layers[p->n++] = l;
     }
     if (!o->ends && p->n > 2) spare_ends(p);
@@ -103,14 +104,14 @@ static float *score_layer(const PruneLayer *l, Arena *scratch) {
 static void prune_layer(const PrunePlan *p, const PruneLayer *l) {
     Ctx *ctx = p->nodes->graph->ctx;
     PruneWeights w = prune_weights_of(l);
-    if (is_updated(&p->options) && l->q->hessian) {
-        prune_update(&p->options, l->q->hessian, &w, l->share, ctx);
+    if (is_updated(&l->form) && l->q->hessian) {
+        prune_update(&l->form, l->q->hessian, &w, l->share, ctx);
         return;
     }
     Arena *scratch = arena_new(ctx);
     uint8_t *zero = ARENA_ARRAY(scratch, l->c.depth * w.channels, uint8_t);
     PruneMatrix m = {score_layer(l, scratch), l->c.depth, w.channels};
-    prune_select(&p->options, m, l->share, zero, scratch);
+    prune_select(&l->form, m, l->share, zero, scratch);
     for (int64_t k = 0; k < l->c.depth; k++)
         for (int64_t c = 0; c < w.channels; c++)
             if (zero[k * w.channels + c]) w.w[c * w.by_channel + k * w.by_depth] = 0;
@@ -129,24 +130,27 @@ static void copy_weights(const PrunePlan *p, PruneLayer *l) {
 /* Its loss at some shares, of the power of its sums, which is what remains to lose where all weights are 0 */
 static void measure(const PrunePlan *p, PruneLayer *l) {
     PruneWeights w = prune_weights_of(l);
-    prune_losses(&p->options, l->q->hessian, &w, prune_points, PRUNE_POINTS, l->loss, p->nodes->graph->ctx);
+    prune_losses(&l->form, l->q->hessian, &w, prune_points, PRUNE_POINTS, l->loss, p->nodes->graph->ctx);
     double power = l->loss[PRUNE_POINTS - 1];
     for (int i = 0; i < PRUNE_POINTS; i++) l->loss[i] = power > 0 ? l->loss[i] / power : 0;
 }
 
+static bool has_loss(const PruneLayer *l) { return l->loss[PRUNE_POINTS - 1] > 0; }
+
 void prune_round(PrunePlan *p, double portion) {
     Arena *scratch = arena_new(p->nodes->graph->ctx);
     float **importances = ARENA_ARRAY(scratch, p->n + 1, float *);
-    bool together = !p->options.by_layer && p->options.pattern != PRUNE_N_OF_M;
-    bool measured = is_updated(&p->options);
+    bool together = !p->options.by_layer && p->options.pattern != PRUNE_N_OF_M, by_losses = false;
+    for (int i = 0; i < p->n; i++) by_losses |= !p->layers[i].spared && is_updated(&p->layers[i].form);
     for (int i = 0; i < p->n; i++) {
         PruneLayer *l = &p->layers[i];
         if (l->spared) continue;
-        if (together && !measured) importances[i] = score_layer(l, scratch);
-        if (together && measured && !l->weights && l->q->hessian) measure(p, l);
+        bool measured = by_losses && is_updated(&l->form) && l->q->hessian && !l->weights;
+        if (together && !by_losses) importances[i] = score_layer(l, scratch);
+        if (together && measured && !has_loss(l)) measure(p, l);
         if (!l->weights) copy_weights(p, l);
     }
-    prune_shares(p, measured ? NULL : importances, p->options.share * portion, scratch);
+    prune_shares(p, by_losses ? NULL : importances, p->options.share * portion, scratch);
     arena_free(scratch);
     for (int i = 0; i < p->n; i++)
         if (!p->layers[i].spared) prune_layer(p, &p->layers[i]);

@@ -6,7 +6,13 @@
 
 #include "compress/quantize.h"
 
-typedef enum PrunePattern { PRUNE_UNSTRUCTURED, PRUNE_N_OF_M, PRUNE_BLOCKS, PRUNE_CHANNELS } PrunePattern;
+typedef enum PrunePattern {
+    PRUNE_UNSTRUCTURED,
+    PRUNE_N_OF_M,
+    PRUNE_BLOCKS,
+    PRUNE_CHANNELS,
+    PRUNE_AUTO /* the one that the target has a form for, layer by layer */
+} PrunePattern;
 typedef enum PruneBy {
     PRUNE_BY_MAGNITUDE, /* w² */
     PRUNE_BY_INPUTS,    /* w² · Σ x², each channel for itself (M. Sun et al., "A Simple and Effective Pruning Approach
@@ -24,6 +30,8 @@ typedef struct PruneOptions {
     bool ends; /* the first and the last layer as well */
     const char **skip, **only;
     int n_skip, n_only;
+    const Target *target; /* of PRUNE_AUTO */
+    bool integers, small; /* of PRUNE_AUTO: weights and activations become int8; bytes count instead of cycles */
 } PruneOptions;
 
 enum { PRUNE_POINTS = 7 };
@@ -32,6 +40,7 @@ extern const double prune_points[PRUNE_POINTS]; /* shares of zeros, ascending; t
 typedef struct PruneLayer {
     QuantNode *q; /* node, name, Hessian */
     Contraction c;
+    PruneOptions form;         /* the plan's, with this layer's pattern */
     const char *spared;        /* why it stays dense; NULL: it is pruned */
     double share;              /* of its weights that are to become 0 */
     float *weights, *bias;     /* as pruned so far; NULL: as they were, or there is none */
@@ -60,6 +69,10 @@ void prune_round(PrunePlan *p, double portion);
 bool prune_apply(const PrunePlan *p, Graph *g);
 PruneWeights prune_weights_of(const PruneLayer *l); /* as they are now */
 double prune_zeros(const PruneLayer *l);            /* share of zeros in its weights as they are now */
+
+/* ---- prune_form.c ---- */
+PruneOptions prune_form(const PruneOptions *o, const Node *n); /* of a contraction */
+const char *prune_form_text(Ctx *ctx, const PruneOptions *form);
 
 /* ---- prune_share.c ---- */
 /* Sets the share of each layer that is pruned, from importances[i]: of layer i's weights, in any order. They are sorted

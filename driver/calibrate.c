@@ -2,6 +2,7 @@
  * leaves their ranges in the plan. What is held is one sample, one call's buffers and an observer a tensor. */
 #include "driver/calibrate.h"
 #include "compress/report.h"
+#include "driver/kept.h"
 #include <math.h>
 #include <string.h>
 
@@ -205,5 +206,16 @@ static int run_calibration(const Pipeline *p, QuantPlan *plan, bool channels_onl
     return result;
 }
 
-int calibrate_plan(const Pipeline *p, QuantPlan *plan) { return run_calibration(p, plan, false); }
-int calibrate_channels(const Pipeline *p, QuantPlan *plan) { return run_calibration(p, plan, true); }
+int calibrate_plan(const Pipeline *p, QuantPlan *plan) {
+    if (kept_ranges(p, plan)) return DONE;
+    int result = run_calibration(p, plan, false);
+    if (result == DONE) leave_ranges(p, plan);
+    return result;
+}
+
+int calibrate_channels(const Pipeline *p, QuantPlan *plan) {
+    if (kept_channels(p, plan)) return DONE;
+    int result = run_calibration(p, plan, true);
+    if (result == DONE) leave_channels(p, plan);
+    return result;
+}

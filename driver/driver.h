@@ -139,6 +139,7 @@ typedef struct Pipeline {
     LoadedModel *loaded;
     SparseNotes *sparse_notes; /* layers with zero weights; NULL: nobody asks */
     struct ReportRanges *ranges; /* where calibration leaves what it saw; NULL: nobody asks */
+    struct Kept *kept;           /* what other compilations of the model have found; NULL: there are none */
     const PrunePlan *pruned;     /* --prune: weights for each reading of the model; NULL: none */
     bool is_float;               /* --quantize and --prune are not for this one */
 } Pipeline;

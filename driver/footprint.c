@@ -5,7 +5,6 @@
 #include <math.h>
 
 enum { LEAST_CALLS = 5 };
-#define ENOUGH_SECONDS 0.3
 
 bool runs_here(const Target *t) {
     const char *why;
@@ -20,9 +19,9 @@ void footprint_sizes(const Pipeline *p, Footprint *f) {
     f->seconds = (double)NAN;
 }
 
-static int call_often(Call *call, double *seconds) {
+static int call_often(Call *call, double enough, double *seconds) {
     double begin = seconds_now(), best = INFINITY;
-    for (int i = 0; i < LEAST_CALLS || seconds_now() - begin < ENOUGH_SECONDS; i++) {
+    for (int i = 0; i < LEAST_CALLS || seconds_now() - begin < enough; i++) {
         double start = seconds_now();
         int status = call_run(call);
         if (status != MCC_OK) {
@@ -35,7 +34,7 @@ static int call_often(Call *call, double *seconds) {
     return DONE;
 }
 
-static int measure(Pipeline *p, double *seconds) {
+static int measure(Pipeline *p, double enough, double *seconds) {
     Inputs inputs;
     Call call = {0};
     int result = inputs_read(&inputs, p->ctx, p->command);
@@ -46,14 +45,14 @@ static int measure(Pipeline *p, double *seconds) {
     result = inputs_choose(&inputs, p->graph, m, true, SIZE_MAXIMAL);
     if (result == DONE && !call_prepare(&call, p->ctx->arena, m, inputs.in, (Placement){.high = true}))
         result = BAD_MODEL;
-    if (result == DONE) result = call_often(&call, seconds);
+    if (result == DONE) result = call_often(&call, enough, seconds);
     call_free(&call);
     return result;
 }
 
-int footprint_time(Pipeline *p, const Report *r, Footprint *f) {
+int footprint_time(Pipeline *p, const Report *r, double seconds, Footprint *f) {
     f->modelled = !runs_here(p->target);
-    if (!f->modelled) return measure(p, &f->seconds);
+    if (!f->modelled) return measure(p, seconds, &f->seconds);
     f->seconds = 0;
     for (int i = 0; i < r->n_layers; i++) f->seconds += layer_model(p, &r->layers[i]);
     return DONE;

@@ -18,7 +18,8 @@ bool runs_here(const Target *t);
 void footprint_sizes(const Pipeline *p, Footprint *f);
 /* Where the code runs here, it is loaded and called with random inputs, open sizes at their most; else the time is
  * modelled. DONE, or an exit code after a message */
-int footprint_time(Pipeline *p, const Report *r, Footprint *f);
+#define ENOUGH_SECONDS 0.3 /* of calls, of which the shortest counts */
+int footprint_time(Pipeline *p, const Report *r, double seconds, Footprint *f);
 
 /* ---- layer_model.c ---- */
 /* Seconds that a layer may take, from its multiplications, its bytes, and what the target's data say of a cycle */

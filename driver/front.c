@@ -32,6 +32,15 @@ static double excess(const Hunt *h, const Setting *s) {
     return fmax(r[0].of_budget, fmax(r[1].of_budget, r[2].of_budget));
 }
 
+bool zeros_pay(const Hunt *h, const Setting *s) {
+    const Setting *dense = &h->settings[0];
+    for (int i = 0; i < h->n; i++) {
+        const Setting *o = &h->settings[i];
+        if (o->good && o->mode == s->mode && o->small == s->small && o->share == 0 && !o->n_modes) dense = o;
+    }
+    return (double)s->takes.flash < 0.95 * (double)dense->takes.flash || s->takes.seconds < 0.9 * dense->takes.seconds;
+}
+
 double setting_cost(const Hunt *h, const Setting *s) {
     Ratio r[N_RATIOS];
     double sum = 0;

@@ -104,7 +104,7 @@ int limits_check(Pipeline *p, Report *r) {
     if (f.flash > c->max_flash) result = blame_flash(p, r, &f);
     if (f.ram > c->max_ram) result = blame_ram(p, r, &f);
     if (result != DONE || c->max_latency <= 0) return result;
-    if ((result = footprint_time(p, r, &f)) != DONE) return result;
+    if ((result = footprint_time(p, r, ENOUGH_SECONDS, &f)) != DONE) return result;
     if (f.seconds > c->max_latency) return blame_latency(p, r, &f);
     if (f.modelled && c->verbose)
         fprintf(stderr, "mcc: a call is modelled to take %.3f ms at %g MHz\n", f.seconds * 1e3, c->clock / 1e6);

@@ -306,7 +306,8 @@ static const char *set_pattern(Command *c, const Row *row, const char *value) {
     PruneOptions *p = &c->prune;
     (void)row;
     p->rows = p->cols = 4;
-    if (!strcmp(value, "unstructured") || !strcmp(value, "auto")) p->pattern = PRUNE_UNSTRUCTURED;
+    if (!strcmp(value, "unstructured")) p->pattern = PRUNE_UNSTRUCTURED;
+    else if (!strcmp(value, "auto")) p->pattern = PRUNE_AUTO;
     else if (!strcmp(value, "channel")) p->pattern = PRUNE_CHANNELS;
     else if (!strcmp(value, "block")) p->pattern = PRUNE_BLOCKS, p->cols = 1;
     else if (!strncmp(value, "block:", 6) && two_numbers(value + 6, 'x', 64, &p->rows, &p->cols))
@@ -494,7 +495,7 @@ static const Row rows[] = {
     HEADING("Pruning", QUANTIZES | VERB_SEARCH),
     {QUANTIZES, VALUE, "--prune", "SHARE", "so many of the weights become 0: 0.8, 80%", set_share, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--prune-pattern", "PATTERN",
-     "of the zeros: unstructured (default, as is auto), 2:4, block:4x1 of 4 channels, or channel", set_pattern, 0, 0, 0,
+     "of the zeros: unstructured (default), 2:4, block:4x1 of 4 channels, channel, or auto by the target", set_pattern, 0, 0, 0,
      0},
     {QUANTIZES, VALUE, "--prune-scope", "SCOPE",
      "that share of all layers together: global (default), or of each layer", set_scope, 0, 0, 0, 0},

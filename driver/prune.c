@@ -1,6 +1,7 @@
 /* --prune: canonical float graph, plan; a round or several of calibration, where importance is measured, and of zeros.
  * Each round sees the inputs that the zeros before it leave. */
 #include "compress/report.h"
+#include "driver/kept.h"
 #include "driver/prune.h"
 #include "driver/quantize.h"
 
@@ -10,20 +11,54 @@ static double portion(int64_t round, int64_t rounds) {
     return 1 - rest * rest * rest;
 }
 
-static int prune_once(Pipeline *p, PrunePlan *plan, double share) {
-    int result = DONE;
-    Arena *hessians = arena_new(p->ctx);
-    if (prune_needs_samples(&plan->options)) {
-        for (int i = 0; i < plan->nodes->n_nodes; i++) plan->nodes->nodes[i].hessian = NULL;
-        quant_want_hessians(plan->nodes, hessians);
-        result = calibrate_plan(p, plan->nodes);
+/* Of the nodes that are pruned, in `a` */
+static int find_hessians(const Pipeline *p, PrunePlan *plan, Arena *a) {
+    for (int i = 0; i < plan->nodes->n_nodes; i++) plan->nodes->nodes[i].hessian = NULL;
+    quant_want_hessians(plan->nodes, a);
+    return calibrate_plan(p, plan->nodes);
+}
+
+/* Of the dense network, those that nobody has gathered yet */
+static int share_hessians(const Pipeline *p, PrunePlan *plan) {
+    QuantPlan *nodes = plan->nodes;
+    Arena *scratch = arena_new(p->ctx);
+    bool *chosen = ARENA_ARRAY(scratch, nodes->n_nodes + 1, bool), missing = false;
+    for (int i = 0; i < nodes->n_nodes; i++) {
+        chosen[i] = nodes->nodes[i].chosen;
+        if (kept_hessian(p->kept, i)) nodes->nodes[i].chosen = false;
+        missing |= nodes->nodes[i].chosen;
     }
+    int result = missing ? find_hessians(p, plan, kept_arena(p->kept)) : DONE;
+    for (int i = 0; i < nodes->n_nodes && result == DONE; i++) {
+        QuantNode *q = &nodes->nodes[i];
+        if (q->chosen && q->hessian) leave_hessian(p->kept, i, q->hessian);
+        q->chosen = chosen[i];
+        q->hessian = q->chosen ? kept_hessian(p->kept, i) : NULL;
+    }
+    arena_free(scratch);
+    return result;
+}
+
+static int prune_once(Pipeline *p, PrunePlan *plan, int64_t round) {
+    Arena *hessians = arena_new(p->ctx);
+    int result = DONE;
+    if (prune_needs_samples(&plan->options))
+        result = p->kept && round == 1 ? share_hessians(p, plan) : find_hessians(p, plan, hessians);
     if (result == DONE) {
         progress_stage("pruning");
-        prune_round(plan, share);
+        prune_round(plan, portion(round, plan->options.rounds));
     }
     arena_free(hessians);
     return result;
+}
+
+static int find_zeros(Pipeline *p, PrunePlan *plan) {
+    int result = DONE;
+    for (int64_t round = 1; round <= plan->options.rounds && result == DONE; round++) {
+        result = prune_once(p, plan, round);
+        p->pruned = plan;
+    }
+    return result == DONE && p->command->n_calibrate ? prune_correct(p, plan) : result;
 }
 
 static void say_layers(const PrunePlan *p) {
@@ -33,8 +68,8 @@ static void say_layers(const PrunePlan *p) {
         double n = (double)l->c.depth * (double)l->c.shape.channels;
         weights += n;
         zeros += n * prune_zeros(l);
-        fprintf(stderr, "mcc: pruned: %s: %.1f %% zeros%s%s\n", l->q->name, 100 * prune_zeros(l),
-                l->spared ? ", spared: " : "", l->spared ? l->spared : "");
+        fprintf(stderr, "mcc: pruned: %s: %.1f %% zeros, %s%s\n", l->q->name, 100 * prune_zeros(l),
+                l->spared ? "spared: " : prune_form_text(p->nodes->graph->ctx, &l->form), l->spared ? l->spared : "");
     }
     fprintf(stderr, "mcc: pruned: %.1f %% of %.0f weights\n", weights > 0 ? 100 * zeros / weights : 0, weights);
 }
@@ -42,6 +77,9 @@ static void say_layers(const PrunePlan *p) {
 int pipeline_prune(Pipeline *p) {
     const Command *c = p->command;
     PruneOptions o = c->prune;
+    o.integers = c->quant.mode == QUANT_INT8;
+    o.small = c->optimize_size;
+    if (!o.target) o.target = p->target;
     int result = pipeline_canonicalise(p);
     if (result != DONE) return result;
     if (prune_needs_samples(&o) && !c->n_calibrate) {
@@ -51,12 +89,11 @@ int pipeline_prune(Pipeline *p) {
     }
     PrunePlan *plan = prune_choose(p->graph, &o);
     if (!plan) return BAD_MODEL;
-    for (int64_t round = 1; round <= o.rounds && result == DONE; round++) {
-        result = prune_once(p, plan, portion(round, o.rounds));
-        p->pruned = plan;
+    if (!kept_zeros(p->kept, plan)) {
+        if ((result = find_zeros(p, plan)) != DONE) return result;
+        leave_zeros(p->kept, plan);
     }
-    if (result == DONE && c->n_calibrate) result = prune_correct(p, plan);
-    if (result != DONE) return result;
+    p->pruned = plan;
     if (c->verbose) say_layers(plan);
     plan->done = true;
     if (!prune_apply(plan, p->graph)) return BAD_MODEL;

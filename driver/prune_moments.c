@@ -5,18 +5,14 @@
 #include <math.h>
 #include <string.h>
 #include "driver/calibrate.h"
+#include "driver/kept.h"
 #include "driver/prune.h"
 
 enum { MOST_SAMPLES = 64, MOST_RUNS = 1024 };
 
-typedef struct Moments { /* of one layer's outputs, by channel, before the factor */
-    double *sum, *squares;
-    double n;
-} Moments;
-
 typedef struct Layer { /* one that is corrected */
     PruneLayer *l;
-    Moments want, got;
+    Moments want, got; /* of its outputs, before the factor */
     Tensor factor, shift;            /* inputs of the network */
     float *factor_data, *shift_data; /* theirs */
     int output;                      /* of the network: what it makes, before the factor */
@@ -27,6 +23,7 @@ typedef struct Network {
     const PrunePlan *plan;
     Layer *layers;
     int n, n_inputs; /* inputs of the model itself */
+    int n_runs;      /* on as many samples */
     SampledCall call;
     SampleOptions options;
     Samples *samples;
@@ -123,8 +120,7 @@ static void add_moments(const PruneLayer *l, Moments *m, const mcc_tensor *t) {
 static int watch(Network *w, int first, int end) {
     SampleStatus status = SAMPLE_GIVEN;
     samples_rewind(w->samples);
-    int most = MOST_RUNS / w->n < MOST_SAMPLES ? MOST_RUNS / w->n + 1 : MOST_SAMPLES;
-    for (int k = 0; k < most && (status = samples_next(w->samples, w->in)) == SAMPLE_GIVEN; k++) {
+    for (int k = 0; k < w->n_runs && (status = samples_next(w->samples, w->in)) == SAMPLE_GIVEN; k++) {
         int returned = sampled_run(&w->call, w->in);
         if (returned != MCC_OK) {
             diag_error(w->p.ctx, NULL, "%s: the pruned model returned code %d", samples_name(w->samples), returned);
@@ -197,6 +193,8 @@ static int run_network(const Pipeline *p, Network *w, Arena *a) {
     return result;
 }
 
+static int place_of(const Network *w, int layer) { return (int)(w->layers[layer].l - w->plan->layers); }
+
 static void list_layers(Network *w, PrunePlan *plan, Arena *a) {
     w->layers = ARENA_ARRAY(a, plan->n, Layer);
     for (int i = 0; i < plan->n; i++) {
@@ -216,6 +214,21 @@ static void list_layers(Network *w, PrunePlan *plan, Arena *a) {
         own->want = (Moments){.sum = sums, .squares = sums + channels};
         own->got = (Moments){.sum = sums + 2 * channels, .squares = sums + 3 * channels};
     }
+    w->n_runs = w->n && MOST_RUNS / w->n < MOST_SAMPLES ? MOST_RUNS / w->n + 1 : MOST_SAMPLES;
+}
+
+/* What the dense network makes: known from before, or found */
+static int watch_dense(const Pipeline *p, Network *w, Arena *a) {
+    bool known = p->kept != NULL;
+    for (int i = 0; i < w->n && known; i++) known = kept_moments(p->kept, place_of(w, i), w->n_runs) != NULL;
+    int result = known ? DONE : run_network(p, w, a);
+    for (int i = 0; i < w->n && result == DONE; i++) {
+        Moments *m = &w->layers[i].want;
+        int64_t channels = w->layers[i].l->c.shape.channels;
+        if (known) *m = *kept_moments(p->kept, place_of(w, i), w->n_runs);
+        else leave_moments(p->kept, place_of(w, i), w->n_runs, channels, m);
+    }
+    return result;
 }
 
 int prune_correct(const Pipeline *p, PrunePlan *plan) {
@@ -223,8 +236,8 @@ int prune_correct(const Pipeline *p, PrunePlan *plan) {
     Network w = {.plan = plan, .dense = true};
     progress_stage("correcting means and deviations");
     list_layers(&w, plan, a);
-    int result = w.n ? run_network(p, &w, a) : DONE;
-    Network pruned = {.plan = plan, .layers = w.layers, .n = w.n};
+    int result = w.n ? watch_dense(p, &w, a) : DONE;
+    Network pruned = {.plan = plan, .layers = w.layers, .n = w.n, .n_runs = w.n_runs};
     if (result == DONE && w.n) result = run_network(p, &pruned, a);
     for (int i = 0; i < w.n && result == DONE; i++) correct(&w.layers[i]);
     arena_free(a);

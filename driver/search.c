@@ -1,27 +1,33 @@
 /* mcc search MODEL --calibrate=…: a ladder of settings for the whole model, from float32 down, each compiled and
  * measured; then single layers of one of them finer. What it takes in the end is compiled as mcc would with these
  * options, budgets and all. */
+#include "driver/kept.h"
 #include "driver/trial.h"
 #include <stdlib.h>
 
-enum { DEFAULT_SECONDS = 120, MOST_REFINED = 3 };
+#define BLOCK(r, c) .rows = (r), .cols = (c)
+enum { DEFAULT_SECONDS = 120, MOST_REFINED = 3, PATIENCE = 4 };
 
-/* zeros in straight-line code pay on some processors, whole channels everywhere */
+/* The single settings of the command line first, then some together. Scattered zeros pay on some processors, whole
+ * channels everywhere. */
 static const Setting ladder[] = {
     {.name = "f32"},
-    {.name = "f16", .mode = QUANT_F16},
     {.name = "int8", .mode = QUANT_INT8},
+    {.name = "f16", .mode = QUANT_F16},
     {.name = "w8", .mode = QUANT_W8},
     {.name = "w4", .mode = QUANT_W4},
+    {.name = "dynamic", .mode = QUANT_DYNAMIC},
     {.name = "f32 -Os", .small = true},
     {.name = "int8 -Os", .mode = QUANT_INT8, .small = true},
+    {.name = "f32, 80 % zeros", .share = 0.8},
+    {.name = "int8, 80 % in blocks of 1x4", .mode = QUANT_INT8, .share = 0.8, .pattern = PRUNE_BLOCKS, BLOCK(1, 4)},
+    {.name = "f32, 25 % of channels", .share = 0.25, .pattern = PRUNE_CHANNELS},
     {.name = "w8 -Os", .mode = QUANT_W8, .small = true},
     {.name = "w4 -Os", .mode = QUANT_W4, .small = true},
-    {.name = "f32, 80 % zeros", .share = 0.8},
     {.name = "f32, 50 % zeros", .share = 0.5},
-    {.name = "int8, 80 % zeros", .mode = QUANT_INT8, .share = 0.8},
-    {.name = "f32, 70 % in blocks of 4x1", .share = 0.7, .pattern = PRUNE_BLOCKS},
-    {.name = "f32, 25 % of channels", .share = 0.25, .pattern = PRUNE_CHANNELS},
+    {.name = "f32, 2:4", .share = 0.5, .pattern = PRUNE_N_OF_M, .n = 2, .of = 4},
+    {.name = "f32, 70 % in blocks of 4x1", .share = 0.7, .pattern = PRUNE_BLOCKS, BLOCK(4, 1)},
+    {.name = "int8, 50 % in blocks of 1x4", .mode = QUANT_INT8, .share = 0.5, .pattern = PRUNE_BLOCKS, BLOCK(1, 4)},
     {.name = "int8, 25 % of channels", .mode = QUANT_INT8, .share = 0.25, .pattern = PRUNE_CHANNELS},
     {.name = "int8 -Os, 25 % of channels", .mode = QUANT_INT8, .share = 0.25, .pattern = PRUNE_CHANNELS, .small = true},
     {.name = "int8 -Os, 50 % of channels", .mode = QUANT_INT8, .share = 0.5, .pattern = PRUNE_CHANNELS, .small = true},
@@ -31,19 +37,18 @@ enum { N_LADDER = sizeof ladder / sizeof *ladder };
 
 static bool is_scattered(const Setting *s) { return s->share > 0 && s->pattern != PRUNE_CHANNELS; }
 
-/* Zeros that neither save bytes nor time once are not tried again. */
-static bool zeros_pay(const Hunt *h, const Setting *s) {
-    const Footprint *plain = &h->settings[0].takes, *f = &s->takes;
-    return (double)f->flash < 0.95 * (double)plain->flash || f->seconds < 0.9 * plain->seconds;
-}
-
+/* A kind of numbers whose zeros neither save bytes nor time once gets no others. */
 static int climb(Hunt *h) {
     int result = DONE;
-    bool scattered = true;
+    bool useless[QUANT_BF16 + 1] = {false};
     for (int i = 0; i < N_LADDER && result == DONE; i++) {
-        if (is_scattered(&ladder[i]) && !scattered) continue;
-        const Setting *s = try_setting(h, &ladder[i], &result);
-        if (s && is_scattered(s)) scattered = zeros_pay(h, s);
+        const Setting *s = &ladder[i];
+        if (is_scattered(s) && useless[s->mode]) continue;
+        if (!time_is_left(h)) {
+            h->untried++;
+            continue;
+        }
+        if ((s = try_setting(h, s, &result)) && is_scattered(s)) useless[s->mode] = !zeros_pay(h, s);
     }
     return result;
 }
@@ -65,7 +70,7 @@ static const Setting *to_refine(const Hunt *h, int n_ladder, double after) {
 static int refine(Hunt *h) {
     int n_ladder = h->n, result = DONE;
     double after = -1;
-    for (int i = 0; i < MOST_REFINED && result == DONE && seconds_now() < h->deadline; i++) {
+    for (int i = 0; i < MOST_REFINED && result == DONE && time_is_left(h); i++) {
         const Setting *s = to_refine(h, n_ladder, after);
         if (!s) break;
         after = setting_cost(h, s);
@@ -76,6 +81,7 @@ static int refine(Hunt *h) {
 
 static int search(void *arg) {
     Hunt *h = arg;
+    h->kept = kept_new(hunt_arena(h));
     h->settings = ARENA_ARRAY(hunt_arena(h), MOST_SETTINGS, Setting);
     int result = fidelity_read(&h->fidelity);
     if (result == DONE) result = climb(h);
@@ -104,6 +110,7 @@ static int finish(const Hunt *h) {
     const Setting *best = best_setting(h), *s = best ? best : nearest_setting(h);
     print_front(h, best, stdout);
     fflush(stdout);
+    if (h->untried) say_note("there was no time for %d of %d settings: see --seconds", h->untried, N_LADDER);
     if (!best && within_budgets(h, s)) return blame_drop(h);
     Command last = setting_command(h, s);
     last.report = c->report;
@@ -141,7 +148,9 @@ int search_main(const Command *c) {
     const Target *host = h.target ? target_find(NULL, "native", NULL, &why) : NULL;
     h.fidelity = (Fidelity){.command = c, .option = "mcc search"};
     h.fidelity.reference = (Pipeline){.command = c, .target = host, .is_float = true};
-    h.deadline = seconds_now() + (double)(c->seconds ? c->seconds : DEFAULT_SECONDS);
+    double seconds = (double)(c->seconds ? c->seconds : DEFAULT_SECONDS), begin = seconds_now();
+    h.deadline = begin + seconds;
+    h.last_deadline = begin + PATIENCE * seconds;
     result = h.target ? BAD_MODEL : BAD_USAGE;
     if (h.target && !host) say_error("mcc search runs the model on this machine: %s", why);
     if (host && h.symbols && (h.fidelity.reference.ctx = pipeline_ctx(c, c->files[0]))) {

@@ -1,6 +1,7 @@
 /* Compiles a setting in a Ctx of its own, which says nothing, takes its sizes and its time, and compares its outputs
  * with the float model's. Where the target's code does not run here, outputs are those of the same setting compiled for
  * this machine. */
+#include "driver/kept.h"
 #include "driver/trial.h"
 #include <math.h>
 #include <string.h>
@@ -8,6 +9,9 @@
 
 /* A smaller drop is the order of the sums. */
 static const double rounding_errors = 1e-12;
+
+/* of calls, where no bound asks for the time */
+#define QUICK_SECONDS 0.06
 
 typedef struct Trial {
     Hunt *hunt;
@@ -30,8 +34,10 @@ Command setting_command(const Hunt *h, const Setting *s) {
     c.n_modes = s->n_modes;
     c.prune = (PruneOptions){.share = s->share,
                              .pattern = s->pattern,
-                             .rows = 4,
-                             .cols = 1,
+                             .n = s->n,
+                             .of = s->of,
+                             .rows = s->rows,
+                             .cols = s->cols,
                              .by = PRUNE_BY_UPDATE,
                              .rounds = 1,
                              .skip = skip,
@@ -62,7 +68,8 @@ static int measure_target(void *arg) {
     if ((result = to_code(t, h->symbols)) != DONE) return result;
     Report *r = report_end(p->ctx, model, p->graph, &p->code, p->target->triple, &nothing, &sparse);
     footprint_sizes(p, takes);
-    if ((result = footprint_time(p, r, takes)) != DONE || takes->modelled) return result;
+    double enough = h->command->max_latency > 0 ? ENOUGH_SECONDS : QUICK_SECONDS;
+    if ((result = footprint_time(p, r, enough, takes)) != DONE || takes->modelled) return result;
     return fidelity_measure(&h->fidelity, p, &t->setting->drop);
 }
 
@@ -75,7 +82,7 @@ static int measure_here(void *arg) {
 }
 
 static int in_own_ctx(Trial *t, const Target *target, int (*work)(void *)) {
-    t->p = (Pipeline){.command = &t->command, .target = target};
+    t->p = (Pipeline){.command = &t->command, .target = target, .kept = t->hunt->kept};
     if (!(t->p.ctx = pipeline_ctx(&t->command, t->command.files[0]))) return BAD_MODEL;
     diag_to(t->p.ctx, NULL);
     int result = with_memory(t->p.ctx, work, t);
@@ -91,9 +98,21 @@ void say_setting(const Hunt *h, const Setting *s, FILE *out) {
             s->takes.seconds * 1e3);
 }
 
+bool time_is_left(const Hunt *h) {
+    return h->n == 0 || seconds_now() < (best_setting(h) ? h->deadline : h->last_deadline);
+}
+
+static const Setting *find_tried(const Hunt *h, const char *name) {
+    for (int i = 0; i < h->n; i++)
+        if (!strcmp(h->settings[i].name, name)) return &h->settings[i];
+    return NULL;
+}
+
 const Setting *try_setting(Hunt *h, const Setting *s, int *result) {
+    const Setting *tried = find_tried(h, s->name);
     bool first = h->n == 0;
-    if (*result != DONE || h->n == MOST_SETTINGS || (!first && seconds_now() > h->deadline)) return NULL;
+    if (tried) return tried->good ? tried : NULL;
+    if (*result != DONE || h->n == MOST_SETTINGS || !time_is_left(h)) return NULL;
     Setting *own = &h->settings[h->n++];
     *own = *s;
     own->drop = 1;

@@ -10,6 +10,7 @@ typedef struct Setting {
     const char *name;
     QuantMode mode;
     PrunePattern pattern;
+    int n, of, rows, cols; /* of the pattern, as in PruneOptions */
     double share;          /* of zeros; 0: nothing is pruned */
     bool small;            /* -Os */
     const NodeMode *modes; /* of layers that are not of that mode */
@@ -26,14 +27,17 @@ typedef struct Hunt {
     const Target *target;
     const char *symbols; /* their prefix */
     Fidelity fidelity;
+    struct Kept *kept; /* what the trials find out alike */
     Setting *settings; /* in the order in which they were tried; the first is the float model */
     int n;
-    double deadline;
+    int untried; /* settings that there was no time for */
+    double deadline, last_deadline; /* the last: while nothing is within all bounds */
     const char *worst_name; /* the layer that a refinement has gained most by */
     double worst_gain;
 } Hunt;
 
 /* ---- trial.c ---- */
+bool time_is_left(const Hunt *h);
 Arena *hunt_arena(const Hunt *h);                         /* what lives as long as the hunt */
 Command setting_command(const Hunt *h, const Setting *s); /* a compile of it that writes no report and no plan */
 /* The setting measured, in h->settings. NULL: there is no time or no room for it, or (*result) an error was told */
@@ -41,6 +45,7 @@ const Setting *try_setting(Hunt *h, const Setting *s, int *result);
 void say_setting(const Hunt *h, const Setting *s, FILE *out);
 
 /* ---- front.c ---- */
+bool zeros_pay(const Hunt *h, const Setting *s); /* in bytes or in time, against the same without */
 double setting_cost(const Hunt *h, const Setting *s); /* of that of the float model, what is bounded */
 bool within_budgets(const Hunt *h, const Setting *s);
 bool within_drop(const Hunt *h, const Setting *s);
