@@ -29,13 +29,23 @@ enum {
 
 static const X86Mask all = {0, false};
 
+/* A block whose code is too long for the caches of instructions is run in parts, each of them for all panels: sums that
+ * are not complete wait in y. */
+typedef struct Part {
+    SparseBlock b;    /* nonzeros, loads, places: the part's own */
+    int64_t block;    /* its number */
+    int64_t *used;    /* the sources that it needs, by their places */
+    bool first, last; /* of its block */
+} Part;
+
 typedef struct Sparse {
     const SparseLayer *l;
     X86 x;
-    SparseBlocks blocks;
-    SparseBlock *b; /* that is being written */
-    int64_t *order; /* the sources, by their places */
-    int64_t *used;  /* those that the block needs */
+    Part *parts;
+    int64_t n_parts, n_blocks;
+    Part *part; /* that is being written */
+    const SparseBlock *b;
+    int64_t *used; /* of it */
     int64_t n_used;
     int64_t lines[LINES]; /* which are at hand: the first byte, or NO_LINE */
     float *weights;       /* of the block, in their order */
@@ -54,8 +64,8 @@ static int64_t block_bytes(const SparseBlock *b) {
 /* ---- fetching ahead ---- */
 
 static int64_t lines_to_fetch(const Sparse *s) {
-    const SparseBlock *next = s->b + 1 < s->blocks.all + s->blocks.n ? s->b + 1 : s->blocks.all;
-    int64_t lines = (block_bytes(next) + LINE - 1) / LINE;
+    const Part *next = s->part + 1 < s->parts + s->n_parts ? s->part + 1 : s->parts;
+    int64_t lines = (block_bytes(&next->b) + LINE - 1) / LINE;
     return (lines + s->l->panels - 1) / s->l->panels;
 }
 
@@ -91,9 +101,13 @@ static void broadcast(Sparse *s, int reg, float v) {
 
 static X86Mem residual_of(const Sparse *s, int row) { return (X86Mem){R13, row * s->l->residual_row}; }
 
+static X86Mem result_of(const Sparse *s, int row) { return (X86Mem){R12, row * s->l->y_row}; }
+
 static void begin_sums(Sparse *s) {
     const SparseBlock *b = s->b;
-    for (int r = 0; r < b->rows; r++) {
+    for (int r = 0; r < b->rows && !s->part->first; r++)
+        evex_mem(&s->x, VMOVUPS_LOAD, r, 0, result_of(s, r), VECTOR, false, all);
+    for (int r = 0; r < b->rows && s->part->first; r++) {
         if (s->l->bias) broadcast(s, r, s->l->bias[b->first + r]);
         if (s->l->bias && s->l->residual) evex_mem(&s->x, VADDPS, r, r, residual_of(s, r), VECTOR, false, all);
         else if (s->l->residual) evex_mem(&s->x, VMOVUPS_LOAD, r, 0, residual_of(s, r), VECTOR, false, all);
@@ -219,8 +233,8 @@ static void store(Sparse *s) {
     const SparseLayer *l = s->l;
     X86Mask zeros = {l->store_mask, true}, within = {l->store == SPARSE_STORE_WITHIN ? l->store_mask : 0, false};
     for (int r = 0; r < s->b->rows; r++) {
-        if (l->store == SPARSE_STORE_ZEROS && l->store_mask) evex_reg(&s->x, VMOVAPS, r, 0, r, zeros);
-        evex_mem(&s->x, VMOVUPS_STORE, r, 0, (X86Mem){R12, r * l->y_row}, VECTOR, false, within);
+        if (s->part->last && l->store == SPARSE_STORE_ZEROS && l->store_mask) evex_reg(&s->x, VMOVAPS, r, 0, r, zeros);
+        evex_mem(&s->x, VMOVUPS_STORE, r, 0, result_of(s, r), VECTOR, false, within);
     }
 }
 
@@ -236,8 +250,10 @@ static void write_panel(Sparse *s) {
     begin_sums(s);
     multiply(s);
     add_sets(s);
-    clamp(s, VMAXPS, s->l->low);
-    clamp(s, VMINPS, s->l->high);
+    if (s->part->last) {
+        clamp(s, VMAXPS, s->l->low);
+        clamp(s, VMINPS, s->l->high);
+    }
     store(s);
 }
 
@@ -252,16 +268,11 @@ static void leave(Sparse *s) {
     x86_byte(&s->x, 0xC3);
 }
 
-static void write_block(Sparse *s, int64_t i) {
+static void begin_part(Sparse *s, const Part *next) {
     const SparseLayer *l = s->l;
-    SparseBlock *b = s->b = &s->blocks.all[i], *next = i + 1 < s->blocks.n ? b + 1 : NULL;
-    s->n_used = 0;
-    for (int64_t k = 0; k < l->n_sources; k++)
-        if (sparse_nonzeros(l, b, s->order[k])) s->used[s->n_used++] = s->order[k];
-    x86_align(&s->x, LINE, 0xCC);
-    b->at = s->x.n;
+    const SparseBlock *b = s->b;
     size_t lea = x86_lea_rip(&s->x, RBX);
-    x86_patch(&s->x, lea, next ? next->at : l->repeats ? s->blocks.all[0].at : b->end);
+    x86_patch(&s->x, lea, next ? next->b.at : l->repeats ? s->parts[0].b.at : b->end);
     x86_move(&s->x, R11, RDI);
     x86_move(&s->x, R12, RSI);
     x86_add(&s->x, R12, b->first * l->y_row);
@@ -269,6 +280,16 @@ static void write_block(Sparse *s, int64_t i) {
     x86_add(&s->x, R13, b->first * l->residual_row);
     x86_move(&s->x, R14, RCX);
     x86_move(&s->x, R15, R8);
+}
+
+static void write_part(Sparse *s, Part *part) {
+    const SparseLayer *l = s->l;
+    const Part *next = part + 1 < s->parts + s->n_parts ? part + 1 : NULL;
+    s->part = part, s->b = &part->b;
+    s->used = part->used, s->n_used = part->b.loads;
+    x86_align(&s->x, LINE, 0xCC);
+    part->b.at = s->x.n;
+    begin_part(s, next);
     size_t loop = s->x.n;
     write_panel(s);
     x86_add(&s->x, R11, l->x_step);
@@ -279,25 +300,25 @@ static void write_block(Sparse *s, int64_t i) {
     x86_add(&s->x, R15, -1);
     x86_patch(&s->x, x86_jump_if(&s->x, X86_NOT_EQUAL), loop);
     if (next) {
-        x86_compare(&s->x, R9, i + 1);
-        x86_patch(&s->x, x86_jump_if(&s->x, X86_GREATER), next->at);
+        x86_compare(&s->x, R9, next->block);
+        x86_patch(&s->x, x86_jump_if(&s->x, X86_GREATER), next->b.at);
     }
     leave(s);
     x86_align(&s->x, LINE, 0xCC);
-    b->weights_at = s->x.n;
+    part->b.weights_at = s->x.n;
     x86_bytes(&s->x, s->weights, (size_t)s->n_weights * 4);
-    b->end = (s->x.n + LINE - 1) / LINE * LINE;
+    part->b.end = (s->x.n + LINE - 1) / LINE * LINE;
 }
 
-/* where the call says that it is cold: the lines of the block at rax */
+/* where the call says that it is cold: the lines of the part at rax */
 static void fetch_first(Sparse *s) {
     static const uint8_t test[] = {0x83, 0x7C, 0x24, 8 + N_SAVED * 8, 0}; /* cmp dword [rsp + …], 0 */
     static const uint8_t loop[] = {0x42, 0x0F, 0x18, 0x14, 0x13,          /* prefetcht1 [rbx + r10] */
                                    0x49, 0x83, 0xC2, LINE,                /* add r10, 64 */
                                    0x78, 0xF5};                           /* js to the first */
     int64_t bytes = 0;
-    for (int64_t i = 0; i < s->blocks.n; i++)
-        if (block_bytes(&s->blocks.all[i]) > bytes) bytes = block_bytes(&s->blocks.all[i]);
+    for (int64_t i = 0; i < s->n_parts; i++)
+        if (block_bytes(&s->parts[i].b) > bytes) bytes = block_bytes(&s->parts[i].b);
     x86_bytes(&s->x, test, sizeof test);
     size_t near = x86_jump_if(&s->x, X86_EQUAL);
     x86_move(&s->x, RBX, RAX);
@@ -326,24 +347,58 @@ static void write_entry(Sparse *s) {
     x86_align(&s->x, 4, 0xCC);
     size_t table = s->x.n;
     x86_patch(&s->x, last, table);
-    for (int64_t i = 0; i < s->blocks.n; i++) {
+    for (int64_t i = 0; i < s->n_parts; i++) {
+        if (!s->parts[i].first) continue;
         x86_bytes(&s->x, (const uint8_t[4]){0}, 4);
-        x86_patch_from(&s->x, s->x.n, table, s->blocks.all[i].at);
+        x86_patch_from(&s->x, s->x.n, table, s->parts[i].b.at);
     }
 }
 
 static void write_code(Sparse *s) {
     s->x.n = 0;
     write_entry(s);
-    for (int64_t i = 0; i < s->blocks.n; i++) write_block(s, i);
+    for (int64_t i = 0; i < s->n_parts; i++) write_part(s, &s->parts[i]);
     x86_align(&s->x, LINE, 0xCC);
 }
 
+/* ---- parts ---- */
+
+/* so many that none has more nonzeros than stay near the decoder */
+static int64_t parts_of(const SparseLayer *l, const SparseBlock *b) {
+    enum { MOST = 5000 };
+    bool whole = l->store == SPARSE_STORE_WITHIN; /* lanes that are not its own are not read */
+    return whole || b->nonzeros <= MOST ? 1 : (b->nonzeros + MOST - 1) / MOST;
+}
+
+static void cut_block(Sparse *s, Arena *a, const SparseBlock *b, const int64_t *order) {
+    int64_t n = parts_of(s->l, b), done = 0, *used = ARENA_ARRAY(a, b->loads, int64_t);
+    for (int64_t i = 0, at = 0; i < n; i++) {
+        Part *part = &s->parts[s->n_parts++];
+        *part = (Part){.b = *b, .block = s->n_blocks, .used = used, .first = i == 0, .last = i == n - 1};
+        part->b.nonzeros = part->b.loads = 0;
+        for (; at < s->l->n_sources && (part->last || done < b->nonzeros * (i + 1) / n); at++) {
+            int64_t nonzeros = sparse_nonzeros(s->l, b, order[at]);
+            if (!nonzeros) continue;
+            part->b.nonzeros += nonzeros, part->b.loads++;
+            done += nonzeros;
+            *used++ = order[at];
+        }
+    }
+    s->n_blocks++;
+}
+
+static void cut(Sparse *s, Arena *a, const SparseBlocks *blocks) {
+    int64_t n = 0, *order = sparse_by_place(a, s->l);
+    for (int64_t i = 0; i < blocks->n; i++) n += parts_of(s->l, &blocks->all[i]);
+    s->parts = ARENA_ARRAY(a, n, Part);
+    for (int64_t i = 0; i < blocks->n; i++) cut_block(s, a, &blocks->all[i], order);
+}
+
 Str sparse_encode_x86(Arena *a, const Target *t, const SparseLayer *l) {
-    Sparse s = {.l = l, .blocks = sparse_cut_rows(a, t, l, LATENCY)};
-    s.weights = ARENA_ARRAY(a, s.blocks.most + ROWS + 2, float);
-    s.used = ARENA_ARRAY(a, l->n_sources, int64_t);
-    s.order = sparse_by_place(a, l);
+    Sparse s = {.l = l};
+    SparseBlocks blocks = sparse_cut_rows(a, t, l, LATENCY);
+    s.weights = ARENA_ARRAY(a, blocks.most + ROWS + 2, float);
+    cut(&s, a, &blocks);
     write_code(&s); /* counts, and finds where everything lies */
     s.x.bytes = arena_alloc(a, s.x.n);
     write_code(&s);

@@ -93,7 +93,7 @@ static void choose(Case *c) {
     static const int64_t rows[] = {1, 2, 7, 8, 15, 31, 32, 63, 100};
     SparseLayer *l = &c->l;
     l->rows = below(3) ? rows[below(9)] : 1 + below(130);
-    l->n_sources = 1 + below(below(2) ? 20 : 300);
+    l->n_sources = 1 + below(below(2) ? 20 : below(6) ? 300 : 900);
     c->panels = 1 + below(9);
     l->panels = 1 + below(9);
     l->weights = sparse_matrix(c->a, l->rows * l->n_sources);
