@@ -107,8 +107,10 @@ static bool run_node(Body *s, const Node *n) {
     for (int i = 0; i < n->n_out; i++) out[i] = n->out[i] ? place(s, n->out[i]) : NULL;
     size_t at = g->plan.scratch[n->id];
     LLVMValueRef scratch = at == NO_SCRATCH ? NULL : gen_offset(g, s->b, s->workspace, gen_i64(g, (int64_t)at));
+    LLVMValueRef start = g->opt->profile ? profile_ticks(g, s->b) : NULL;
     LLVMValueRef status = kernel_call(g, s->b, n, in, out, scratch, s->symbols, s->n_symbols, in_place_inputs(s, n));
     if (!status) return false;
+    if (start) profile_count(g, s->b, s->workspace, n, start);
     require_ok(s, status);
     return true;
 }

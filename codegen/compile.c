@@ -55,6 +55,7 @@ static bool build_module(Gen *g) {
     if (!body) return false;
     if (typed_entry_exists(g->graph)) gen_typed_entry(g, body);
     gen_described_entry(g, body);
+    if (g->opt->profile) gen_profile_entries(g);
     return true;
 }
 

@@ -19,6 +19,7 @@ typedef struct Plan {
     Loc *loc;        /* by value id */
     bool *joined;    /* by node id: a Concat or Slice whose output lies there already */
     size_t *scratch; /* by node id: the offset of its scratch memory, or NO_SCRATCH */
+    size_t state;    /* bytes at the start of the workspace that outlive a call */
     size_t workspace, lower_bound;
     Segment *weights;
     int n_weights;
@@ -52,6 +53,8 @@ typedef struct Gen { /* one partition of the code: an LLVM module in a context o
     int n_open;
     struct KernelEntry *kernels; /* made so far, by key */
     int n_kernels;
+    const Node **profiled;       /* by the place of its counter */
+    int n_profiled;
     int64_t cost, most_cost;     /* about how much work LLVM has with it; kernels go elsewhere once it has the most */
     struct Gen **parts;          /* of the first: all of them, itself at 0 */
     int n_parts;
@@ -159,6 +162,13 @@ void gen_typed_entry(Gen *g, LLVMValueRef body);
 void gen_described_entry(Gen *g, LLVMValueRef body);
 bool output_has_data_dims(const Value *v);
 bool typed_entry_exists(const Graph *g);
+
+/* ---- profile.c: calls and ticks of each node, in the workspace ---- */
+size_t profile_bytes(const Graph *g); /* of workspace */
+LLVMValueRef profile_ticks(Gen *g, LLVMBuilderRef b);
+void profile_count(Gen *g, LLVMBuilderRef b, LLVMValueRef workspace, const Node *n, LLVMValueRef start); /* one call, until now */
+void gen_profile_entries(Gen *g);
+void profile_header(Gen *g, FILE *f, const char *prefix);
 
 /* ---- carried.c: the reference kernels' bitcode ---- */
 bool link_kernels(Gen *g); /* links what the module calls, makes it internal; after false see g->error */

@@ -73,6 +73,7 @@ const char *header_text(Gen *g, const char *build_id) {
     for (int i = 0; i < graph->n_inputs; i++) put_tensor(g, f, "in", i, graph->inputs[i]);
     for (int i = 0; i < graph->n_outputs; i++) put_tensor(g, f, "out", i, graph->outputs[i]);
     if (typed_entry_exists(graph)) put_typed_entry(g, f);
+    if (g->opt->profile) profile_header(g, f, prefix);
     fprintf(f, "\nextern const mcc_model %s_model;\n\n", name);
     fprintf(f, "/* A header and an object of different builds do not link. */\nextern const char %s_build_%s;\n", name, build_id);
     fprintf(f, "#if defined(__GNUC__)\n__attribute__((used))\n#endif\nstatic const char *const %s_build_check = &%s_build_%s;\n\n",

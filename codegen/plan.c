@@ -348,7 +348,7 @@ static void assign_offsets(Planner *s) {
         for (int k = 0; k < i; k++)
             if (order[k]->first <= order[i]->last && order[i]->first <= order[k]->last) near[beside++] = order[k];
         qsort(near, (size_t)beside, sizeof *near, by_offset);
-        size_t at = 0;
+        size_t at = s->p->state;
         for (int k = 0; k < beside; k++) {
             if (near[k]->offset >= at + order[i]->bytes) break;
             if (near[k]->offset + near[k]->bytes > at) at = near[k]->offset + near[k]->bytes;
@@ -360,7 +360,7 @@ static void assign_offsets(Planner *s) {
 
 static void fill_lower_bound(Planner *s) {
     for (int at = 0; at < s->end; at++) {
-        size_t alive = 0;
+        size_t alive = s->p->state;
         for (int i = 0; i < s->n_blocks; i++)
             if (s->blocks[i].first <= at && at <= s->blocks[i].last) alive += s->blocks[i].bytes;
         if (alive > s->p->lower_bound) s->p->lower_bound = alive;
@@ -383,6 +383,7 @@ static void fill_locations(Planner *s) {
 bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     size_t ids = (size_t)ctx->next_id;
     Planner s = {.ctx = ctx, .g = g, .opt = o, .p = p};
+    p->state = p->workspace = o->profile ? round_up(profile_bytes(g)) : 0;
     p->loc = ARENA_ARRAY(g->arena, ids, Loc);
     p->scratch = ARENA_ARRAY(g->arena, ids, size_t);
     for (size_t i = 0; i < ids; i++) p->scratch[i] = NO_SCRATCH;

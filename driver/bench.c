@@ -42,8 +42,15 @@ static void print_times(const Bench *b, const double *times, int64_t n) {
     printf("{\"model\": ");
     print_json_string(c->files[0]);
     printf(
-        ", \"runs\": %lld, \"min_ms\": %.6f, \"median_ms\": %.6f, \"workspace_bytes\": %zu, \"weights_bytes\": %zu}\n",
+        ", \"runs\": %lld, \"min_ms\": %.6f, \"median_ms\": %.6f, \"workspace_bytes\": %zu, \"weights_bytes\": %zu",
         (long long)n, min, median, workspace, b->p.code.weights_bytes);
+}
+
+static void print_nodes(const Bench *b, double seconds) {
+    const Command *c = b->p.command;
+    if (c->json && c->profile) printf(", \"nodes\": [");
+    if (c->profile) profile_print(&b->p, call_workspace(&b->call), seconds, c->json);
+    if (c->json) printf("%s}\n", c->profile ? "]" : "");
 }
 
 static int work(void *arg) {
@@ -64,14 +71,16 @@ static int work(void *arg) {
         return BAD_MODEL;
     }
     int64_t n = choose_runs(c, seconds_now() - start);
-    double *times = ARENA_ARRAY(ctx->arena, n, double);
+    double *times = ARENA_ARRAY(ctx->arena, n, double), all = 0;
+    if (c->profile && !profile_start(&b->p, call_workspace(&b->call))) return OUR_BUG;
     for (int64_t i = 0; i < n; i++) {
         start = seconds_now();
         call_run(&b->call);
-        times[i] = seconds_now() - start;
+        all += times[i] = seconds_now() - start;
     }
     qsort(times, (size_t)n, sizeof *times, by_value);
     print_times(b, times, n);
+    print_nodes(b, all);
     return DONE;
 }
 

@@ -65,7 +65,9 @@ bool call_prepare(Call *c, Arena *a, const mcc_model *m, const Tensor *const *in
     return good;
 }
 
-int call_run(Call *c) { return c->model->run(c->in, c->out, c->buffers[c->n_buffers - 1].data); }
+void *call_workspace(const Call *c) { return c->buffers[c->n_buffers - 1].data; }
+
+int call_run(Call *c) { return c->model->run(c->in, c->out, call_workspace(c)); }
 
 bool call_output(const Call *c, int i, Tensor *out) {
     const mcc_tensor *t = &c->out[i];

@@ -26,8 +26,14 @@ typedef struct Call {
 bool call_prepare(Call *c, Arena *a, const mcc_model *m, const Tensor *const *in, Placement place);
 int call_run(Call *c);                               /* MCC_OK or MCC_E_… */
 bool call_output(const Call *c, int i, Tensor *out); /* false: the dims written are not within the model's bounds */
+void *call_workspace(const Call *c);
 void call_free(Call *c);
 const char *call_status(int status);
+
+/* ---- profile.c: code compiled with --profile ---- */
+bool profile_start(const Pipeline *p, void *workspace); /* sets the counters to 0 */
+/* a line a node, or the elements of a JSON array; seconds: all calls since profile_start together */
+void profile_print(const Pipeline *p, const void *workspace, double seconds, bool json);
 
 /* ---- inputs.c: a model's inputs, from files or at random ---- */
 typedef struct Inputs {

@@ -47,6 +47,7 @@ typedef struct Command {
     SparseUse sparse;
     bool threads, cut_kernels;
     int64_t max_threads;
+    bool profile; /* count calls and ticks of each node */
     bool depfile, verbose, time_passes, print_targets, version, help;
     const char *depfile_path, *dump_after;
     int64_t stop_after, fault_alloc;

@@ -50,6 +50,12 @@ typedef struct mcc_model {
     int (*run)(const mcc_tensor *in, mcc_tensor *out, void *workspace); /* MCC_OK, or MCC_E_… */
 } mcc_model;
 
+/* Of an object made with --profile: what a node has taken so far. NAME_profile fills it. */
+typedef struct mcc_node_profile {
+    const char *node, *op, *form; /* its name in the model or "", its operator, the kind of code it became */
+    uint64_t calls, ticks;
+} mcc_node_profile;
+
 /* Runs body(ctx, chunk, slot) for every chunk in [0, chunks); slot < the object's --max-threads.
  * Objects compiled with --threads=openmp or callback call it; libmcc_rt.a defines it over OpenMP. */
 void mcc_parallel_for(int32_t chunks, void (*body)(void *ctx, int32_t chunk, int32_t slot), void *ctx);
