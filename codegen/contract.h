@@ -161,6 +161,11 @@ typedef struct Epilogue {
 /* The outputs of a body of nodes that have a vector form, from its inputs. */
 void body_outputs(Kernel *k, const Graph *body, LLVMValueRef *in, int lanes, LLVMValueRef *out);
 LLVMValueRef operand_offset(Kernel *k, const Operand *o, const Point *at);
+/* Where a body of vector forms ends in a narrowing to bytes, perhaps looked up in a table then: what it makes of vectors
+ * of its inputs before that, and up to four of these as one vector of bytes. */
+bool epilogue_narrows(const Epilogue *e);
+LLVMValueRef epilogue_wide(Kernel *k, const Epilogue *e, LLVMValueRef *in, int lanes);
+LLVMValueRef epilogue_bytes(Kernel *k, const Epilogue *e, LLVMValueRef *wide, int n, int lanes);
 /* Rows step by row_step along space[2], vectors by t->lanes columns. */
 void tile_store(Tile *t, const Epilogue *e, const Point *at, int64_t row_step);
 /* how many lanes of the vector of columns from `col` on there are of `cols`; NULL: all */
@@ -253,6 +258,6 @@ void square_turn(Kernel *k, LLVMValueRef *v, int n); /* n vectors of n lanes: ro
 /* ---- conv.c, gemm.c, global_pool.c, reorder.c, recurrent.c: kernels of the operators that lowering passes make ----
  */
 extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, narrow_emitter, sparse_row_emitter, global_pool_emitter, resize_emitter,
-    reorder_emitter, recurrent_emitter, sparse_product_emitter, dynamic_quantize_emitter;
+    reorder_emitter, recurrent_emitter, sparse_product_emitter, sparse_dot_emitter, dynamic_quantize_emitter;
 
 #endif

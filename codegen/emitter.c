@@ -15,6 +15,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_BlockGlobalPool: return &global_pool_emitter;
     case OP_Planes: return &planes_emitter;
     case OP_PlaneHalo: return &plane_halo_emitter;
+    case OP_SparseBlockConv: return &sparse_dot_emitter;
     case OP_SparseConv: return &sparse_conv_emitter;
     case OP_PlaneDepthwise: return node_int(n, "by_rows") ? &plane_rows_emitter : &plane_window_emitter;
     case OP_PlanePool: return &plane_window_emitter;

@@ -84,8 +84,7 @@ static void evaluate(Eval *e, const Value *wide) {
         for (int i = 0; i < n->n_in; i++) args[i] = known(e, n->in[i]), in[i] = interval_of(e, n->in[i]);
         if (is_narrowed(n)) {
             out = vec_quantize(e->k, n, args, e->lanes, in[0]);
-            if (n->out[0] != wide)
-                out = vec_narrow(e->k, out, n->out[0]->type.dtype == DT_I8, e->lanes);
+            if (n->out[0] != wide) out = vec_narrow(e->k, out, n->out[0]->type.dtype == DT_I8, e->lanes);
         } else {
             out = e->lanes > 1 || vec_has_elementwise(n) ? vec_elementwise(e->k, n, args, e->lanes)
                                                          : gen_elementwise(e->k->gen, e->k->b, n, args);
@@ -137,6 +136,40 @@ static Interval interval_of_operand(const Operand *o) {
     return o->small ? (Interval){-SMALL, SMALL, true} : interval_of_dtype(o->dtype);
 }
 
+bool epilogue_narrows(const Epilogue *e) {
+    Narrowed last;
+    return e->body && is_vector_body(e->body) && read_narrowed(e->body, &last);
+}
+
+/* the body, or what there is of it up to `wide`, of a vector of each input */
+static LLVMValueRef value_of(Kernel *k, const Epilogue *e, LLVMValueRef *in, int lanes, const Value *wide) {
+    const Graph *body = e->body;
+    Eval v;
+    eval_begin(&v, k, body, lanes);
+    learn(&v, body->inputs[0], in[0], interval_of_dtype(body->inputs[0]->type.dtype));
+    for (int o = 0; o + 1 < body->n_inputs; o++)
+        learn(&v, body->inputs[o + 1], in[o + 1], interval_of_operand(&e->operands[o]));
+    evaluate(&v, wide);
+    return known(&v, wide ? wide : body->outputs[0]);
+}
+
+LLVMValueRef epilogue_wide(Kernel *k, const Epilogue *e, LLVMValueRef *in, int lanes) {
+    Narrowed last;
+    read_narrowed(e->body, &last);
+    return value_of(k, e, in, lanes, last.value);
+}
+
+static LLVMValueRef narrowed(Kernel *k, const Narrowed *last, LLVMValueRef *wide, int n, int lanes) {
+    LLVMValueRef v = vec_narrow_many(k, wide, n, last->value->type.dtype == DT_I8, lanes);
+    return last->table ? vec_lookup(k, last->table, v, n * lanes) : v;
+}
+
+LLVMValueRef epilogue_bytes(Kernel *k, const Epilogue *e, LLVMValueRef *wide, int n, int lanes) {
+    Narrowed last;
+    read_narrowed(e->body, &last);
+    return narrowed(k, &last, wide, n, lanes);
+}
+
 typedef struct Store { /* a tile on its way to memory */
     Tile *t;
     const Epilogue *e;
@@ -156,17 +189,15 @@ static LLVMValueRef result_at(Store *s, int row, int vec, const Value *wide) {
     Kernel *k = t->k;
     const Graph *body = s->e->body;
     LLVMValueRef there = lanes_of(s, vec);
-    Eval v;
     if (!body) return tile_get(t, row, vec);
-    eval_begin(&v, k, body, t->lanes);
-    learn(&v, body->inputs[0], tile_get(t, row, vec), interval_of_dtype(body->inputs[0]->type.dtype));
+    LLVMValueRef *in = ARENA_ARRAY(k->gen->ctx->arena, body->n_inputs, LLVMValueRef);
+    in[0] = tile_get(t, row, vec);
     for (int o = 0; o + 1 < body->n_inputs; o++) {
         const Operand *from = &s->e->operands[o];
         LLVMValueRef p = element_of(k, from, s->starts[o], row, s->row_step, vec * t->lanes);
-        learn(&v, body->inputs[o + 1], load_operand(k, from, p, t->lanes, there), interval_of_operand(from));
+        in[o + 1] = load_operand(k, from, p, t->lanes, there);
     }
-    evaluate(&v, wide);
-    return known(&v, wide ? wide : body->outputs[0]);
+    return value_of(k, s->e, in, t->lanes, wide);
 }
 
 static void store_vectors(Store *s) {
@@ -198,8 +229,7 @@ static void store_bytes(Store *s, const Narrowed *last) {
             if (n == 3) n = 2;
             for (int q = 0; q < n; q++) wide[q] = result_at(s, down ? j + q : i, down ? i : j + q, last->value);
             LLVMValueRef p = element_of(k, out, s->out, down ? j : i, s->row_step, (down ? i : j) * t->lanes);
-            LLVMValueRef v = vec_narrow_many(k, wide, n, last->value->type.dtype == DT_I8, t->lanes);
-            vec_store(k, last->table ? vec_lookup(k, last->table, v, n * t->lanes) : v, p, 1);
+            vec_store(k, narrowed(k, last, wide, n, t->lanes), p, 1);
         }
 }
 

@@ -11,9 +11,17 @@ float sparse_weight(const SparseLayer *l, const SparseBlock *b, int row, int64_t
     return l->weights[(b->first + row) * l->n_sources + source];
 }
 
+uint32_t sparse_word(const SparseLayer *l, const SparseBlock *b, int row, int64_t source) {
+    uint32_t bits;
+    if (l->words) return (uint32_t)l->words[(b->first + row) * l->n_sources + source];
+    float w = sparse_weight(l, b, row, source);
+    memcpy(&bits, &w, sizeof bits);
+    return w == 0 ? 0 : bits;
+}
+
 int64_t sparse_nonzeros(const SparseLayer *l, const SparseBlock *b, int64_t source) {
     int64_t n = 0;
-    for (int r = 0; r < b->rows; r++) n += sparse_weight(l, b, r, source) != 0;
+    for (int r = 0; r < b->rows; r++) n += sparse_word(l, b, r, source) != 0;
     return n;
 }
 
@@ -50,16 +58,28 @@ static void measure(const SparseLayer *l, SparseBlock *b) {
     }
 }
 
-/* rows are spread evenly; few of them take several sums each, or additions would wait for one another */
-SparseBlocks sparse_cut_rows(Arena *a, const Target *t, const SparseLayer *l, int busy) {
+/* few rows take several sums each, or additions would wait for one another */
+static int sets_of(const Target *t, int rows, int busy) {
     enum { MAX_SETS = 4 };
-    int64_t n = sparse_blocks(t, l->rows), most = sparse_rows(t);
-    SparseBlocks blocks = {.all = ARENA_ARRAY(a, n, SparseBlock), .n = n};
-    for (int64_t i = 0; i < n; i++) {
+    int sets = 1;
+    while (sets < MAX_SETS && rows * (sets + 1) <= sparse_rows(t) && rows * sets < busy) sets++;
+    return sets;
+}
+
+/* rows are spread evenly, over the blocks of a part and in units over the parts */
+SparseBlocks sparse_cut_rows(Arena *a, const Target *t, const SparseLayer *l, int busy) {
+    int64_t parts = l->shares ? l->shares : 1, unit = l->shares ? l->unit : l->rows, units = l->rows / unit;
+    int64_t each = sparse_blocks(t, (units + parts - 1) / parts * unit);
+    SparseBlocks blocks = {.n = parts * each};
+    blocks.all = ARENA_ARRAY(a, blocks.n, SparseBlock);
+    for (int64_t i = 0; i < blocks.n; i++) {
         SparseBlock *b = &blocks.all[i];
-        b->first = l->rows * i / n;
-        b->rows = (int)(l->rows * (i + 1) / n - b->first);
-        for (b->sets = 1; b->sets < MAX_SETS && b->rows * (b->sets + 1) <= most && b->rows * b->sets < busy;) b->sets++;
+        int64_t part = i / each, at = i % each, first = units * part / parts * unit,
+                rows = units * (part + 1) / parts * unit - first;
+        b->in_y = rows * at / each;
+        b->first = first + b->in_y;
+        b->rows = (int)(rows * (at + 1) / each - b->in_y);
+        b->sets = sets_of(t, b->rows, busy);
         measure(l, b);
         if (b->nonzeros > blocks.most) blocks.most = b->nonzeros;
     }

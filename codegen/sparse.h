@@ -30,14 +30,18 @@ typedef struct SparseLayer {
     bool whole_lines;  /* every panel of x is at a multiple of 64 bytes, and all of a line that a source touches may be
                           read, even where its lanes do not count */
     const float *bias; /* [rows]; NULL: none */
-    bool residual;     /* add residual[row] before the clamp; it may be y itself */
-    float low, high;   /* -INFINITY, INFINITY: no clamp. NaN stays NaN */
+    const int32_t *words, *word_bias;      /* in place of weights and bias: four s8 each, for four u8 in each lane of a
+                                              source; y is int32, without a residual and a clamp */
+    bool residual;                         /* add residual[row] before the clamp; it may be y itself */
+    float low, high;                       /* -INFINITY, INFINITY: no clamp. NaN stays NaN */
     int64_t x_step, y_step, residual_step; /* bytes from panel to panel */
     int64_t y_row, residual_row;           /* bytes from row to row */
     SparseStore store;
-    int store_mask; /* as SparseSource.mask */
-    int64_t panels; /* that a call has, mostly: it fetches the code of the next block meanwhile; at least 1 */
-    bool repeats;   /* it is called again at once: the last block fetches the first, else what lies behind the code */
+    int store_mask;       /* as SparseSource.mask */
+    int64_t panels;       /* that a call has, mostly: it fetches the code of the next block meanwhile; at least 1 */
+    int64_t shares, unit; /* rows are shared out in so many, in whole units; y has those of one, whose blocks
+                            are called together. 0: all in one */
+    bool repeats; /* it is called again at once: the last block fetches the first, else what lies behind the code */
 } SparseLayer;
 
 /* What the code is called as. masks: SPARSE_MASKS words a panel, from the first panel's on (NULL where nothing is

@@ -5,8 +5,8 @@
 #include "codegen/sparse.h"
 
 typedef struct SparseBlock { /* rows first … first + rows - 1 */
-    int64_t first;
-    int rows, sets; /* sets: sums a row has, in turn */
+    int64_t first, in_y;     /* in_y: where y has its first row */
+    int rows, sets;          /* sets: sums a row has, in turn */
     int64_t nonzeros, loads;
     size_t at, weights_at, end; /* places in the code */
 } SparseBlock;
@@ -18,6 +18,8 @@ typedef struct SparseBlocks {
 
 /* busy: rows whose sums in turn hide a multiply-add's latency; fewer take several sums each */
 SparseBlocks sparse_cut_rows(Arena *a, const Target *t, const SparseLayer *l, int busy);
+uint32_t sparse_word(const SparseLayer *l, const SparseBlock *b, int row,
+                     int64_t source); /* a weight's bits; 0: zero */
 float sparse_weight(const SparseLayer *l, const SparseBlock *b, int row, int64_t source);
 int64_t sparse_nonzeros(const SparseLayer *l, const SparseBlock *b, int64_t source); /* in the block's rows */
 int64_t *sparse_by_place(Arena *a, const SparseLayer *l); /* the sources by their offsets; equal ones as they stand */

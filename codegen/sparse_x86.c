@@ -1,6 +1,7 @@
 /* Sparse products for AVX-512. Rows are cut into blocks of up to 29, whose sums stay in zmm0 … zmm28 while zmm31 takes
- * each source that any of them needs, and a nonzero is one vfmadd231ps with its weight broadcast from memory. A block
- * is a loop over panels, its weights lie behind it in the order in which they are read, then comes the next block.
+ * each source that any of them needs, and a nonzero is one vfmadd231ps with its weight broadcast from memory, or a
+ * vpdpbusd with a word of four. A block is a loop over panels, its weights lie behind it in the order in which they are
+ * read, then comes the next block.
  *
  * Every nonzero loads its weight, so that loads are what is scarce, and a vector that crosses a line takes two. Sources
  * that lie near one another, as the taps of a row do, are put together from whole lines in zmm29 and zmm30 (valignd).
@@ -48,7 +49,7 @@ typedef struct Sparse {
     int64_t *used; /* of it */
     int64_t n_used;
     int64_t lines[LINES]; /* which are at hand: the first byte, or NO_LINE */
-    float *weights;       /* of the block, in their order */
+    uint32_t *weights;    /* of the block, in their order */
     int64_t n_weights;
     int64_t weight_base, source_base; /* what r10 and rax stand at, from the weights' start and the panel's */
     int turn[ROWS];                   /* by row: the set that its next product goes to */
@@ -83,7 +84,7 @@ static void fetch(Sparse *s, int64_t done, int64_t of) {
 /* ---- a panel ---- */
 
 /* the next place of the stream of weights, which v takes; r10 follows */
-static X86Mem put_weight(Sparse *s, float v) {
+static X86Mem put_weight(Sparse *s, uint32_t v) {
     enum { REACH = 127 * 4, BACK = 128 * 4 };
     int64_t at = s->n_weights * 4;
     if (at - s->weight_base > REACH) {
@@ -95,8 +96,20 @@ static X86Mem put_weight(Sparse *s, float v) {
     return (X86Mem){R10, at - s->weight_base};
 }
 
-static void broadcast(Sparse *s, int reg, float v) {
+static void broadcast(Sparse *s, int reg, uint32_t v) {
     evex_mem(&s->x, VBROADCASTSS, reg, 0, put_weight(s, v), 4, false, all);
+}
+
+static uint32_t bits_of(float v) {
+    uint32_t bits;
+    memcpy(&bits, &v, sizeof bits);
+    return bits;
+}
+
+static bool has_bias(const SparseLayer *l) { return l->words ? l->word_bias != NULL : l->bias != NULL; }
+
+static uint32_t bias_of(const SparseLayer *l, int64_t row) {
+    return l->words ? (uint32_t)l->word_bias[row] : bits_of(l->bias[row]);
 }
 
 static X86Mem residual_of(const Sparse *s, int row) { return (X86Mem){R13, row * s->l->residual_row}; }
@@ -108,10 +121,11 @@ static void begin_sums(Sparse *s) {
     for (int r = 0; r < b->rows && !s->part->first; r++)
         evex_mem(&s->x, VMOVUPS_LOAD, r, 0, result_of(s, r), VECTOR, false, all);
     for (int r = 0; r < b->rows && s->part->first; r++) {
-        if (s->l->bias) broadcast(s, r, s->l->bias[b->first + r]);
-        if (s->l->bias && s->l->residual) evex_mem(&s->x, VADDPS, r, r, residual_of(s, r), VECTOR, false, all);
+        bool bias = has_bias(s->l);
+        if (bias) broadcast(s, r, bias_of(s->l, b->first + r));
+        if (bias && s->l->residual) evex_mem(&s->x, VADDPS, r, r, residual_of(s, r), VECTOR, false, all);
         else if (s->l->residual) evex_mem(&s->x, VMOVUPS_LOAD, r, 0, residual_of(s, r), VECTOR, false, all);
-        else if (!s->l->bias) evex_reg(&s->x, VPXORD, r, r, r, all);
+        else if (!bias) evex_reg(&s->x, VPXORD, r, r, r, all);
     }
     for (int i = b->rows; i < b->rows * b->sets; i++) evex_reg(&s->x, VPXORD, i, i, i, all);
 }
@@ -196,11 +210,11 @@ static void multiply_source(Sparse *s, int64_t i) {
     const SparseBlock *b = s->b;
     int source = load_source(s, i);
     for (int r = 0; r < b->rows; r++) {
-        float w = sparse_weight(s->l, b, r, s->used[i]);
-        if (w == 0) continue;
+        uint32_t w = sparse_word(s->l, b, r, s->used[i]);
+        if (!w) continue;
         int sum = r + b->rows * s->turn[r];
         s->turn[r] = (s->turn[r] + 1) % b->sets;
-        evex_mem(&s->x, VFMADD231PS, sum, source, put_weight(s, w), 4, true, all);
+        evex_mem(&s->x, s->l->words ? VPDPBUSD : VFMADD231PS, sum, source, put_weight(s, w), 4, true, all);
     }
 }
 
@@ -218,14 +232,14 @@ static void multiply(Sparse *s) {
 static void add_sets(Sparse *s) {
     int rows = s->b->rows;
     for (int n = s->b->sets; n > 1; n--)
-        for (int r = 0; r < rows; r++) evex_reg(&s->x, VADDPS, r, r, r + (n - 1) * rows, all);
+        for (int r = 0; r < rows; r++) evex_reg(&s->x, s->l->words ? VPADDD : VADDPS, r, r, r + (n - 1) * rows, all);
 }
 
 /* NaN as the second source is the result, so the bound is the first */
 static void clamp(Sparse *s, X86Op op, float bound) {
     if (isinf(bound)) return;
     if (bound == 0) evex_reg(&s->x, VPXORD, SOURCE, SOURCE, SOURCE, all);
-    else broadcast(s, SOURCE, bound);
+    else broadcast(s, SOURCE, bits_of(bound));
     for (int r = 0; r < s->b->rows; r++) evex_reg(&s->x, op, r, SOURCE, r, all);
 }
 
@@ -250,7 +264,7 @@ static void write_panel(Sparse *s) {
     begin_sums(s);
     multiply(s);
     add_sets(s);
-    if (s->part->last) {
+    if (s->part->last && !s->l->words) {
         clamp(s, VMAXPS, s->l->low);
         clamp(s, VMINPS, s->l->high);
     }
@@ -275,7 +289,7 @@ static void begin_part(Sparse *s, const Part *next) {
     x86_patch(&s->x, lea, next ? next->b.at : l->repeats ? s->parts[0].b.at : b->end);
     x86_move(&s->x, R11, RDI);
     x86_move(&s->x, R12, RSI);
-    x86_add(&s->x, R12, b->first * l->y_row);
+    x86_add(&s->x, R12, b->in_y * l->y_row);
     x86_move(&s->x, R13, RDX);
     x86_add(&s->x, R13, b->first * l->residual_row);
     x86_move(&s->x, R14, RCX);
@@ -397,7 +411,7 @@ static void cut(Sparse *s, Arena *a, const SparseBlocks *blocks) {
 Str sparse_encode_x86(Arena *a, const Target *t, const SparseLayer *l) {
     Sparse s = {.l = l};
     SparseBlocks blocks = sparse_cut_rows(a, t, l, LATENCY);
-    s.weights = ARENA_ARRAY(a, blocks.most + ROWS + 2, float);
+    s.weights = ARENA_ARRAY(a, blocks.most + ROWS + 2, uint32_t);
     cut(&s, a, &blocks);
     write_code(&s); /* counts, and finds where everything lies */
     s.x.bytes = arena_alloc(a, s.x.n);

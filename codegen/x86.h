@@ -30,9 +30,11 @@ typedef struct X86Op {
 #define VADDPS ((X86Op){1, 0, 0x58})
 #define VMINPS ((X86Op){1, 0, 0x5D})
 #define VMAXPS ((X86Op){1, 0, 0x5F})
+#define VPADDD ((X86Op){1, 1, 0xFE})
 #define VPXORD ((X86Op){1, 1, 0xEF})
 #define VBROADCASTSS ((X86Op){2, 1, 0x18})
 #define VALIGND ((X86Op){3, 1, 0x03}) /* the second source, then the first one above it, from an element on: a byte */
+#define VPDPBUSD ((X86Op){2, 1, 0x50})
 #define VFMADD231PS ((X86Op){2, 1, 0xB8})
 
 typedef struct X86Mask { /* of an EVEX instruction; k 0: none */

@@ -71,6 +71,7 @@ static bool moves_as_one(const Value *v, const Value *out, int from, int to) {
 
 static bool is_pointwise(const Node *n) {
     const int64_t *k, *s;
+    if (n->op == OP_SparseBlockConv) return true; /* its pixels are one row, whatever its window */
     if (n->op != OP_BlockConv || node_int(n, "transposed")) return false;
     int count = node_ints(n, "kernel_shape", &k);
     node_ints(n, "strides", &s);
@@ -81,7 +82,7 @@ static bool is_pointwise(const Node *n) {
 
 /* does the contraction's kernel read and write numbers of v's dtype? */
 static bool has_dtype(const Node *root, const Value *v) {
-    bool integers = root->op == OP_BlockConv || root->op == OP_BlockDepthwise || root->op == OP_PackedMatMul;
+    bool integers = root->op == OP_BlockConv || root->op == OP_SparseBlockConv || root->op == OP_BlockDepthwise || root->op == OP_PackedMatMul;
     return integers ? value_in_blocks(v) : value_is_f32(v);
 }
 
@@ -313,7 +314,7 @@ static void absorb(Search *s, Tail *t, Value *out) {
 }
 
 static bool is_contraction(const Node *n) {
-    return n->op == OP_BlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_NarrowMatMul || n->op == OP_SparseGemv ||
+    return n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_NarrowMatMul || n->op == OP_SparseGemv ||
            n->op == OP_PanelMatMul || (n->op == OP_SparseMatMul && !node_int(n, "blocked")) || is_planar(n);
 }
 

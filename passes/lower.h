@@ -96,6 +96,10 @@ double sparse_cycles(const Target *t, const SparseWork *w); /* an estimate, comp
 double sparse_bytes(const Target *t, const SparseWork *w);  /* of code and weights, about */
 int64_t count_nonzeros(const Tensor *t);                    /* of a constant of f32 */
 
+/* ---- lower_sparse_integer.c: the same of bytes, for targets with sparse_words(); sources and nonzeros are words of four ---- */
+double sparse_word_cycles(const Target *t, const SparseWork *w);
+double sparse_word_bytes(const SparseWork *w);
+
 /* ---- sparse_row.c ---- */
 typedef struct RowProduct { /* y[1, cols] = x[1, inner] · w, element (k, col) being alpha · data[k·in + col·out] */
     Value *x;
@@ -148,6 +152,17 @@ Node *lower_winograd_as(const Convolution *c, Value *x, int in_block, int out_bl
 void winograd_candidates(const Convolution *c, int in_block, int out_block, LayerNote *note);
 /* The tile of a choice, and what it leaves open. false: the choice is not possible for that work. */
 bool tile_tuned(const Target *t, const Work *w, const LayerChoice *choice, TileChoice *out);
+typedef struct IntegerConv {
+    Layout *l;
+    Node *n;
+    FixedWindow window;
+    IntegerWeights w;
+    int32_t zero; /* of x */
+    bool padded;
+} IntegerConv;
+/* lower_sparse_integer.c: as straight-line code of its nonzero weights, where x in blocks, and that is better than so
+ * many cycles. false: it stays */
+bool lower_sparse_integer(IntegerConv *c, Value *x, double dense);
 bool lower_conv_integer(Layout *l, Node *n); /* lower_integer.c: ConvInteger; false: stays as it is */
 bool lower_bias_integer(Layout *l, Node *n); /* Add of a constant a channel to its sums, into their bias */
 /* What a Conv of floats, whose sums take so many cycles, will take an image: by Winograd where that is better. */

@@ -70,15 +70,6 @@ Value *integer_bias(Graph *g, const IntegerWeights *w, int64_t cols, int32_t zer
 
 /* ---- convolutions ---- */
 
-typedef struct IntegerConv {
-    Layout *l;
-    Node *n;
-    FixedWindow window;
-    IntegerWeights w;
-    int32_t zero;
-    bool padded;
-} IntegerConv;
-
 static bool read_conv(Layout *l, Node *n, IntegerConv *c) {
     const Value *x = n->in[0], *w = n->in[1];
     const Tensor *zero;
@@ -145,6 +136,7 @@ static void lower_dense(IntegerConv *c) {
     Work work = work_of(c, group, block);
     work.dot = dot_form(l->target, block);
     TileChoice tile = tile_choose(l->target, &work);
+    if (lower_sparse_integer(c, x, tile_choice_cycles(l->target, &work, &tile))) return;
     Weights w = {.phases = 1, .cols = cols, .taps = c->w.taps, .group = group, .integers = &c->w};
     int32_t zero = integer_zero(l->target, block, x->type.dtype, c->zero);
     bool border = zero && c->padded;
@@ -199,7 +191,7 @@ bool lower_conv_integer(Layout *l, Node *n) {
 /* ---- what is added to the sums ---- */
 
 static bool sums_integers(const Node *n) {
-    return (n->op == OP_BlockConv || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul) && !n->body &&
+    return (n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul) && !n->body &&
            n->out[0]->type.dtype == DT_I32;
 }
 

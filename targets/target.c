@@ -235,6 +235,8 @@ int sparse_lanes(const Target *t) {
     return elf && has ? PANEL_LANES : 0;
 }
 
+bool sparse_words(const Target *t) { return sparse_lanes(t) && t->vector_bits == 512 && t->dot == DOT_VNNI; }
+
 int sparse_rows(const Target *t) { return is_neon(t) ? 12 : 29; }
 
 bool target_is_host(const Target *t) {

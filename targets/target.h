@@ -58,6 +58,7 @@ bool dot_flips(DotForm form, bool is_signed);
 /* Elements of f32 that straight-line code of sparse products (codegen/sparse.h) works on at once; 0: there is none for
  * it. */
 int sparse_lanes(const Target *t);
+bool sparse_words(const Target *t); /* and of bytes, four at a time */
 int sparse_rows(const Target *t); /* of such a product, whose sums stay in registers together */
 IntegerCost integer_cost(const Target *t);
 bool target_is_host(const Target *t);   /* the same system; the processor may still be another */

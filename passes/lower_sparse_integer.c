@@ -1,0 +1,176 @@
+/* ConvInteger with enough zero weights as mcc.SparseBlockConv: four channels of a tap are a word, and words that are 0
+ * leave no code behind. Values stay in channel blocks, so that each layer is decided by itself: against the tiles of a
+ * dense form, the words that are left, and what bringing x in the order of the code, and the sums back, costs. */
+#include <math.h>
+#include <string.h>
+#include "passes/internal.h"
+#include "passes/lower.h"
+
+enum { STEP = 4, BLOCK = 16 };
+
+/* ---- costs, in cycles of a vector ---- */
+
+static double words_of(const SparseWork *w) { return (double)w->rows * (double)w->sources; }
+
+static double blocks_of(const Target *t, const SparseWork *w) { return ceil((double)w->rows / sparse_rows(t)); }
+
+/* loads of sources, if the nonzero words lie at random */
+static double source_loads(const Target *t, const SparseWork *w) {
+    double zeros = words_of(w) > 0 ? 1 - (double)w->nonzeros / words_of(w) : 1, blocks = blocks_of(t, w);
+    return blocks * (double)w->sources * (1 - pow(zeros, (double)w->rows / blocks));
+}
+
+double sparse_word_bytes(const SparseWork *w) {
+    const double word = 11.2, load = 9, row = 20;
+    return word * (double)w->nonzeros + load * (double)w->sources * ceil((double)w->rows / 28) + row * (double)w->rows;
+}
+
+/* of a Zen 5 */
+double sparse_word_cycles(const Target *t, const SparseWork *w) {
+    const double overhead = 1.12, row = 3, source = 3, bytes_a_cycle = 12, step = vector_cycles(t, sparse_lanes(t));
+    double panel =
+        ((double)w->nonzeros + source_loads(t, w)) * overhead + row * (double)w->rows + source * (double)w->sources;
+    return panel * step * (double)w->panels + sparse_word_bytes(w) / bytes_a_cycle;
+}
+
+/* ---- convolutions ---- */
+
+typedef struct SparseInteger {
+    IntegerConv *c;
+    Value *x; /* in blocks */
+    PlaneWindow window;
+    int64_t rows, quads, taps;
+    Tensor *words;
+    SparseWork work;
+} SparseInteger;
+
+static bool read_window(const IntegerConv *c, PlaneWindow *w) {
+    const Type *x = &c->n->in[0]->type, *y = &c->n->out[0]->type;
+    int n = c->window.n;
+    *w = (PlaneWindow){{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}};
+    if (n > 2) return false;
+    for (int i = 0; i < n; i++) {
+        int at = 2 - n + i;
+        if (!dim_is_const(x->dims[2 + i], &w->in[at]) || !dim_is_const(y->dims[2 + i], &w->out[at])) return false;
+        w->kernel[at] = c->window.kernel[i], w->stride[at] = c->window.stride[i];
+        w->dilation[at] = c->window.dilation[i];
+        w->begin[at] = c->window.begin[i], w->end[at] = c->window.end[i];
+    }
+    return plane_possible(w);
+}
+
+static int32_t word_of(const IntegerWeights *w, int64_t row, int64_t quad, int64_t tap) {
+    uint32_t word = 0;
+    for (int64_t i = 0; i < STEP && quad * STEP + i < w->channels; i++)
+        word |= ((uint32_t)integer_weight(w, row, quad * STEP + i, tap) & 255) << 8 * i;
+    return (int32_t)word;
+}
+
+/* rows beyond the columns: zeros */
+static void fill_words(SparseInteger *s) {
+    const IntegerWeights *w = &s->c->w;
+    int32_t *to;
+    s->words = tensor_packed(s->c->l->g, DT_I32, 2, (int64_t[]){s->rows, s->quads * s->taps});
+    to = (int32_t *)s->words->data;
+    for (int64_t row = 0; row < w->cols; row++)
+        for (int64_t q = 0; q < s->quads; q++)
+            for (int64_t k = 0; k < s->taps; k++) {
+                int32_t word = to[(row * s->quads + q) * s->taps + k] = word_of(w, row, q, k);
+                s->work.nonzeros += word != 0;
+            }
+}
+
+static bool is_in_reach(const SparseInteger *s) {
+    enum { MOST_ROWS = 1 << 16, MOST_SOURCES = 1 << 18 };
+    return s->rows <= MOST_ROWS && s->quads * s->taps <= MOST_SOURCES;
+}
+
+static bool read_sparse(SparseInteger *s) {
+    const IntegerConv *c = s->c;
+    const Target *t = c->l->target;
+    if (!sparse_words(t) || c->l->pass->sparse == SPARSE_OFF || c->w.groups != 1) return false;
+    if (channel_block(t, c->w.cols) != BLOCK || block_of(s->x) < STEP || !read_window(c, &s->window)) return false;
+    s->rows = (c->w.cols + BLOCK - 1) / BLOCK * BLOCK;
+    s->quads = (c->w.channels + STEP - 1) / STEP;
+    s->taps = c->w.taps;
+    if (!is_in_reach(s)) return false;
+    fill_words(s);
+    s->work.rows = s->rows;
+    s->work.sources = s->quads * s->taps;
+    s->work.panels = panel_pixels(s->window.out[0] * s->window.out[1]) / PANEL;
+    return true;
+}
+
+/* the weights, and how many of them are not 0 */
+static const float *plain_weights(const IntegerWeights *w, Arena *a, int64_t *nonzeros) {
+    float *to = ARENA_ARRAY(a, w->cols * w->channels * w->taps, float);
+    int64_t at = 0;
+    for (int64_t row = 0; row < w->cols; row++)
+        for (int64_t c = 0; c < w->channels; c++)
+            for (int64_t k = 0; k < w->taps; k++, at++) {
+                to[at] = (float)integer_weight(w, row, c, k);
+                *nonzeros += to[at] != 0;
+            }
+    return to;
+}
+
+static bool has_zeros(const SparseWork *w) {
+    const double least = 0.1;
+    return (double)w->nonzeros <= (1 - least) * words_of(w);
+}
+
+/* false: dense is better */
+static bool is_chosen(const SparseInteger *s, double dense) {
+    const PassCtx *pass = s->c->l->pass;
+    const IntegerWeights *w = &s->c->w;
+    SparseNotes *notes = pass->sparse_notes;
+    double bytes = sparse_word_bytes(&s->work), weights = (double)(w->cols * w->channels * w->taps);
+    double cycles = sparse_word_cycles(pass->target, &s->work);
+    bool small = !pass->optimize_size || bytes < weights, better = has_zeros(&s->work) && cycles < dense && small;
+    bool chosen = pass->sparse == SPARSE_ALWAYS || better;
+    Arena *a = arena_new(s->c->l->ctx);
+    int64_t nonzeros = 0;
+    const float *plain = plain_weights(w, a, &nonzeros);
+    if (notes && (double)nonzeros < weights) {
+        SparseNote n = {.layer = s->c->n->name,
+                        .place = 1 + s->c->n->index,
+                        .rows = w->cols,
+                        .columns = w->channels * w->taps,
+                        .nonzeros = nonzeros,
+                        .pattern = sparse_pattern(notes->arena, plain, w->cols, w->channels * w->taps, w->taps),
+                        .sparse = chosen,
+                        .cycles = cycles,
+                        .dense_cycles = dense,
+                        .bytes = bytes};
+        sparse_note(notes, &n);
+    }
+    arena_free(a);
+    return chosen;
+}
+
+/* Enough panels that the code, which is read again for each chunk, is worth its way through the caches, their x within
+ * a part of L2; and so many rows that their sums stay near L1. */
+static void set_chunks(const SparseInteger *s, Node *made) {
+    enum { MOST = 8, LEAST = 2, UNITS = 7, LINE = 64 };
+    const Value *x = s->x;
+    int64_t quads = x->type.dims[1]->value * (block_of(x) / STEP), panel = quads * s->taps * LINE;
+    int64_t fit = (int64_t)s->c->l->target->l2 / 4 / panel, units = s->rows / BLOCK;
+    if (fit > MOST) fit = MOST;
+    if (fit < LEAST) fit = LEAST;
+    int64_t chunks = (s->work.panels + fit - 1) / fit;
+    node_set_int(made, "panels", (s->work.panels + chunks - 1) / chunks);
+    node_set_int(made, "parts", (units + UNITS - 1) / UNITS);
+}
+
+bool lower_sparse_integer(IntegerConv *c, Value *x, double dense) {
+    Layout *l = c->l;
+    SparseInteger s = {.c = c, .x = x};
+    if (!read_sparse(&s) || !is_chosen(&s, dense)) return false;
+    int32_t zero = integer_zero(l->target, BLOCK, x->type.dtype, c->zero);
+    Value *in[3] = {x, value_of_tensor(l->g, s.words), integer_bias(l->g, &c->w, s.rows, zero, false)};
+    Node *made = replace_blocked(l, c->n, OP_SparseBlockConv, in, 3, BLOCK);
+    node_set_window(made, &s.window);
+    node_set_int(made, "zero", zero);
+    set_chunks(&s, made);
+    return true;
+}
