@@ -5,7 +5,10 @@
 
 static bool is_arm64(const Target *t) { return !strncmp(t->triple, "aarch64", strlen("aarch64")); }
 
-int64_t sparse_blocks(const Target *t, int64_t rows) { return (rows + sparse_rows(t) - 1) / sparse_rows(t); }
+int64_t sparse_blocks(const Target *t, int64_t rows, bool masked) {
+    int64_t most = sparse_rows(t, masked);
+    return (rows + most - 1) / most;
+}
 
 float sparse_weight(const SparseLayer *l, const SparseBlock *b, int row, int64_t source) {
     return l->weights[(b->first + row) * l->n_sources + source];
@@ -50,6 +53,12 @@ unsigned sparse_masks_used(const SparseLayer *l) {
     return used & ~1u;
 }
 
+bool sparse_is_masked(const SparseLayer *l) {
+    for (int64_t i = 0; i < l->n_sources; i++)
+        if (l->sources[i].mask) return true;
+    return false;
+}
+
 static void measure(const SparseLayer *l, SparseBlock *b) {
     for (int64_t i = 0; i < l->n_sources; i++) {
         int64_t n = sparse_nonzeros(l, b, i);
@@ -59,17 +68,18 @@ static void measure(const SparseLayer *l, SparseBlock *b) {
 }
 
 /* few rows take several sums each, or additions would wait for one another */
-static int sets_of(const Target *t, int rows, int busy) {
+static int sets_of(int rows, int most, int busy) {
     enum { MAX_SETS = 4 };
     int sets = 1;
-    while (sets < MAX_SETS && rows * (sets + 1) <= sparse_rows(t) && rows * sets < busy) sets++;
+    while (sets < MAX_SETS && rows * (sets + 1) <= most && rows * sets < busy) sets++;
     return sets;
 }
 
 /* rows are spread evenly, over the blocks of a part and in units over the parts */
 SparseBlocks sparse_cut_rows(Arena *a, const Target *t, const SparseLayer *l, int busy) {
     int64_t parts = l->shares ? l->shares : 1, unit = l->shares ? l->unit : l->rows, units = l->rows / unit;
-    int64_t each = sparse_blocks(t, (units + parts - 1) / parts * unit);
+    bool masked = sparse_is_masked(l);
+    int64_t each = sparse_blocks(t, (units + parts - 1) / parts * unit, masked);
     SparseBlocks blocks = {.n = parts * each};
     blocks.all = ARENA_ARRAY(a, blocks.n, SparseBlock);
     for (int64_t i = 0; i < blocks.n; i++) {
@@ -79,7 +89,7 @@ SparseBlocks sparse_cut_rows(Arena *a, const Target *t, const SparseLayer *l, in
         b->in_y = rows * at / each;
         b->first = first + b->in_y;
         b->rows = (int)(rows * (at + 1) / each - b->in_y);
-        b->sets = sets_of(t, b->rows, busy);
+        b->sets = sets_of(b->rows, sparse_rows(t, masked), busy);
         measure(l, b);
         if (b->nonzeros > blocks.most) blocks.most = b->nonzeros;
     }

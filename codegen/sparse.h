@@ -51,8 +51,8 @@ typedef void SparseCode(const void *x, void *y, const void *residual, const uint
                         int64_t blocks, int64_t cold);
 
 /* All for targets with sparse_lanes() > 0, targets/target.h: the elements of a panel. */
-int64_t sparse_blocks(const Target *t, int64_t rows);
-bool sparse_fits(const Target *t, const SparseLayer *l); /* offsets fit the instructions */
+int64_t sparse_blocks(const Target *t, int64_t rows, bool masked); /* masked: some sources are */
+bool sparse_fits(const Target *t, const SparseLayer *l);           /* offsets fit the instructions */
 /* Position independent, weights within; to lie at a multiple of 64 in executable memory. */
 Str sparse_encode(Arena *a, const Target *t, const SparseLayer *l);
 
@@ -62,15 +62,16 @@ typedef struct SparseCall { /* the parameters of SparseCode; residual, masks, co
 } SparseCall;
 LLVMValueRef sparse_is_cold(Kernel *k, LLVMValueRef run, LLVMValueRef first); /* of a chunk's runs */
 void sparse_call(Kernel *k, LLVMValueRef code, const SparseCall *c);
-LLVMValueRef sparse_all_blocks(Kernel *k, int64_t rows); /* what `blocks` is for all of them */
+LLVMValueRef sparse_all_blocks(Kernel *k, int64_t rows, bool masked); /* what `blocks` is for all of them */
 /* Panels in a call: as many as `most`, or somewhat fewer, alike. */
 int64_t sparse_run(int64_t panels, int64_t most);
 typedef struct SparseSize {                      /* of all that a kernel does; panels: at most */
     int64_t rows, sources, x_bytes, panels, run; /* x_bytes: of a panel's sources; run: panels in a call */
+    bool masked;                                 /* some sources are */
 } SparseSize;
 /* How a kernel's chunks share out runs of panels (the grid's rows) and blocks of rows (its columns). */
 Grid sparse_grid(const Kernel *k, const SparseSize *s);
 /* The call for this chunk's blocks, if it has some: between the two stand calls that c is for. */
-If sparse_blocks_begin(Kernel *k, SparseCall *c, const Grid *grid, int64_t rows);
+If sparse_blocks_begin(Kernel *k, SparseCall *c, const Grid *grid, const SparseSize *s);
 
 #endif

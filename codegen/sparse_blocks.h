@@ -24,6 +24,7 @@ float sparse_weight(const SparseLayer *l, const SparseBlock *b, int row, int64_t
 int64_t sparse_nonzeros(const SparseLayer *l, const SparseBlock *b, int64_t source); /* in the block's rows */
 int64_t *sparse_by_place(Arena *a, const SparseLayer *l); /* the sources by their offsets; equal ones as they stand */
 unsigned sparse_masks_used(const SparseLayer *l);         /* bit m: mask m is read */
+bool sparse_is_masked(const SparseLayer *l);              /* are any of its sources? */
 
 /* ---- the encoders ---- */
 Str sparse_encode_x86(Arena *a, const Target *t, const SparseLayer *l);

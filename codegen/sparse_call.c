@@ -13,8 +13,8 @@ void sparse_call(Kernel *k, LLVMValueRef code, const SparseCall *c) {
     LLVMBuildCall2(k->b, type, code, args, N, "");
 }
 
-LLVMValueRef sparse_all_blocks(Kernel *k, int64_t rows) {
-    return gen_i64(k->gen, sparse_blocks(k->gen->target, rows) * ((int64_t)1 << 32));
+LLVMValueRef sparse_all_blocks(Kernel *k, int64_t rows, bool masked) {
+    return gen_i64(k->gen, sparse_blocks(k->gen->target, rows, masked) * ((int64_t)1 << 32));
 }
 
 int64_t sparse_run(int64_t panels, int64_t most) {
@@ -50,7 +50,7 @@ Grid sparse_grid(const Kernel *k, const SparseSize *s) {
     const double code_bytes = 12, bytes_a_cycle = 16, nonzeros = 0.15; /* of a multiply-add; a part of the weights */
     double adds = nonzeros * (double)s->rows * (double)s->sources * (double)s->panels, best = 0;
     Share share = {.runs = (s->panels + s->run - 1) / s->run,
-                   .blocks = sparse_blocks(k->gen->target, s->rows),
+                   .blocks = sparse_blocks(k->gen->target, s->rows, s->masked),
                    .x = (double)s->panels * (double)s->x_bytes / bytes_a_cycle / adds,
                    .code = code_bytes / bytes_a_cycle / (double)s->panels};
     Grid grid = {1, k->chunks};
@@ -69,9 +69,9 @@ LLVMValueRef sparse_is_cold(Kernel *k, LLVMValueRef run, LLVMValueRef first) {
     return LLVMBuildZExt(k->b, LLVMBuildICmp(k->b, LLVMIntEQ, run, first, ""), k->gen->i64, "");
 }
 
-If sparse_blocks_begin(Kernel *k, SparseCall *c, const Grid *grid, int64_t rows) {
+If sparse_blocks_begin(Kernel *k, SparseCall *c, const Grid *grid, const SparseSize *s) {
     Gen *g = k->gen;
-    Range part = kernel_share(k, gen_i64(g, sparse_blocks(g->target, rows)), 1, grid->cols);
+    Range part = kernel_share(k, gen_i64(g, sparse_blocks(g->target, s->rows, s->masked)), 1, grid->cols);
     c->blocks = i_add(k, part.from, i_scale(k, part.to, (int64_t)1 << 32));
     return if_begin(k, LLVMBuildICmp(k->b, LLVMIntSLT, part.from, part.to, ""));
 }

@@ -110,7 +110,8 @@ static bool emit(Kernel *k) {
                        .sources = s.channels * s.taps.n,
                        .x_bytes = s.channels * s.phases * PANEL * 4,
                        .panels = s.panels,
-                       .run = s.chunk};
+                       .run = s.chunk,
+                       .masked = s.taps.n_masks > 0};
     Grid grid = sparse_grid(k, &size);
     Range share = kernel_share(k, gen_i64(k->gen, (s.panels + s.chunk - 1) / s.chunk), grid.cols, grid.rows),
           halos = kernel_share(k, gen_i64(k->gen, s.rows), 1, k->chunks);
@@ -119,7 +120,7 @@ static bool emit(Kernel *k) {
                  start = i_scale(k, batch.i, s.rows * s.to.size), y = f32_at(k, k->out[0], start);
     fill_halos(k, &s, y, halos);
     SparseCall c = {0};
-    If some = sparse_blocks_begin(k, &c, &grid, s.rows);
+    If some = sparse_blocks_begin(k, &c, &grid, &size);
     For f = for_begin(k, share.from, share.to, 1);
     LLVMValueRef first = i_scale(k, f.i, s.chunk);
     c.x = panel_at(k, x, &s.from, first);

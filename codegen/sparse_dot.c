@@ -426,7 +426,7 @@ static LLVMValueRef unit_of_part(Dot *d, LLVMValueRef part) {
 static void multiply_part(Dot *d, LLVMValueRef part, LLVMValueRef first, LLVMValueRef n) {
     Kernel *k = d->k;
     LLVMValueRef unit = unit_of_part(d, part), end = unit_of_part(d, i_plus(k, part, 1)), block, behind;
-    int64_t blocks = sparse_blocks(k->gen->target, d->s.part_rows);
+    int64_t blocks = sparse_blocks(k->gen->target, d->s.part_rows, false);
     block = i_scale(k, part, blocks);
     behind = i_plus(k, block, blocks);
     SparseCall call = {

@@ -148,7 +148,7 @@ static void multiply_panels(Product *p, LLVMValueRef from, LLVMValueRef n) {
     For in = for_begin(k, none, n, 1);
     each_square(p, p->inner, turn_in, first_row(p, i_add(k, from, in.i)), in.i);
     for_end(k, &in);
-    SparseCall call = {.x = p->x, .y = p->y, .panels = n, .blocks = sparse_all_blocks(k, p->cols)};
+    SparseCall call = {.x = p->x, .y = p->y, .panels = n, .blocks = sparse_all_blocks(k, p->cols, false)};
     sparse_call(k, k->in[1], &call);
     For out = for_begin(k, none, n, 1);
     each_square(p, p->cols, turn_out, first_row(p, i_add(k, from, out.i)), out.i);
@@ -168,7 +168,7 @@ static void emit_blocked(Product *p) {
     Grid grid = sparse_grid(k, &size);
     Range own = kernel_share(k, i_div_up(k, panels, p->panels), grid.cols, grid.rows);
     SparseCall call = {0};
-    If some = sparse_blocks_begin(k, &call, &grid, p->cols);
+    If some = sparse_blocks_begin(k, &call, &grid, &size);
     For f = for_begin(k, own.from, own.to, 1);
     LLVMValueRef first = i_scale(k, f.i, p->panels);
     call.x = f32_at(k, k->in[0], i_scale(k, first, p->inner * p->lanes));

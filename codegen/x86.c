@@ -59,6 +59,31 @@ void evex_reg(X86 *x, X86Op op, int a, int b, int c, X86Mask k) {
     x86_byte(x, 0xC0 | (a & 7) << 3 | (c & 7));
 }
 
+/* The prefix of 256 bits, its register bits inverted; two bytes are enough for the first map and low registers in
+ * memory's place. */
+static void vex(X86 *x, X86Op op, int a, int b, int rm) {
+    int rest = (~b & 15) << 3 | 4 | op.prefix, high = a & 8 ? 0 : 0x80;
+    if (op.map == 1 && !(rm & 8)) {
+        x86_byte(x, 0xC5);
+        x86_byte(x, high | rest);
+    } else {
+        x86_byte(x, 0xC4);
+        x86_byte(x, high | 0x40 | (rm & 8 ? 0 : 0x20) | op.map);
+        x86_byte(x, rest);
+    }
+    x86_byte(x, op.code);
+}
+
+void vex_mem(X86 *x, X86Op op, int a, int b, X86Mem m) {
+    vex(x, op, a, b, m.base);
+    memory(x, a, m, 1);
+}
+
+void vex_reg(X86 *x, X86Op op, int a, int b, int c) {
+    vex(x, op, a, b, c);
+    x86_byte(x, 0xC0 | (a & 7) << 3 | (c & 7));
+}
+
 static void rex(X86 *x, int reg, int rm) { x86_byte(x, 0x48 | (reg & 8 ? 4 : 0) | (rm & 8 ? 1 : 0)); }
 
 void x86_push(X86 *x, X86Reg r) {
@@ -85,6 +110,13 @@ void x86_add(X86 *x, X86Reg r, int64_t v) {
     x86_byte(x, 0xC0 | (r & 7));
     if (small) x86_byte(x, (int)v);
     else word(x, v);
+}
+
+void x86_and(X86 *x, X86Reg r, int v) {
+    rex(x, 0, r);
+    x86_byte(x, 0x83);
+    x86_byte(x, 0xE0 | (r & 7));
+    x86_byte(x, v);
 }
 
 void x86_prefetch(X86 *x, X86Mem m) {

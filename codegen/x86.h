@@ -1,4 +1,4 @@
-/* Instructions of x86-64 as bytes: those that straight-line kernels are made of (codegen/sparse_x86.c). Names follow
+/* Instructions of x86-64 as bytes: those that straight-line kernels are made of (codegen/sparse_x86.h). Names follow
  * Intel's manual. */
 #ifndef MCC_CODEGEN_X86_H
 #define MCC_CODEGEN_X86_H
@@ -32,6 +32,11 @@ typedef struct X86Op {
 #define VMAXPS ((X86Op){1, 0, 0x5F})
 #define VPADDD ((X86Op){1, 1, 0xFE})
 #define VPXORD ((X86Op){1, 1, 0xEF})
+#define VXORPS ((X86Op){1, 0, 0x57})
+#define VPAND ((X86Op){1, 1, 0xDB})
+#define VPCMPEQD ((X86Op){1, 1, 0x76})
+#define VPBROADCASTD ((X86Op){2, 1, 0x58})
+#define VMASKMOVPS_STORE ((X86Op){2, 1, 0x2E})
 #define VBROADCASTSS ((X86Op){2, 1, 0x18})
 #define VALIGND ((X86Op){3, 1, 0x03}) /* the second source, then the first one above it, from an element on: a byte */
 #define VPDPBUSD ((X86Op){2, 1, 0x50})
@@ -53,10 +58,15 @@ void x86_patch_from(X86 *x, size_t at, size_t from, size_t target); /* or target
 void evex_mem(X86 *x, X86Op op, int a, int b, X86Mem m, int each, bool broadcast, X86Mask k);
 void evex_reg(X86 *x, X86Op op, int a, int b, int c, X86Mask k);
 
+/* 256 bits; a and b as above */
+void vex_mem(X86 *x, X86Op op, int a, int b, X86Mem m);
+void vex_reg(X86 *x, X86Op op, int a, int b, int c);
+
 void x86_push(X86 *x, X86Reg r);
 void x86_pop(X86 *x, X86Reg r);
 void x86_move(X86 *x, X86Reg to, X86Reg from);
 void x86_add(X86 *x, X86Reg r, int64_t v);     /* 32 bits; 0: nothing */
+void x86_and(X86 *x, X86Reg r, int v);         /* 8 bits, signed */
 void x86_prefetch(X86 *x, X86Mem m);           /* into L2 */
 void x86_kmov(X86 *x, int k, X86Mem m);        /* 16 bits; disp within 8 */
 size_t x86_lea_rip(X86 *x, X86Reg r);          /* to be patched at the place returned */

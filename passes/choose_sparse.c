@@ -58,10 +58,13 @@ static Candidate candidate_of(Planar *p, Layout *l, Node *n) {
     Candidate c = {.n = n};
     if (n->op != OP_Conv || !sparse_conv_window(n, &w)) return c;
     const Tensor *t = n->in[1]->constant;
+    PlaneTaps taps;
+    plane_taps(&w, &(Plane){.w = w.out[1]}, false, &taps);
     c.work = (SparseWork){.rows = t->dims[0],
                           .sources = (int64_t)(t->bytes / sizeof(float)) / t->dims[0],
                           .nonzeros = count_nonzeros(t),
-                          .panels = panel_pixels(w.out[0] * w.out[1]) / PANEL};
+                          .panels = panel_pixels(w.out[0] * w.out[1]) / PANEL,
+                          .masked = taps.n_masks > 0};
     c.dense = dense_conv_cycles(l, n);
     c.sparse = sparse_cycles(p->target, &c.work);
     if (!has_zeros(&c)) c.sparse *= doubt; /* what gains a little may as well lose it */

@@ -91,6 +91,7 @@ typedef struct SparseWork {
     int64_t rows, sources; /* of the matrix */
     int64_t nonzeros;
     int64_t panels; /* how often: vectors of sparse_lanes() columns */
+    bool masked;    /* some sources are (codegen/sparse.h) */
 } SparseWork;
 double sparse_cycles(const Target *t, const SparseWork *w); /* an estimate, comparable with tile_choice_cycles */
 double sparse_bytes(const Target *t, const SparseWork *w);  /* of code and weights, about */

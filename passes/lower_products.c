@@ -150,7 +150,10 @@ static bool sparse_is_better(const PassCtx *ctx, const Product *p, int64_t rows,
     int lanes = sparse_lanes(t);
     if (!lanes || ctx->sparse == SPARSE_OFF || p->w->dtype != DT_F32 || p->inner < lanes || p->cols < lanes)
         return false;
-    SparseWork work = {p->cols, p->inner, count_nonzeros(p->w), ((rows ? rows : OPEN_ROWS) + lanes - 1) / lanes};
+    SparseWork work = {.rows = p->cols,
+                       .sources = p->inner,
+                       .nonzeros = count_nonzeros(p->w),
+                       .panels = ((rows ? rows : OPEN_ROWS) + lanes - 1) / lanes};
     int64_t weights = p->cols * p->inner;
     if (work.nonzeros == weights || p->inner > LARGEST || p->cols > LARGEST) return false;
     SparseNote n = {.layer = p->n->name,

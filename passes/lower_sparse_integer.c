@@ -12,7 +12,7 @@ enum { STEP = 4, BLOCK = 16 };
 
 static double words_of(const SparseWork *w) { return (double)w->rows * (double)w->sources; }
 
-static double blocks_of(const Target *t, const SparseWork *w) { return ceil((double)w->rows / sparse_rows(t)); }
+static double blocks_of(const Target *t, const SparseWork *w) { return ceil((double)w->rows / sparse_rows(t, false)); }
 
 /* loads of sources, if the nonzero words lie at random */
 static double source_loads(const Target *t, const SparseWork *w) {

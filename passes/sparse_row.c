@@ -9,7 +9,7 @@
 
 enum { MOST_VECS = 4, MOST_PLACES = 1 << 16, MASK_BITS = 16 };
 
-static bool has_expand(const Target *t) { return sparse_lanes(t) == MASK_BITS; }
+static bool has_expand(const Target *t) { return t->vector_bits == 512; }
 static int lanes_of(const Target *t) { return tile_for_any(t).lanes; }
 
 static float weight(const RowProduct *p, int64_t k, int64_t col) {

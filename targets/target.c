@@ -231,13 +231,16 @@ static bool is_neon(const Target *t) { return starts(t->triple, "aarch64-") && t
 int sparse_lanes(const Target *t) {
     enum { PANEL_LANES = 16 }; /* a mask's bits */
     bool elf = !strstr(t->triple, "darwin") && !strstr(t->triple, "macos") && !strstr(t->triple, "windows");
-    bool has = (starts(t->triple, "x86_64") && t->vector_bits == 512) || is_neon(t);
+    bool has = (starts(t->triple, "x86_64") && t->vector_bits >= 256 && t->has_fma) || is_neon(t);
     return elf && has ? PANEL_LANES : 0;
 }
 
 bool sparse_words(const Target *t) { return sparse_lanes(t) && t->vector_bits == 512 && t->dot == DOT_VNNI; }
 
-int sparse_rows(const Target *t) { return is_neon(t) ? 12 : 29; }
+int sparse_rows(const Target *t, bool masked) {
+    if (is_neon(t)) return 12;
+    return t->vector_bits == 512 ? 29 : masked ? 5 : 6;
+}
 
 bool target_is_host(const Target *t) {
     char *host = LLVMGetDefaultTargetTriple();

@@ -59,7 +59,8 @@ bool dot_flips(DotForm form, bool is_signed);
  * it. */
 int sparse_lanes(const Target *t);
 bool sparse_words(const Target *t); /* and of bytes, four at a time */
-int sparse_rows(const Target *t); /* of such a product, whose sums stay in registers together */
+/* rows of such a product whose sums stay in registers together; masked: some sources are (codegen/sparse.h) */
+int sparse_rows(const Target *t, bool masked);
 IntegerCost integer_cost(const Target *t);
 bool target_is_host(const Target *t);   /* the same system; the processor may still be another */
 bool target_runs_here(const Target *t); /* runs_here.c: its code can run in this process */

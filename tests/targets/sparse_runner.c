@@ -10,7 +10,8 @@
 enum { CODE, X, RESIDUAL, Y, MASKS, CALLS, MARGIN, NUMBERS }; /* bytes; MARGIN: of x before what the code is given */
 enum { AT_X, AT_Y, AT_RESIDUAL, AT_MASKS, PANELS, BLOCKS, CALL_NUMBERS };
 
-typedef void Code(const void *x, void *y, const void *residual, const uint16_t *masks, int64_t panels, int64_t blocks);
+typedef void Code(const void *x, void *y, const void *residual, const uint16_t *masks, int64_t panels, int64_t blocks,
+                  int64_t cold);
 
 static void *get(size_t n) {
     void *p = malloc(n + 1);
@@ -34,11 +35,18 @@ static void call(Code *f, const char *x, char *y, const char *residual, const ui
     register double d8 __asm__("d8") = 8.5, d11 __asm__("d11") = 11.5, d15 __asm__("d15") = 15.5;
     register int64_t x19 __asm__("x19") = 19, x24 __asm__("x24") = 24;
     __asm__ volatile("" : "+w"(d8), "+w"(d11), "+w"(d15), "+r"(x19), "+r"(x24));
-    f(x, y, residual, masks, panels, blocks);
+    f(x, y, residual, masks, panels, blocks, 0);
     __asm__ volatile("" : "+w"(d8), "+w"(d11), "+w"(d15), "+r"(x19), "+r"(x24));
     if (d8 != 8.5 || d11 != 11.5 || d15 != 15.5 || x19 != 19 || x24 != 24) exit(3);
+#elif defined __x86_64__
+    register int64_t rbx __asm__("rbx") = 3, r12 __asm__("r12") = 12, r13 __asm__("r13") = 13, r14 __asm__("r14") = 14,
+                         r15 __asm__("r15") = 15;
+    __asm__ volatile("" : "+r"(rbx), "+r"(r12), "+r"(r13), "+r"(r14), "+r"(r15));
+    f(x, y, residual, masks, panels, blocks, 0);
+    __asm__ volatile("" : "+r"(rbx), "+r"(r12), "+r"(r13), "+r"(r14), "+r"(r15));
+    if (rbx != 3 || r12 != 12 || r13 != 13 || r14 != 14 || r15 != 15) exit(3);
 #else
-    f(x, y, residual, masks, panels, blocks);
+    f(x, y, residual, masks, panels, blocks, 0);
 #endif
 }
 

@@ -98,6 +98,13 @@ static inline double compile_and_run_as(Case *c, PassCtx *p, int threads, const 
     return threads ? fmax(apart, generate_and_run(c, &o, in, want)) : apart;
 }
 
+/* that processor, where its code runs here; else this one */
+static inline const char *cpu_that_runs(const char *cpu) {
+    const char *why;
+    const Target *t = target_find("", cpu, "", &why);
+    return t && target_runs_here(t) ? cpu : "native";
+}
+
 /* Passes and code for `cpu`; how far the outputs for `in` are from `want`. expect: an operator that the passes must
  * have made just once, or OP_NONE. */
 static inline double compile_and_run(Case *c, const char *cpu, const Tensor **in, Tensor **want, Op expect) {

@@ -119,7 +119,9 @@ typedef struct Call { /* bytes from where the arrays begin */
 
 /* in two runs of blocks and two of panels, where there are as many */
 static int cut_calls(const Case *c, Call *calls) {
-    int64_t blocks = sparse_blocks(c->t, c->l.rows), cut[] = {0, below(blocks + 1), blocks},
+    bool masked = false;
+    for (int64_t i = 0; i < c->l.n_sources; i++) masked = masked || c->l.sources[i].mask;
+    int64_t blocks = sparse_blocks(c->t, c->l.rows, masked), cut[] = {0, below(blocks + 1), blocks},
             half[] = {0, below(c->panels + 1), c->panels};
     int n = 0;
     for (int p = 0; p < 2; p++)

@@ -43,7 +43,7 @@ static void run(const Target *t, Arena *a, const SparseLayer *l, const uint32_t 
     memcpy(p, code.p, code.n);
     if (!mprotect(p, n, PROT_READ | PROT_EXEC)) memcpy(&f, &p, sizeof f);
     int64_t parts = l->shares ? l->shares : 1, unit = l->shares ? l->unit : l->rows;
-    int64_t most = (l->rows / unit + parts - 1) / parts * unit, blocks = sparse_blocks(t, most);
+    int64_t most = (l->rows / unit + parts - 1) / parts * unit, blocks = sparse_blocks(t, most, false);
     for (int64_t i = 0; f && i < parts; i++) {
         char *own = (char *)y + l->rows / unit * i / parts * unit * (l->shares ? l->y_row : 0);
         f(x, own, NULL, NULL, panels, i * blocks | (i + 1) * blocks << 32, i == 0);
