@@ -5,7 +5,7 @@
 
 #include "codegen/gen.h"
 
-/* ---- flow.c: short names for building control flow and arithmetic on i64 ---- */
+/* ---- flow.c: short names for building control flow and arithmetic on integers, of i64 or whatever type the operands have ---- */
 typedef struct For {
     LLVMBasicBlockRef head, exit; /* NULL: at most one turn, known now */
     LLVMValueRef i;
@@ -21,6 +21,7 @@ void for_end(Kernel *k, For *f);
 If if_begin(Kernel *k, LLVMValueRef cond);
 void if_else(Kernel *k, If *f);
 void if_end(Kernel *k, If *f); /* with or without if_else */
+LLVMValueRef i_like(LLVMValueRef v, int64_t n); /* the constant n of v's type */
 LLVMValueRef i_add(Kernel *k, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef i_sub(Kernel *k, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef i_mul(Kernel *k, LLVMValueRef a, LLVMValueRef b);

@@ -1,6 +1,6 @@
 /* Products of four neighbouring bytes added to an int32, exactly, as the target does it best; see DotForm in
  * targets/target.h. Vectors are of int32, each of which holds four bytes. */
-#include "codegen/contract.h"
+#include "codegen/pixels.h"
 
 static LLVMValueRef number(Kernel *k, uint32_t v, int lanes) { return vec_repeat(gen_i32(k->gen, (int)v), lanes); }
 
@@ -58,6 +58,48 @@ static LLVMValueRef by_neon(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValue
     return call_intrinsic(k, name, types, 2, (LLVMValueRef[]){acc, x, w}, 3);
 }
 
+/* ---- pairs of 16 bits in one integer register ---- */
+
+bool has_halves(const Kernel *k) { return k->gen->target->dot == DOT_HALVES; }
+
+static LLVMValueRef call_arm(Kernel *k, const char *name, LLVMValueRef *args, int n) {
+    return call_intrinsic(k, name, NULL, 0, args, n);
+}
+
+void halves_of(Kernel *k, LLVMValueRef bytes, LLVMValueRef more, bool is_signed, LLVMValueRef out[2]) {
+    LLVMTypeRef type = k->gen->i32;
+    LLVMValueRef turned = call_intrinsic(k, "llvm.fshr", &type, 1, (LLVMValueRef[]){bytes, bytes, gen_i32(k->gen, 8)}, 3);
+    for (int odd = 0; odd < 2; odd++) {
+        LLVMValueRef v = odd ? turned : bytes;
+        if (more) out[odd] = call_arm(k, is_signed ? "llvm.arm.sxtab16" : "llvm.arm.uxtab16", (LLVMValueRef[]){more, v}, 2);
+        else out[odd] = call_arm(k, is_signed ? "llvm.arm.sxtb16" : "llvm.arm.uxtb16", &v, 1);
+    }
+}
+
+LLVMValueRef halves_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc) {
+    return call_arm(k, "llvm.arm.smlad", (LLVMValueRef[]){a, b, acc}, 3);
+}
+
+LLVMValueRef halves_add_low(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc) {
+    return call_arm(k, "llvm.arm.smlabb", (LLVMValueRef[]){a, b, acc}, 3);
+}
+
+LLVMValueRef halves_add_high(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc) {
+    return call_arm(k, "llvm.arm.smlatt", (LLVMValueRef[]){a, b, acc}, 3);
+}
+
+/* lane by lane: each is a register of its own */
+static LLVMValueRef by_halves(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc, int lanes, bool a_signed) {
+    for (int i = 0; i < lanes; i++) {
+        LLVMValueRef at = gen_i32(k->gen, i), x[2], w[2], sum = LLVMBuildExtractElement(k->b, acc, at, "");
+        halves_of(k, LLVMBuildExtractElement(k->b, a, at, ""), NULL, a_signed, x);
+        halves_of(k, LLVMBuildExtractElement(k->b, b, at, ""), NULL, true, w);
+        for (int odd = 0; odd < 2; odd++) sum = halves_add(k, x[odd], w[odd], sum);
+        acc = LLVMBuildInsertElement(k->b, acc, sum, at, "");
+    }
+    return acc;
+}
+
 LLVMValueRef dot_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc, int lanes, bool a_signed) {
     DotForm form = dot_form(k->gen->target, lanes);
     if (dot_flips(form, a_signed)) {
@@ -71,6 +113,7 @@ LLVMValueRef dot_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc
     case DOT_MIXED:
         if (lanes == 4) return by_neon(k, a, b, acc, a_signed);
         break;
+    case DOT_HALVES: return by_halves(k, a, b, acc, lanes, a_signed);
     case DOT_WIDEN: break;
     }
     return widened(k, a, b, acc, lanes, a_signed);

@@ -1,6 +1,7 @@
 /* Which form a node's kernel takes: the first that fits, the reference kernel otherwise. */
 #include "codegen/contract.h"
 #include "codegen/loops.h"
+#include "codegen/pixels.h"
 #include "codegen/planes.h"
 #include "codegen/products.h"
 
@@ -23,6 +24,9 @@ const Emitter *emitter_of(const Node *n) {
     case OP_BlockResize: return &resize_emitter;
     case OP_Winograd: return &winograd_emitter;
     case OP_Recurrent: return &recurrent_emitter;
+    case OP_PixelConv: return &pixel_conv_emitter;
+    case OP_PixelDepthwise:
+    case OP_PixelPool: return &pixel_channels_emitter;
     case OP_PackedMatMul: return &product_emitter;
     case OP_SparseMatMul: return &sparse_product_emitter;
     case OP_NarrowMatMul: return &narrow_emitter;

@@ -11,6 +11,8 @@ bool i_is_const(LLVMValueRef v, int64_t *out) {
     return true;
 }
 
+LLVMValueRef i_like(LLVMValueRef v, int64_t n) { return LLVMConstInt(LLVMTypeOf(v), (uint64_t)n, 1); }
+
 LLVMValueRef i_add(Kernel *k, LLVMValueRef a, LLVMValueRef b) {
     int64_t c;
     if (i_is_const(b, &c) && c == 0) return a;
@@ -29,11 +31,11 @@ LLVMValueRef i_mul(Kernel *k, LLVMValueRef a, LLVMValueRef b) {
 
 LLVMValueRef i_scale(Kernel *k, LLVMValueRef a, int64_t by) {
     if (by == 1) return a;
-    if (by == 0) return gen_i64(k->gen, 0);
-    return LLVMBuildNSWMul(k->b, a, gen_i64(k->gen, by), "");
+    if (by == 0) return i_like(a, 0);
+    return LLVMBuildNSWMul(k->b, a, i_like(a, by), "");
 }
 
-LLVMValueRef i_plus(Kernel *k, LLVMValueRef a, int64_t more) { return i_add(k, a, gen_i64(k->gen, more)); }
+LLVMValueRef i_plus(Kernel *k, LLVMValueRef a, int64_t more) { return i_add(k, a, i_like(a, more)); }
 
 static LLVMValueRef pick(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMIntPredicate first) {
     int64_t x, y;
@@ -45,7 +47,7 @@ LLVMValueRef i_min(Kernel *k, LLVMValueRef a, LLVMValueRef b) { return pick(k, a
 LLVMValueRef i_max(Kernel *k, LLVMValueRef a, LLVMValueRef b) { return pick(k, a, b, LLVMIntSGT); }
 
 LLVMValueRef i_div(Kernel *k, LLVMValueRef a, int64_t by) {
-    return by == 1 ? a : LLVMBuildUDiv(k->b, a, gen_i64(k->gen, by), "");
+    return by == 1 ? a : LLVMBuildUDiv(k->b, a, i_like(a, by), "");
 }
 
 LLVMValueRef i_div_up(Kernel *k, LLVMValueRef a, int64_t by) {
@@ -98,7 +100,7 @@ For for_begin(Kernel *k, LLVMValueRef from, LLVMValueRef to, int64_t step) {
     f.exit = new_block(k);
     LLVMBuildBr(k->b, f.head);
     LLVMPositionBuilderAtEnd(k->b, f.head);
-    f.i = LLVMBuildPhi(k->b, k->gen->i64, "");
+    f.i = LLVMBuildPhi(k->b, LLVMTypeOf(from), "");
     LLVMAddIncoming(f.i, &from, &before, 1);
     LLVMValueRef branch = LLVMBuildCondBr(k->b, LLVMBuildICmp(k->b, LLVMIntSLT, f.i, to, ""), body, f.exit);
     if (constant && a < z) mark_turns(k->gen, branch, (z - a + step - 1) / step);

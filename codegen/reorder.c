@@ -3,6 +3,8 @@
  * or dropped. */
 #include "codegen/contract.h"
 
+enum { MOST_LANES = 16 }; /* squares of powers of two, up to so many */
+
 typedef struct Reorder {
     Kernel *k;
     int block;
@@ -68,6 +70,10 @@ static void emit_pixels(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, in
 
 static void emit_block(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, int there) {
     Kernel *k = r->k;
+    if (!k->gen->target->vector_bits || r->block > MOST_LANES || (r->block & (r->block - 1))) {
+        emit_pixels(r, plain, blocked, there);
+        return;
+    }
     If f = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, r->pixels, gen_i64(k->gen, r->block), ""));
     For square = for_begin(k, gen_i64(k->gen, 0), r->pixels, r->block);
     emit_square(r, plain, blocked, there, i_min(k, square.i, i_plus(k, r->pixels, -r->block)));

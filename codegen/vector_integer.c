@@ -134,6 +134,8 @@ static LLVMValueRef as_f32(Kernel *k, LLVMValueRef v, int lanes) {
 }
 
 static bool is_x86(const Kernel *k) { return !strncmp(k->gen->target->triple, "x86_64", 6); }
+/* converts as the rounding mode says, saturating, and adds so: Cortex-M with floats and the DSP instructions */
+static bool saturates(const Kernel *k) { return k->gen->target->dot == DOT_HALVES && k->gen->target->float_bits >= 32; }
 static bool is_aarch64(const Kernel *k) { return !strncmp(k->gen->target->triple, "aarch64", 7); }
 
 /* to the nearest integer, ties to even; |v| < 2^22 but where the target has an instruction for it */
@@ -154,6 +156,11 @@ static LLVMValueRef select_if(Kernel *k, LLVMRealPredicate p, LLVMValueRef a, LL
 
 LLVMValueRef vec_quantized(Kernel *k, LLVMValueRef x, LLVMValueRef zero, Dtype t, int lanes, bool fits) {
     Gen *g = k->gen;
+    if (lanes == 1 && saturates(k)) {
+        LLVMTypeRef f32 = g->f32, i32 = g->i32;
+        x = LLVMBuildBitCast(k->b, call_intrinsic(k, "llvm.arm.vcvtr", &f32, 1, &x, 1), i32, ""); /* NaN: 0 */
+        return call_intrinsic(k, "llvm.sadd.sat", &i32, 1, (LLVMValueRef[]){x, zero}, 2);
+    }
     if (!fits || !is_x86(k)) {
         Interval all = interval_of_dtype(t);
         LLVMValueRef lo = LLVMBuildFSub(k->b, vec_const(g, all.lo, lanes), as_f32(k, zero, lanes), ""),

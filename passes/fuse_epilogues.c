@@ -80,9 +80,11 @@ static bool is_pointwise(const Node *n) {
     return true; /* padding would move it off the flat row, and be an operand's business too */
 }
 
+static bool is_pixels(const Node *root) { return root->op == OP_PixelConv || root->op == OP_PixelDepthwise; }
+
 /* does the contraction's kernel read and write numbers of v's dtype? */
 static bool has_dtype(const Node *root, const Value *v) {
-    bool integers = root->op == OP_BlockConv || root->op == OP_SparseBlockConv || root->op == OP_BlockDepthwise || root->op == OP_PackedMatMul;
+    bool integers = root->op == OP_BlockConv || root->op == OP_SparseBlockConv || root->op == OP_BlockDepthwise || root->op == OP_PackedMatMul || is_pixels(root);
     return integers ? value_in_blocks(v) : value_is_f32(v);
 }
 
@@ -99,7 +101,8 @@ static bool is_operand(const Node *root, const Value *v) {
         if (!dim_is(v->type.dims[i], 1) && v->type.dims[i] != out->type.dims[i + shift]) return false;
     if (root->op == OP_PanelMatMul) return true;
     if (is_planar(root)) return dim_is(v->type.dims[v->type.rank - 1], 1) || same_dims(v, out);
-    if (root->op == OP_PackedMatMul || root->op == OP_NarrowMatMul || root->op == OP_SparseMatMul || root->op == OP_SparseGemv) return moves_as_one(v, out, 0, rank - 1);
+    if (root->op == OP_PackedMatMul || root->op == OP_NarrowMatMul || root->op == OP_SparseMatMul || root->op == OP_SparseGemv || is_pixels(root))
+        return moves_as_one(v, out, 0, rank - 1);
     bool channels = shift <= 1 && !dim_is(v->type.dims[1 - shift], 1),
          lanes = !dim_is(v->type.dims[v->type.rank - 1], 1);
     if (channels && !lanes) return false;
@@ -315,7 +318,7 @@ static void absorb(Search *s, Tail *t, Value *out) {
 
 static bool is_contraction(const Node *n) {
     return n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_NarrowMatMul || n->op == OP_SparseGemv ||
-           n->op == OP_PanelMatMul || (n->op == OP_SparseMatMul && !node_int(n, "blocked")) || is_planar(n);
+           n->op == OP_PanelMatMul || (n->op == OP_SparseMatMul && !node_int(n, "blocked")) || is_planar(n) || is_pixels(n);
 }
 
 bool pass_fuse_epilogues(Graph *g, PassCtx *p) {

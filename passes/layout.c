@@ -22,9 +22,17 @@ static void set_blocked_type(Layout *l, Value *v, const Value *plain, int block)
     value_set_dims(v, plain->type.dtype, rank + 1, dims);
 }
 
+/* Are the elements of both in one order? */
+static bool lies_alike(const Value *plain, int block) {
+    if (dim_is(plain->type.dims[1], 1)) return block == 1;
+    for (int i = 2; i < plain->type.rank; i++)
+        if (!dim_is(plain->type.dims[i], 1)) return false;
+    return dim_is(plain->type.dims[1], block);
+}
+
 static Value *make_blocked(Layout *l, Value *plain, Node *before, int block) {
-    Node *n = node_new(l->g, OP_Block, before, &plain, 1, 1);
-    node_set_int(n, "block", block);
+    Node *n = node_new(l->g, lies_alike(plain, block) ? OP_View : OP_Block, before, &plain, 1, 1);
+    if (n->op == OP_Block) node_set_int(n, "block", block);
     set_blocked_type(l, n->out[0], plain, block);
     return n->out[0];
 }
@@ -41,12 +49,18 @@ Value *want_blocked(Layout *l, Value *plain, Node *before, int block) {
     return made;
 }
 
+Value *want_vectors(Layout *l, Value *plain, Node *before) {
+    int64_t channels;
+    bool pixels = target_has_pixels(l->target) && dim_is_const(plain->type.dims[1], &channels);
+    return want_blocked(l, plain, before, pixels ? channel_block(l->target, channels) : 0);
+}
+
 Value *want_plain(Layout *l, Value *v, Node *before) {
     Value *twin = twin_of(l, v);
     if (!twin || v->def || v->constant) return v;
     for (int i = 0; i < l->g->n_inputs; i++)
         if (l->g->inputs[i] == v) return v;
-    Node *n = node_new(l->g, OP_Unblock, before, &twin, 1, 1);
+    Node *n = node_new(l->g, lies_alike(v, block_of(twin)) ? OP_View : OP_Unblock, before, &twin, 1, 1);
     n->out[0] = v;
     v->def = n;
     v->def_index = 0;

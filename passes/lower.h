@@ -128,6 +128,7 @@ typedef struct Layout {
 int block_of(const Value *blocked);
 Value *twin_of(const Layout *l, const Value *plain);                   /* NULL: none yet */
 Value *want_blocked(Layout *l, Value *plain, Node *before, int block); /* block 0: its own, or the channels' */
+Value *want_vectors(Layout *l, Value *plain, Node *before); /* in blocks that kernels on vectors take */
 Value *want_plain(Layout *l, Value *v, Node *before); /* v itself, made from its twin where that is all there is */
 /* A node before n that computes the blocked form of n's output 0; n goes. */
 Node *replace_blocked(Layout *l, Node *n, Op op, Value **in, int n_in, int block);
@@ -153,7 +154,7 @@ Node *lower_winograd_as(const Convolution *c, Value *x, int in_block, int out_bl
 void winograd_candidates(const Convolution *c, int in_block, int out_block, LayerNote *note);
 /* The tile of a choice, and what it leaves open. false: the choice is not possible for that work. */
 bool tile_tuned(const Target *t, const Work *w, const LayerChoice *choice, TileChoice *out);
-typedef struct IntegerConv {
+typedef struct IntegerConv { /* a ConvInteger whose weights and zero points are constants */
     Layout *l;
     Node *n;
     FixedWindow window;
@@ -171,6 +172,17 @@ double conv_cycles(const PassCtx *p, Node *n, double direct);
 double dense_conv_cycles(Layout *l, Node *n);  /* lower_conv.c: of one batch element, an estimate; 0: not lowered */
 bool lower_conv(Layout *l, Node *n);           /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
 bool lower_pool(Layout *l, Node *n);           /* lower_pool.c */
+
+/* ---- lower_pixels.c: integers where all channels are one block ---- */
+bool target_has_pixels(const Target *t);
+Value *want_one_block(Layout *l, Value *plain, Node *before);
+void lower_pixel_conv(IntegerConv *c);
+void lower_pixel_depthwise(IntegerConv *c);
+/* MaxPool of bytes; of floats that are bytes less a zero point, the mean. x: the twin of its input; false: it is no such */
+bool lower_pixel_pool(Layout *l, Node *n, const Value *x, bool mean);
+/* x[rows…, K] · w, less `zero` in each x, of no type yet; rows 0: not known */
+Node *pixel_product(Graph *g, Node *before, Value *x, const IntegerWeights *w, int64_t rows, int32_t zero);
+
 bool lower_sparse_product(Layout *l, Node *n); /* lower_sparse_product.c: of three dims; false: stays as it is */
 bool reduces_space(const Node *n);             /* its axes are all the spatial ones, and kept */
 bool lower_reduction(Layout *l, Node *n);

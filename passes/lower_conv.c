@@ -234,7 +234,7 @@ static void note_depthwise(const Convolution *c, const Layer *layer, const Node 
 
 static void lower_depthwise(Convolution *c) {
     Layout *l = c->l;
-    Value *x = want_blocked(l, c->n->in[0], c->n, 0);
+    Value *x = want_vectors(l, c->n->in[0], c->n);
     const Type *y = &c->n->out[0]->type;
     int64_t row = 0;
     int block = block_of(x);
@@ -276,7 +276,7 @@ bool lower_conv(Layout *l, Node *n) {
     Value *x = n->in[0];
     int out_block = channel_block(l->target, c.cols * c.groups);
     bool plain = !twin_of(l, x) && reads_plain(&c);
-    if (!plain) x = want_blocked(l, x, n, 0);
+    if (!plain) x = want_vectors(l, x, n);
     lower_dense(&c, x, plain ? 1 : block_of(x), out_block);
     return true;
 }

@@ -183,16 +183,18 @@ static void lower_depthwise(IntegerConv *c) {
 bool lower_conv_integer(Layout *l, Node *n) {
     IntegerConv c;
     if (!read_conv(l, n, &c)) return false;
-    if (c.w.groups > 1 && c.w.channels == 1 && c.w.cols == 1) lower_depthwise(&c);
-    else lower_dense(&c);
+    bool depthwise = c.w.groups > 1 && c.w.channels == 1 && c.w.cols == 1, pixels = target_has_pixels(l->target);
+    if (depthwise) (pixels ? lower_pixel_depthwise : lower_depthwise)(&c);
+    else (pixels ? lower_pixel_conv : lower_dense)(&c);
     return true;
 }
 
 /* ---- what is added to the sums ---- */
 
 static bool sums_integers(const Node *n) {
-    return (n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul) && !n->body &&
-           n->out[0]->type.dtype == DT_I32;
+    bool sums = n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_PixelConv ||
+                n->op == OP_PixelDepthwise;
+    return sums && !n->body && n->out[0]->type.dtype == DT_I32;
 }
 
 bool integer_bias_add(Node *made, const Value *v, const Value *like, int axis) {

@@ -87,25 +87,34 @@ static Node *subtract_zero(Graph *g, Node *product, const IntegerProduct *p, Nod
     return make(g, OP_Sub, before, (Value *[]){product->out[0], all->out[0]}, 2, &p->n->out[0]->type);
 }
 
+/* the sums without a zero point that is known at run time only */
+static Node *product_of(Graph *g, PassCtx *ctx, Node *n, const IntegerProduct *p) {
+    int32_t zero = p->zero && p->zero->constant ? (int32_t)tensor_int(p->zero->constant, 0) : 0;
+    if (target_has_pixels(ctx->target)) return pixel_product(g, n, p->x, &p->w, constant_rows(p->x), zero);
+    int64_t steps = (p->inner + 3) / 4;
+    Grouping group = {p->w.cols, steps, 1, steps};
+    Work work = {.group = group, .cols = p->w.cols, .taps = 1, .row = constant_rows(p->x), .rows = 1};
+    work.dot = ctx->target->dot;
+    TileChoice tile = tile_choose(ctx->target, &work);
+    tile.run = product_run(ctx->target, steps, p->w.cols, work.row, &tile);
+    Weights w = {.phases = 1, .cols = p->w.cols, .taps = 1, .group = group, .integers = &p->w};
+    zero = integer_zero(ctx->target, tile.lanes, p->x->type.dtype, zero);
+    Value *x = p->inner % 4 ? filled_up(g, p->x, n, p->inner) : p->x;
+    Value *in[3] = {x, pack_weights(g, &w, &tile, true), integer_bias(g, &p->w, p->w.cols, zero, false)};
+    Node *made = node_new(g, OP_PackedMatMul, n, in, 3, 1);
+    node_set_int(made, "lanes", tile.lanes);
+    set_tile(made, &tile);
+    return made;
+}
+
 bool lower_product_integer(Graph *g, PassCtx *ctx, Node *n) {
     IntegerProduct p;
     if (!read_product(n, &p)) return false;
-    int64_t steps = (p.inner + 3) / 4;
-    Grouping group = {p.w.cols, steps, 1, steps};
-    Work work = {.group = group, .cols = p.w.cols, .taps = 1, .row = constant_rows(p.x), .rows = 1};
-    work.dot = ctx->target->dot;
-    TileChoice tile = tile_choose(ctx->target, &work);
-    tile.run = product_run(ctx->target, steps, p.w.cols, work.row, &tile);
-    Weights w = {.phases = 1, .cols = p.w.cols, .taps = 1, .group = group, .integers = &p.w};
-    bool constant = !p.zero || p.zero->constant;
-    int32_t zero = p.zero && constant ? (int32_t)tensor_int(p.zero->constant, 0) : 0;
-    zero = integer_zero(ctx->target, tile.lanes, p.x->type.dtype, zero);
-    Value *x = p.inner % 4 ? filled_up(g, p.x, n, p.inner) : p.x;
-    Value *in[3] = {x, pack_weights(g, &w, &tile, true), integer_bias(g, &p.w, p.w.cols, zero, false)};
-    Node *made = make(g, OP_PackedMatMul, n, in, 3, &n->out[0]->type), *last = made;
-    node_set_int(made, "lanes", tile.lanes);
-    set_tile(made, &tile);
-    if (!constant) last = subtract_zero(g, made, &p, n);
+    Node *made = product_of(g, ctx, n, &p), *last = made;
+    made->name = n->name;
+    made->index = n->index;
+    made->out[0]->type = n->out[0]->type;
+    if (p.zero && !p.zero->constant) last = subtract_zero(g, made, &p, n);
     last->out[0] = n->out[0];
     last->out[0]->def = last;
     last->out[0]->def_index = 0;

@@ -1,6 +1,11 @@
 /* Pooling of what is blocked already: the blocks pass through. */
 #include "passes/lower.h"
 
+/* Are its blocks what kernels on floats take? */
+static bool in_vectors(const Layout *l, const Value *x) {
+    return !target_has_pixels(l->target) || block_of(x) == channel_block(l->target, block_of(x));
+}
+
 static bool lower_window(Layout *l, Node *n, Value *x) {
     FixedWindow w;
     const Type *y = &n->out[0]->type;
@@ -26,6 +31,9 @@ bool lower_pool(Layout *l, Node *n) {
     Value *x = twin_of(l, n->in[0]);
     if (!x || !value_in_blocks(x) || (n->n_out > 1 && n->out[1])) return false;
     bool bytes = x->type.dtype == DT_I8 || x->type.dtype == DT_U8;
+    bool mean = n->op == OP_AveragePool || n->op == OP_GlobalAveragePool, pixels = target_has_pixels(l->target);
+    if (pixels && (bytes || value_is_f32(x)) && lower_pixel_pool(l, n, x, mean)) return true;
+    if (!in_vectors(l, x)) return false;
     if (!value_is_f32(x)) return bytes && n->op == OP_MaxPool && lower_window(l, n, x);
     switch (n->op) {
     case OP_MaxPool:
@@ -51,5 +59,6 @@ bool reduces_space(const Node *n) {
 bool lower_reduction(Layout *l, Node *n) {
     Value *x = twin_of(l, n->in[0]);
     if (!x || !value_is_f32(x) || (n->op != OP_ReduceMean && n->op != OP_ReduceMax) || !reduces_space(n)) return false;
-    return lower_global(l, n, x, n->op == OP_ReduceMean);
+    if (target_has_pixels(l->target) && lower_pixel_pool(l, n, x, n->op == OP_ReduceMean)) return true;
+    return in_vectors(l, x) && lower_global(l, n, x, n->op == OP_ReduceMean);
 }

@@ -318,7 +318,7 @@ bool pass_lower_products(Graph *g, PassCtx *p) {
     graph_count_uses(g);
     for (Node *n = changed ? g->first : NULL; n; n = n->next) {
         if (n->op == OP_SparseMatMul) take_row(n);
-        if (n->op == OP_PackedMatMul || n->op == OP_SparseMatMul || n->op == OP_SparseGemv) take_view(n);
+        if (n->op == OP_PackedMatMul || n->op == OP_PixelConv || n->op == OP_SparseMatMul || n->op == OP_SparseGemv) take_view(n);
     }
     return changed;
 }

@@ -52,6 +52,10 @@ static DotForm dot_of(const Row *row, const char *features) {
         const char *name = row->vector_bits >= 512 ? "avx512vnni" : "avxvnni";
         return feature_is(features, name, row->dot == DOT_VNNI) ? DOT_VNNI : DOT_PAIRS;
     }
+    if (row->dot == DOT_HALVES) { /* words are loaded from where bytes may lie */
+        bool has = feature_is(features, "dsp", true) && !feature_is(features, "strict-align", false);
+        return has ? DOT_HALVES : DOT_WIDEN;
+    }
     if (!starts(row->arch, "aarch64")) return row->dot;
     if (feature_is(features, "i8mm", row->dot == DOT_MIXED)) return DOT_MIXED;
     return feature_is(features, "dotprod", row->dot != DOT_WIDEN) ? DOT_SIGNED : DOT_WIDEN;
@@ -260,6 +264,7 @@ static const char *bytes_of(DotForm form) {
     case DOT_VNNI: return "vnni";
     case DOT_SIGNED: return "dotprod";
     case DOT_MIXED: return "i8mm";
+    case DOT_HALVES: return "dsp";
     }
     return "";
 }

@@ -11,7 +11,8 @@ typedef enum DotForm {             /* how it adds the products of four neighbour
                        DOT_PAIRS,  /* sums of two products of 16 bits (x86 pmaddwd) */
                        DOT_VNNI,   /* u8 times s8 (x86 vpdpbusd) */
                        DOT_SIGNED, /* s8 times s8 (aarch64 sdot) */
-                       DOT_MIXED   /* either times s8 (aarch64 sdot, usdot) */
+                       DOT_MIXED,  /* either times s8 (aarch64 sdot, usdot) */
+                       DOT_HALVES  /* sums of two products of 16 bits in integer registers (Arm smlad) */
 } DotForm;
 
 typedef struct IntegerCost { /* see costs.def */
