@@ -11,7 +11,7 @@ Str carried_kernels(const Target *t) {
     return (Str){mcc_kernels32, (size_t)(mcc_kernels32_end - mcc_kernels32)};
 }
 
-static LLVMModuleRef read_carried(Gen *g) {
+LLVMModuleRef read_carried(Gen *g) {
     Str all = carried_kernels(g->target);
     LLVMMemoryBufferRef bytes = LLVMCreateMemoryBufferWithMemoryRange(all.p, all.n, "kernels", 0);
     LLVMModuleRef m;
@@ -35,7 +35,7 @@ static bool is_kernel(LLVMValueRef f) {
 }
 
 /* forget what the bitcode was made for; let the linker take only what is called */
-static void neutralise(Gen *g, LLVMModuleRef m) {
+void neutralise(Gen *g, LLVMModuleRef m) {
     static const char *const drop[] = {"target-cpu", "target-features", "tune-cpu", "frame-pointer", "stack-protector-buffer-size"};
     LLVMSetTarget(m, LLVMGetTarget(g->module));
     LLVMSetModuleDataLayout(m, g->layout);

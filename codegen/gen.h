@@ -81,6 +81,8 @@ LLVMValueRef part_import(Gen *g, Gen *part, LLVMValueRef fn, LLVMTypeRef type);
 void part_fail(Gen *g, const char *format, ...) __attribute__((format(printf, 2, 3)));
 bool part_optimise(Gen *g); /* links the kernels that it calls; after false see g->error */
 bool part_emit(Gen *g, LLVMCodeGenFileType what, LLVMMemoryBufferRef *out);
+bool part_run_passes(Gen *g, LLVMModuleRef m, const char *passes);
+bool helpers_link(Gen *g); /* helpers.c: what LLVM will call because an instruction is missing; after false see g->error */
 void parts_close(Gen *g);
 
 /* ---- dims.c ---- */
@@ -174,6 +176,8 @@ void profile_header(Gen *g, FILE *f, const char *prefix);
 bool link_kernels(Gen *g); /* links what the module calls, makes it internal; after false see g->error */
 Str carried_kernels(const Target *t); /* the bitcode */
 bool kernels_shared(const CodeOptions *o); /* reference kernels are functions that are called: one part holds them all */
+LLVMModuleRef read_carried(Gen *g);   /* it as a module whose functions are read as they are used; NULL: broken */
+void neutralise(Gen *g, LLVMModuleRef carried);
 bool is_carried(const char *name);    /* must a function of this name come from there? */
 
 /* ---- header.c ---- */
@@ -182,6 +186,7 @@ const char *header_text(Gen *g, const char *build_id);
 /* ---- object.c, object_merge.c ---- */
 bool object_is_elf(const Target *t);
 bool object_can_merge(const Target *t);
+const char *object_next_undefined(LLVMMemoryBufferRef object, size_t *at); /* from *at = 0 on; NULL: no more. ELF */
 /* One relocatable object of several, ELF64 little endian; why: set where they cannot be merged (NULL: no memory). */
 LLVMMemoryBufferRef object_merge(const LLVMMemoryBufferRef *objects, int n, const char **why);
 bool object_with_weights(Ctx *ctx, const Code *c, char **out, size_t *n); /* one buffer, free() it */

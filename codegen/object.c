@@ -109,6 +109,23 @@ static bool define_symbol(Elf *e, const char *name, unsigned index, const Added 
     return false;
 }
 
+const char *object_next_undefined(LLVMMemoryBufferRef object, size_t *at) {
+    Elf e;
+    open_elf(&e, (char *)(uintptr_t)LLVMGetBufferStart(object), LLVMGetBufferSize(object));
+    for (unsigned i = 0; i < e.shnum; i++) {
+        Elf64_Shdr s = section(&e, i);
+        if (s.sh_type != SHT_SYMTAB) continue;
+        const char *names = e.bytes + section(&e, s.sh_link).sh_offset;
+        for (size_t n = s.sh_size / s.sh_entsize; ++*at < n;) { /* the first is none */
+            const char *symbol = e.bytes + s.sh_offset + *at * s.sh_entsize;
+            const Elf64_Sym *w = (const Elf64_Sym *)(const void *)symbol;
+            const Elf32_Sym *t = (const Elf32_Sym *)(const void *)symbol;
+            if ((e.wide ? w->st_shndx : t->st_shndx) == SHN_UNDEF) return names + (e.wide ? w->st_name : t->st_name);
+        }
+    }
+    return NULL;
+}
+
 static bool pad(Sink sink, void *to, size_t *at, size_t align) {
     static const char zeros[64];
     size_t n = (align - *at % align) % align;

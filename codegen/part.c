@@ -138,9 +138,9 @@ static bool verify(Gen *g) {
     return !broken;
 }
 
-static bool run_passes(Gen *g, const char *passes) {
+bool part_run_passes(Gen *g, LLVMModuleRef m, const char *passes) {
     LLVMPassBuilderOptionsRef options = LLVMCreatePassBuilderOptions();
-    LLVMErrorRef e = LLVMRunPasses(g->module, passes, g->machine, options);
+    LLVMErrorRef e = LLVMRunPasses(m, passes, g->machine, options);
     LLVMDisposePassBuilderOptions(options);
     if (!e) return true;
     char *message = LLVMGetErrorMessage(e);
@@ -154,12 +154,12 @@ bool part_optimise(Gen *g) {
      * O0 has them once each, and no calls so deep. */
     static const char *const pipelines[] = {"default<O1>", "default<O2>", "default<O2>", "default<O3>"};
     return link_kernels(g) && verify(g) &&
-           run_passes(g, g->opt->optimize_size ? "default<Os>" : pipelines[g->opt->opt_level]);
+           part_run_passes(g, g->module, g->opt->optimize_size ? "default<Os>" : pipelines[g->opt->opt_level]);
 }
 
 bool part_emit(Gen *g, LLVMCodeGenFileType what, LLVMMemoryBufferRef *out) {
     char *message = NULL;
-    if (LLVMTargetMachineEmitToMemoryBuffer(g->machine, g->module, what, &message, out)) {
+    if (helpers_link(g) && LLVMTargetMachineEmitToMemoryBuffer(g->machine, g->module, what, &message, out)) {
         part_fail(g, "code generation: %s", message);
         LLVMDisposeMessage(message);
     }

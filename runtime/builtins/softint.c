@@ -1,10 +1,8 @@
 /* The run-time ABI's integer helpers for 32-bit Arm (RTABI, IHI 0043): what LLVM calls where a core has no instruction
- * for division, 64-bit shifts and products, or 64-bit integers to and from float. They stand in the 32-bit bitcode
- * only, under the ABI's names, for an object that would otherwise have to import them; nothing in the bitcode refers to
- * them by name. Division is total (integer.h). The conversions need the float's own arithmetic in hardware: there is no
- * soft float here. */
+ * for division, 64-bit shifts and products. They stand in the 32-bit bitcode only, under the ABI's names; an object
+ * that would otherwise have to import them gets those that it calls (codegen/helpers.c), where mcc_call_NAME becomes NAME. Division is total (integer.h).
+ */
 #if defined(MCC_BITCODE) && defined(__arm__)
-#include "runtime/builtins/convert.h"
 #include "runtime/builtins/integer.h"
 
 /* The helpers pass everything in core registers, on hard-float targets too. Two results stand in r0 and r1, or, of 64
@@ -50,12 +48,11 @@ AEABI uint64_t __aeabi_lmul(uint64_t x, uint64_t y) {
     return join(a * b, high + (uint32_t)(x >> 32) * b + a * (uint32_t)(y >> 32));
 }
 
-AEABI float __aeabi_l2f(int64_t v) { return mcc_i64_to_f32(v); }
-AEABI float __aeabi_ul2f(uint64_t v) { return mcc_u64_to_f32(v); }
-AEABI double __aeabi_l2d(int64_t v) { return mcc_i64_to_f64(v); }
-AEABI double __aeabi_ul2d(uint64_t v) { return mcc_u64_to_f64(v); }
-AEABI int64_t __aeabi_f2lz(float x) { return mcc_f32_to_i64(x); }
-AEABI uint64_t __aeabi_f2ulz(float x) { return mcc_f32_to_u64(x); }
-AEABI int64_t __aeabi_d2lz(double x) { return mcc_f64_to_i64(x); }
-AEABI uint64_t __aeabi_d2ulz(double x) { return mcc_f64_to_u64(x); }
+/* leading zeros, where no instruction counts them; of 0: 32 */
+int mcc_call___clzsi2(uint32_t x) {
+    int n = 32;
+    for (int step = 16; step; step >>= 1)
+        if (x >> step) x >>= step, n -= step;
+    return n - (int)x;
+}
 #endif

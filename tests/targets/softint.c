@@ -2,9 +2,23 @@
  * compiler turns into those calls, against identities that do not use them. */
 #include <stdint.h>
 #include <stdio.h>
+#include <string.h>
 
 uint64_t __aeabi_llsl(uint64_t, int32_t), __aeabi_llsr(uint64_t, int32_t), __aeabi_lasr(int64_t, int32_t);
 uint64_t __aeabi_lmul(uint64_t, uint64_t);
+
+#define AEABI __attribute__((pcs("aapcs")))
+#define DECLARE(F, UINT)                                                                                               \
+    AEABI UINT __aeabi_##F##add(UINT, UINT), __aeabi_##F##sub(UINT, UINT), __aeabi_##F##rsub(UINT, UINT),              \
+        __aeabi_##F##mul(UINT, UINT), __aeabi_##F##div(UINT, UINT), __aeabi_i2##F(int32_t), __aeabi_ui2##F(uint32_t);  \
+    AEABI int __aeabi_##F##cmpeq(UINT, UINT), __aeabi_##F##cmplt(UINT, UINT), __aeabi_##F##cmple(UINT, UINT),          \
+        __aeabi_##F##cmpge(UINT, UINT), __aeabi_##F##cmpgt(UINT, UINT), __aeabi_##F##cmpun(UINT, UINT);                \
+    AEABI int32_t __aeabi_##F##2iz(UINT);                                                                              \
+    AEABI uint32_t __aeabi_##F##2uiz(UINT);
+DECLARE(f, uint32_t)
+DECLARE(d, uint64_t)
+AEABI uint64_t __aeabi_f2d(uint32_t);
+AEABI uint32_t __aeabi_d2f(uint64_t);
 
 static int failures;
 static void expect(const char *what, uint64_t x, uint64_t y, uint64_t got, uint64_t want) {
@@ -36,7 +50,50 @@ static void divide(uint64_t x, uint64_t y) {
            0 - (uint64_t)((uint32_t)g / ((d >> 1) + 1)));
 }
 
+/* the FPU's result, any NaN as 1, against the helper's */
+#define FLOATS(F, REAL, UINT)                                                                                          \
+    static UINT bits_##F(REAL x) {                                                                                     \
+        UINT u;                                                                                                        \
+        memcpy(&u, &x, sizeof u);                                                                                      \
+        return x != x ? 1 : u;                                                                                         \
+    }                                                                                                                  \
+    static REAL real_##F(UINT u) {                                                                                     \
+        REAL x;                                                                                                        \
+        memcpy(&x, &u, sizeof x);                                                                                      \
+        return x;                                                                                                      \
+    }                                                                                                                  \
+    static void floats_##F(UINT a, UINT b) {                                                                           \
+        volatile REAL x = real_##F(a), y = real_##F(b);                                                                \
+        expect(#F "add", a, b, bits_##F(real_##F(__aeabi_##F##add(a, b))), bits_##F(x + y));                           \
+        expect(#F "sub", a, b, bits_##F(real_##F(__aeabi_##F##sub(a, b))), bits_##F(x - y));                           \
+        expect(#F "rsub", a, b, bits_##F(real_##F(__aeabi_##F##rsub(a, b))), bits_##F(y - x));                         \
+        expect(#F "mul", a, b, bits_##F(real_##F(__aeabi_##F##mul(a, b))), bits_##F(x * y));                           \
+        expect(#F "div", a, b, bits_##F(real_##F(__aeabi_##F##div(a, b))), bits_##F(x / y));                           \
+        expect(#F "cmpeq", a, b, (uint64_t)__aeabi_##F##cmpeq(a, b), x == y);                                          \
+        expect(#F "cmplt", a, b, (uint64_t)__aeabi_##F##cmplt(a, b), x < y);                                           \
+        expect(#F "cmple", a, b, (uint64_t)__aeabi_##F##cmple(a, b), x <= y);                                          \
+        expect(#F "cmpge", a, b, (uint64_t)__aeabi_##F##cmpge(a, b), x >= y);                                          \
+        expect(#F "cmpgt", a, b, (uint64_t)__aeabi_##F##cmpgt(a, b), x > y);                                           \
+        expect(#F "cmpun", a, b, (uint64_t)__aeabi_##F##cmpun(a, b), x != x || y != y);                                \
+        expect("i2" #F, a, 0, __aeabi_i2##F((int32_t)a), bits_##F((REAL)(int32_t)a));                                  \
+        expect("ui2" #F, a, 0, __aeabi_ui2##F((uint32_t)a), bits_##F((REAL)(uint32_t)a));                              \
+        /* the FPU saturates too, and takes NaN to 0 */                                                                \
+        expect(#F "2iz", a, 0, (uint32_t)__aeabi_##F##2iz(a), (uint32_t)(int32_t)x);                                   \
+        expect(#F "2uiz", a, 0, __aeabi_##F##2uiz(a), (uint32_t)x);                                                    \
+    }
+FLOATS(f, float, uint32_t)
+FLOATS(d, double, uint64_t)
+
 int main(void) {
+    for (int i = 0; i < 20000; i++) {
+        uint64_t a = draw(), near = a ^ draw() >> (draw() % 64), b = i & 1 ? draw() : near ^ (uint64_t)(i & 2) << 62;
+        floats_f((uint32_t)a, (uint32_t)b);
+        floats_d(a, b);
+        volatile float f = real_f((uint32_t)a);
+        volatile double d = real_d(a);
+        expect("f2d", a, 0, bits_d(real_d(__aeabi_f2d((uint32_t)a))), bits_d((double)f));
+        expect("d2f", a, 0, bits_f(real_f(__aeabi_d2f(a))), bits_f((float)d));
+    }
     for (int i = 0; i < 20000; i++) {
         uint64_t x = draw() >> (draw() % 64), y = draw() >> (draw() % 64);
         divide(x, y);

@@ -259,29 +259,26 @@ static bool check_dtype(const char *triple, const char *cpu, Dtype t, int passes
 /* on every push: a float and an integer */
 static bool is_sampled(Dtype t) { return t == DT_F32 || t == DT_I64; }
 
-static bool check_target(const char *triple, const char *cpu, bool all) {
+static bool check_target(const char *triple, const char *cpu, const char *dtype, bool all) {
     bool ok = true;
     for (int t = 0; t < DT_COUNT; t++)
         for (int level = 0; level < 2; level++)
-            if (dtype_computes((Dtype)t) && (all || is_sampled((Dtype)t)))
+            if (dtype_computes((Dtype)t) && (!dtype || !strcmp(dtype, dtype_name((Dtype)t))) &&
+                (all || is_sampled((Dtype)t)))
                 ok = check_dtype(triple, cpu, (Dtype)t, level) && ok;
     fflush(stdout);
     return ok;
 }
 
-/* that of the row's architecture, where its objects keep the promise */
-static const char *triple_of(const Row *row) {
-    static const char *const promise[] = {"x86_64", "aarch64"};
-    bool keeps = false;
-    for (size_t i = 0; i < sizeof promise / sizeof *promise; i++) keeps = keeps || !strcmp(promise[i], row->arch);
-    for (int i = 0; keeps && i < row_count(); i++)
+static const char *triple_of(const Row *row) { /* its architecture's */
+    for (int i = 0; i < row_count(); i++)
         if (row_at(i)->generic && !strcmp(row_at(i)->arch, row->arch)) return row_at(i)->triple;
     return NULL;
 }
 
-static pid_t start(const char *triple, const char *cpu, bool all) {
+static pid_t start(const char *triple, const char *cpu, const char *dtype, bool all) {
     pid_t child = fork();
-    if (child == 0) _exit(!check_target(triple, cpu, all));
+    if (child == 0) _exit(!check_target(triple, cpu, dtype, all));
     return child;
 }
 
@@ -290,14 +287,16 @@ static int wait_one(void) {
     return wait(&status) > 0 && status != 0;
 }
 
-int main(void) {
+/* with the names of an architecture and perhaps a dtype: these alone */
+int main(int n, char **args) {
     int failed = 0, running = 0;
-    bool all = getenv("MCC_TEST_ALL") != NULL;
+    bool all = n > 1 || getenv("MCC_TEST_ALL");
     for (int i = 0; i < row_count(); i++) {
         const Row *row = row_at(i);
-        if (!triple_of(row) || (!all && !row->generic)) continue;
+        if (n > 1 && strcmp(args[1], row->arch) != 0) continue;
+        if (!all && !row->generic) continue;
         if (running == 2) failed += wait_one(), running--;
-        start(triple_of(row), row->name, all);
+        start(triple_of(row), row->name, n > 2 ? args[2] : NULL, all);
         running++;
     }
     for (; running; running--) failed += wait_one();
