@@ -14,17 +14,25 @@ size_t hessian_bytes(int64_t depth, int64_t groups, int64_t part) {
     return product_i64((int64_t[]){each, parts, groups}, 3, &total) ? (size_t)total : SIZE_MAX;
 }
 
-Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part) {
+Hessian *hessian_means(Arena *a, int64_t depth, int64_t groups) {
     Hessian *h = ARENA_NEW(a, Hessian);
-    *h = (Hessian){.depth = depth, .groups = groups, .part = part, .parts = (depth + part - 1) / part};
+    *h = (Hessian){.depth = depth, .groups = groups, .about_means = true};
     h->most_rows = depth > 2048 ? 2 * depth : 4096;
-    h->sums = ARENA_ARRAY(a, groups * h->parts, double *);
     h->totals = ARENA_ARRAY(a, groups * depth, double);
     h->counts = ARENA_ARRAY(a, groups, double);
+    h->buffer = ARENA_ARRAY(a, HESSIAN_ROWS * depth, double);
+    return h;
+}
+
+Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part) {
+    Hessian *h = hessian_means(a, depth, groups);
+    h->about_means = false;
+    h->part = part;
+    h->parts = (depth + part - 1) / part;
+    h->sums = ARENA_ARRAY(a, groups * h->parts, double *);
     h->factored = ARENA_ARRAY(a, groups * h->parts, bool);
     for (int64_t i = 0; i < groups * h->parts; i++)
         h->sums[i] = ARENA_ARRAY(a, triangle_row(hessian_part_size(h, i % h->parts)), double);
-    h->buffer = ARENA_ARRAY(a, HESSIAN_ROWS * depth, double);
     return h;
 }
 

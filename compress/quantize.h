@@ -30,6 +30,7 @@ typedef struct QuantOptions {
     int block;       /* weights of 4 bits that share a scale */
     bool asymmetric; /* weights of w8 and w4 have zero points */
     Rounding rounding;
+    bool correct_biases; /* with ROUND_NEAREST too; the others do it anyway */
     EqualizeKind equalize;
     double alpha;         /* of EQUALIZE_SAMPLES, or ALPHA_BEST */
     const Target *target; /* whose costs decide what is worth it; NULL: whatever is possible is quantized */
@@ -120,8 +121,8 @@ bool quant_weights(const float *w, WeightShape s, const float *bias, float sums,
 bool quant_bias(const float *bias, int64_t n, float sums, const float *scales, int32_t *out, float *bias_scales);
 
 /* ---- want.c ---- */
-/* For --rounding: an empty Hessian, in `a`, for each contraction whose weights will be rounded; equal inputs share one.
- */
+bool quant_wants_inputs(const QuantOptions *o); /* weights are rounded, or biases corrected, by what they meet */
+/* For these: an empty Hessian, in `a`, for each contraction whose weights will be rounded; equal inputs share one. */
 void quant_want_hessians(QuantPlan *p, Arena *a);
 void quant_want_seen(QuantPlan *p, Arena *a); /* of the input of each contraction; equal inputs share one */
 void quant_channels_seen(const QuantPlan *p, const ChannelMap *m, ChannelSeen *seen); /* by root */

@@ -146,18 +146,10 @@ static const double *square_part(const Hessian *h, int64_t at, int64_t n, Arena 
     return full;
 }
 
-/* What the means of the sums lose, for the bias */
-static void add_shifts(const Rounder *d, const double *totals, double count) {
-    for (int l = 0; l < d->lanes; l++)
-        for (int64_t k = 0; k < d->n; k++) d->r->shifts[d->channel + l] += d->e[k][l] * totals[k] / count;
-}
-
-static void round_tile(Rounding how, const Hessian *h, const Rounder *d, int64_t group) {
+static void round_tile(Rounding how, const Rounder *d) {
     memset(d->e, 0, sizeof *d->e * (size_t)d->n);
     if (how == ROUND_GPTQ) round_in_order(d);
     else round_turning(d);
-    if (h->about_means && h->counts[group] > 0)
-        add_shifts(d, h->totals + group * h->depth + d->first, h->counts[group]);
 }
 
 /* Some tiles at once, each by itself: any number of threads */
@@ -178,7 +170,7 @@ static void round_part(Rounding how, Hessian *h, Rounder *d, int64_t at, Arena *
             int64_t rest = end - first - i * LANES;
             tile[i].channel = first + i * LANES;
             tile[i].lanes = rest < LANES ? (int)rest : LANES;
-            if (rest > 0) round_tile(how, h, &tile[i], group);
+            if (rest > 0) round_tile(how, &tile[i]);
         }
     }
 }
@@ -196,7 +188,7 @@ static void find_plain_scales(const RoundWeights *r, int64_t depth, Arena *scrat
 
 void round_nearest(const RoundWeights *r, int64_t depth, Ctx *ctx) {
     Arena *scratch = arena_new(ctx);
-    find_plain_scales(r, depth, scratch);
+    if (r->find_scales) find_plain_scales(r, depth, scratch);
     arena_free(scratch);
     for (int64_t c = 0; c < r->channels; c++)
         for (int64_t k = 0; k < depth; k++) {
@@ -206,7 +198,22 @@ void round_nearest(const RoundWeights *r, int64_t depth, Ctx *ctx) {
         }
 }
 
-void round_weights(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx) {
+/* What the means of the sums lose, for the bias */
+static void fill_shifts(const Hessian *h, const RoundWeights *r) {
+    for (int64_t c = 0; c < r->channels; c++) {
+        int64_t group = c / (r->channels / h->groups);
+        double sum = 0, count = h->counts[group];
+        for (int64_t k = 0; k < h->depth && count > 0; k++) {
+            int64_t at = c * r->by_channel + k * r->by_depth;
+            CodeScale s = r->scales[c * round_blocks(r, h->depth) + k / r->block];
+            double e = (double)r->w[at] - (r->codes[at] - s.zero) * (double)s.scale;
+            sum += e * h->totals[group * h->depth + k] / count;
+        }
+        r->shifts[c] = sum;
+    }
+}
+
+static void round_by_inputs(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx) {
     Arena *scratch = arena_new(ctx);
     if (r->find_scales) find_plain_scales(r, h->depth, scratch);
     arena_free(scratch);
@@ -218,4 +225,10 @@ void round_weights(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx) {
         round_part(how, h, &d, at, scratch);
         arena_free(scratch);
     }
+}
+
+void round_weights(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx) {
+    if (how == ROUND_NEAREST) round_nearest(r, h->depth, ctx);
+    else round_by_inputs(how, h, r, ctx);
+    if (r->shifts) fill_shifts(h, r);
 }

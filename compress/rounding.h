@@ -1,6 +1,7 @@
 /* Rounding of weights by what it does to the sums that they are in, not by each weight's own error: with H = Σ x xᵀ
  * over the inputs x of a sum, seen in calibration, the squared error of the sums is eᵀHe for the errors e of its
- * weights. Where a bias can move as well, it makes up for what the errors do to the mean of the sum, and H is of x − x̄. */
+ * weights. Where a bias can move as well, it makes up for what the errors do to the mean of the sum, and H is of x − x̄.
+ */
 #ifndef MCC_ROUNDING_H
 #define MCC_ROUNDING_H
 
@@ -25,6 +26,7 @@ typedef struct Hessian {
 } Hessian;
 size_t hessian_bytes(int64_t depth, int64_t groups, int64_t part);           /* SIZE_MAX: too many to count */
 Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part); /* part: HESSIAN_PART, or for tests less */
+Hessian *hessian_means(Arena *a, int64_t depth, int64_t groups); /* of no parts: x̄ alone, for the shifts of biases */
 void hessian_add(Hessian *h, int64_t group, int n); /* the first n rows of the buffer, which it may overwrite */
 int64_t hessian_part_size(const Hessian *h, int64_t part);
 void hessian_centre(Hessian *h); /* where that is wanted, and not yet done */
@@ -59,9 +61,9 @@ typedef struct RoundWeights {
     bool find_scales;  /* else they are given */
     CodeScale *scales; /* [channels][⌈depth / block⌉] */
     int8_t *codes;
-    double *shifts; /* [channels]: what the bias gains, Σ (w − code · scale) x̄, if H is about means; or NULL */
+    double *shifts; /* [channels]: what the bias gains, Σ (w − code · scale) x̄; NULL unless H is about means */
 } RoundWeights;
-void round_nearest(const RoundWeights *r, int64_t depth, Ctx *ctx); /* finds the scales, too */
+void round_nearest(const RoundWeights *r, int64_t depth, Ctx *ctx);
 /* All weights and scales are finite, and scales greater than 0. */
 int64_t round_blocks(const RoundWeights *r, int64_t depth); /* of a channel */
 void round_weights(Rounding how, Hessian *h, const RoundWeights *r, Ctx *ctx);

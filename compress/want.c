@@ -19,15 +19,22 @@ static Hessian *shared(const QuantPlan *p, int before, const Node *n, bool about
     return NULL;
 }
 
+bool quant_wants_inputs(const QuantOptions *o) { return o->rounding != ROUND_NEAREST || o->correct_biases; }
+
 void quant_want_hessians(QuantPlan *p, Arena *a) {
+    bool means_only = p->options.rounding == ROUND_NEAREST && p->options.mode != QUANT_NONE;
     size_t total = 0;
     for (int i = 0; i < p->n_nodes; i++) {
         QuantNode *q = &p->nodes[i];
         Contraction c;
-        if (!is_rounded(p, q, &c)) continue;
+        if (!is_rounded(p, q, &c) || (means_only && !c.bias)) continue;
         bool about_means = c.bias && p->options.mode != QUANT_NONE;
         if ((q->hessian = shared(p, i, q->node, about_means))) continue;
         int64_t groups = q->node->op == OP_Conv ? node_int(q->node, "group") : 1;
+        if (means_only) {
+            q->hessian = hessian_means(a, c.depth, groups);
+            continue;
+        }
         size_t bytes = hessian_bytes(c.depth, groups, HESSIAN_PART);
         if (bytes > most_bytes - total) {
             diag_warn(p->graph->ctx, "calibration", q->node,

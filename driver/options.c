@@ -482,6 +482,9 @@ static const Row rows[] = {
      "of w8 and w4: symmetric (default) around 0, or asymmetric with zero points", set_weights, 0, 0, 0, 0},
     {QUANTIZES | VERB_SEARCH, VALUE, "--rounding", "HOW", "of weights: nearest (default), or by the samples gptq or adaround",
      set_rounding, 0, 0, 0, 0},
+    {QUANTIZES | VERB_SEARCH, FLAG, "--bias-correction", NULL,
+     "biases make up for what rounding does to means; with gptq and adaround always", set_bool,
+     AT(quant.correct_biases), 0, 0, 0},
     {QUANTIZES | VERB_SEARCH, VALUE, "--equalize", "HOW",
      "channels scaled alike before, by the weights or by samples[:ALPHA]; or off", set_equalize, 0, 0, 0, 0},
     {QUANTIZES | VERB_SEARCH, VALUE, "--quantize-skip", "NODE|OP", "stays in float; may be repeated", set_skip, 0, 0, 0, 0},
@@ -640,11 +643,12 @@ static bool check_prune(Command *c) {
 
 static bool check_quantize(const Command *c) {
     bool samples = c->n_calibrate || c->input_norm || c->input_layout, plans = c->plan || c->save_plan;
-    bool rounds = c->quant.rounding != ROUND_NEAREST, narrows = c->quant.mode == QUANT_W8 || c->quant.mode == QUANT_W4;
+    bool rounds = quant_wants_inputs(&c->quant), narrows = c->quant.mode == QUANT_W8 || c->quant.mode == QUANT_W4;
     bool names = c->quant.n_skip || c->quant.n_only, sampled = c->quant.equalize == EQUALIZE_SAMPLES;
     bool integers = c->quant.mode == QUANT_INT8 || c->quant.mode == QUANT_DYNAMIC;
     if (rounds && !((narrows || c->quant.mode == QUANT_INT8) && c->n_calibrate))
-        say_error("--rounding needs --quantize=int8, w8 or w4, and samples: --calibrate=FOLDER");
+        say_error("%s needs --quantize=int8, w8 or w4, and samples: --calibrate=FOLDER",
+                  c->quant.rounding != ROUND_NEAREST ? "--rounding" : "--bias-correction");
     else if (c->quant.equalize > EQUALIZE_OFF && !integers)
         say_error("--equalize is for activations in integers: --quantize=int8 or dynamic");
     else if (sampled && !c->n_calibrate) say_error("--equalize=samples needs --calibrate=FOLDER");

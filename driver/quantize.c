@@ -54,7 +54,7 @@ static int find_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan, const
     const Command *c = p->command;
     const char *missing;
     if (file && !plan_apply(file, plan)) return BAD_MODEL;
-    if (plan->options.rounding != ROUND_NEAREST) return calibrate_plan(p, plan);
+    if (quant_wants_inputs(&plan->options)) return calibrate_plan(p, plan);
     if (all_known(plan, &missing)) return DONE;
     if (c->n_calibrate) return calibrate_plan(p, plan);
     if (e) return expected_ranges(p, e, plan);
@@ -179,7 +179,7 @@ static int quantize_static(Pipeline *p) {
     if (!plan) return BAD_MODEL;
     tell_choice(p, plan);
     Arena *hessians = arena_new(p->ctx);
-    if (plan->options.rounding != ROUND_NEAREST) quant_want_hessians(plan, hessians);
+    if (quant_wants_inputs(&plan->options)) quant_want_hessians(plan, hessians);
     result = equalize_plan(p, file, plan, e);
     if (result == DONE) result = find_ranges(p, file, plan, e);
     if (result == DONE && c->max_drop) result = search_plan(p, &plan);
@@ -206,7 +206,7 @@ static int quantize_products(Pipeline *p) {
     if (plan->options.mode == QUANT_DYNAMIC && (result = equalize_plan(p, file, plan, NULL)) != DONE) return result;
     if (c->save_plan && (result = save_plan(p, plan)) != DONE) return result;
     Arena *hessians = arena_new(p->ctx);
-    if (plan->options.rounding != ROUND_NEAREST) {
+    if (quant_wants_inputs(&plan->options)) {
         quant_want_hessians(plan, hessians);
         result = calibrate_plan(p, plan);
         progress_stage("rounding the weights");

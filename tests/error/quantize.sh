@@ -41,6 +41,8 @@ refuse 'cut.npz: it is not a .npz file' --calibrate=cut.npz
 refuse 'missing.raw: there is no such file' --calibrate=list.txt
 expect 2 "is not a value of --rounding" "$model" --quantize=w4 --rounding=best --calibrate=black.raw -o out.o
 expect 2 "--rounding needs" "$model" --quantize=w4 --rounding=gptq -o out.o
+expect 2 "--bias-correction needs" "$model" --quantize=w8 --bias-correction -o out.o
+expect 2 "--bias-correction needs" "$model" --quantize=f16 --bias-correction --calibrate=black.raw -o out.o
 expect 2 "--rounding needs" "$model" --quantize=dynamic --rounding=gptq --calibrate=black.raw -o out.o
 refuse 'nan.raw: it holds a NaN' --calibrate=nan.raw --rounding=gptq
 refuse "--quantize-skip: 'nothing' is neither" --calibrate=black.raw --quantize-skip=nothing
