@@ -79,7 +79,9 @@ PruneWeights prune_weights_of(const PruneLayer *l) {
     bool rows = l->c.shape.outer == 1;
     int64_t channels = l->c.shape.channels;
     float *w = l->weights ? l->weights : (float *)(uintptr_t)l->c.weights->data;
-    return (PruneWeights){w, channels, rows ? l->c.depth : 1, rows ? 1 : channels};
+    int64_t taps = 1;
+    for (int i = 2; rows && i < l->c.weights->rank; i++) taps *= l->c.weights->dims[i];
+    return (PruneWeights){w, channels, rows ? l->c.depth : 1, rows ? 1 : channels, taps};
 }
 
 /* Σ x² of the input that channel c's weight k meets; 1 where nothing is known */
@@ -110,7 +112,7 @@ static void prune_layer(const PrunePlan *p, const PruneLayer *l) {
     }
     Arena *scratch = arena_new(ctx);
     uint8_t *zero = ARENA_ARRAY(scratch, l->c.depth * w.channels, uint8_t);
-    PruneMatrix m = {score_layer(l, scratch), l->c.depth, w.channels};
+    PruneMatrix m = {score_layer(l, scratch), l->c.depth, w.channels, w.taps};
     prune_select(&l->form, m, l->share, zero, scratch);
     for (int64_t k = 0; k < l->c.depth; k++)
         for (int64_t c = 0; c < w.channels; c++)

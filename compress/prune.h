@@ -23,7 +23,7 @@ typedef struct PruneOptions {
     double share; /* of the weights that become 0; 0: nothing is pruned */
     PrunePattern pattern;
     int n, of;      /* PRUNE_N_OF_M: n of `of` consecutive weights of a sum stay */
-    int rows, cols; /* of a block: output channels, consecutive weights of a sum */
+    int rows, cols; /* of a block: output channels, input channels of one tap */
     bool by_layer;  /* each layer to that share; else all together */
     PruneBy by;
     int64_t rounds;
@@ -57,6 +57,7 @@ typedef struct PrunePlan {
 typedef struct PruneWeights { /* channel c's weight k: w[c · by_channel + k · by_depth] */
     float *w;
     int64_t channels, by_channel, by_depth;
+    int64_t taps; /* of a window: weights of an input channel, neighbours along k */
 } PruneWeights;
 
 /* ---- prune.c ---- */
@@ -82,7 +83,7 @@ void prune_shares(PrunePlan *p, float *const *importances, double share, Arena *
 /* ---- prune_select.c ---- */
 typedef struct PruneMatrix { /* of one score a weight, at k · channels + c; not negative */
     const float *score;
-    int64_t depth, channels;
+    int64_t depth, channels, taps; /* taps: as in PruneWeights; depth is a multiple of it */
 } PruneMatrix;
 /* zero[k · channels + c] = 1 for the share of least score, whole blocks or channels, or all of each N:M group, as the
  * pattern wants. Of equal ones the first. */

@@ -54,33 +54,41 @@ static void select_n_of_m(const PruneOptions *o, PruneMatrix m, uint8_t *zero) {
         }
 }
 
-typedef struct Block { /* of the matrix; at its edges a smaller one */
-    int64_t channel, channels, k, depth;
+typedef struct Block {                         /* of the matrix; at its edges a smaller one */
+    int64_t channel, channels, k, depth, step; /* weights k, k + step … */
 } Block;
 
+static int64_t count_of(int64_t n, int64_t each) { return (n + each - 1) / each; }
+
+/* blocks along the sums: each of one tap */
+static int64_t blocks_along(const PruneOptions *o, PruneMatrix m) {
+    return count_of(m.depth / m.taps, o->cols) * m.taps;
+}
+
 static Block block_at(const PruneOptions *o, PruneMatrix m, int64_t i) {
-    int64_t across = (m.channels + o->rows - 1) / o->rows;
-    Block b = {.channel = i % across * o->rows, .k = i / across * o->cols};
+    int64_t across = count_of(m.channels, o->rows), inputs = m.depth / m.taps, along = count_of(inputs, o->cols),
+            tap = i / across / along, first = i / across % along * o->cols;
+    Block b = {.channel = i % across * o->rows, .k = first * m.taps + tap, .step = m.taps};
     b.channels = least_of(o->rows, m.channels - b.channel);
-    b.depth = least_of(o->cols, m.depth - b.k);
+    b.depth = least_of(o->cols, inputs - first);
     return b;
 }
 
 static void select_blocks(const PruneOptions *o, PruneMatrix m, double share, uint8_t *zero, Arena *scratch) {
-    int64_t n = ((m.channels + o->rows - 1) / o->rows) * ((m.depth + o->cols - 1) / o->cols);
+    int64_t n = count_of(m.channels, o->rows) * blocks_along(o, m);
     float *mean = ARENA_ARRAY(scratch, n, float);
     uint8_t *least = ARENA_ARRAY(scratch, n, uint8_t);
     for (int64_t i = 0; i < n; i++) {
         Block b = block_at(o, m, i);
         double sum = 0;
-        for (int64_t k = b.k; k < b.k + b.depth; k++)
+        for (int64_t j = 0, k = b.k; j < b.depth; j++, k += b.step)
             for (int64_t c = b.channel; c < b.channel + b.channels; c++) sum += (double)m.score[k * m.channels + c];
         mean[i] = (float)(sum / (double)(b.channels * b.depth));
     }
     find_least(mean, n, (int64_t)(share * (double)n + 0.5), least, ARENA_ARRAY(scratch, DIGIT, int64_t));
     for (int64_t i = 0; i < n; i++) {
         Block b = block_at(o, m, i);
-        for (int64_t k = b.k; k < b.k + b.depth; k++)
+        for (int64_t j = 0, k = b.k; j < b.depth; j++, k += b.step)
             memset(zero + k * m.channels + b.channel, least[i], (size_t)b.channels);
     }
 }

@@ -81,16 +81,24 @@ static double settle_tile(const Update *u, int64_t k, int64_t n, int64_t tile) {
     return left;
 }
 
+/* of a window that blocks of some input channels fit COLUMNS with, else 1: blocks then lie along the columns */
+static int64_t taps_of(const Update *u) {
+    int64_t taps = u->w->taps;
+    bool whole = u->n % taps == 0 && u->first % taps == 0;
+    return u->o->pattern == PRUNE_BLOCKS && whole && taps * u->o->cols <= COLUMNS ? taps : 1;
+}
+
 static double prune_columns(const Update *u, double share, Ctx *ctx) {
     double left = 0;
-    for (int64_t k = 0; k < u->n; k += COLUMNS) { /* tiles by themselves, added in order: any number of threads */
+    int64_t taps = taps_of(u), step = taps > 1 ? COLUMNS / (taps * u->o->cols) * taps * u->o->cols : COLUMNS;
+    for (int64_t k = 0; k < u->n; k += step) { /* tiles by themselves, added in order: any number of threads */
         Arena *scratch = arena_new(ctx);
-        int64_t n = u->n - k < COLUMNS ? u->n - k : COLUMNS;
+        int64_t n = u->n - k < step ? u->n - k : step;
         float *score = ARENA_ARRAY(scratch, n * u->count, float);
         double *lefts = ARENA_ARRAY(scratch, tiles(u), double);
 #pragma omp parallel for schedule(static)
         for (int64_t tile = 0; tile < tiles(u); tile++) score_tile(u, k, n, tile, score);
-        prune_select(u->o, (PruneMatrix){score, n, u->count}, share, u->zero + k * u->count, scratch);
+        prune_select(u->o, (PruneMatrix){score, n, u->count, taps}, share, u->zero + k * u->count, scratch);
         for (int64_t i = 0; i < n * u->count; i++)
             if (*weight(u, k + i / u->count, i % u->count) == 0) u->zero[k * u->count + i] = 1;
 #pragma omp parallel for schedule(static)

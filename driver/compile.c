@@ -210,7 +210,8 @@ static void say_sparse(Ctx *ctx, const SparseNote *n) {
             n->columns, 100 * density, n->pattern ? n->pattern : "unstructured");
     if (n->sparse)
         fprintf(stderr, "%s, about %.2f times as fast as dense, %.0f bytes of %.0f\n",
-                n->packed ? "packed nonzeros" : "straight-line code", n->dense_cycles / n->cycles, n->bytes, weights * (double)sizeof(float));
+                n->packed ? "packed nonzeros" : "straight-line code", n->dense_cycles / n->cycles, n->bytes,
+                weights * (n->weight_bytes ? n->weight_bytes : (int)sizeof(float)));
     else fprintf(stderr, "dense, about %.2f times as fast as %s\n", n->cycles / n->dense_cycles,
                  n->packed ? "packed nonzeros" : "code of the nonzeros");
 }

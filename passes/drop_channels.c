@@ -2,7 +2,7 @@
  * are the same number everywhere, as their own weights are all zeros; that number goes into the biases of what read
  * them. Values that operators tie together channel by channel (elementwise ones, pools, depthwise convolutions, views
  * that flatten) are one class and lose the same channels; a class goes from products with constant weights to such
- * products, and anything else on its way keeps it whole. */
+ * products, and anything else on its way keeps it whole. Where zeros lie in words of four channels, channels go by four. */
 #include <math.h>
 #include <string.h>
 #include "eval/eval.h"
@@ -10,7 +10,7 @@
 
 typedef struct Class { /* by id of its root value */
     int64_t channels;
-    bool keeps_all;
+    bool keeps_all, in_words; /* in_words: channels go by four */
     int makers, readers;
     bool *dropped; /* by channel */
     int64_t n_dropped;
@@ -292,12 +292,38 @@ static bool is_unread(const Product *p, int64_t channel) {
     return true;
 }
 
+/* Do the zeros lie in words of four channels, which code of bytes leaves out? Channels that moved would tear them apart. */
+static bool has_zero_words(const Product *p) {
+    enum { WORD = 4 };
+    const double least = 0.1, full_enough = 0.95;
+    int64_t words = 0, zeros = 0, nonzeros = 0, room = 0;
+    for (int64_t i = 0; i < p->columns; i++)
+        for (int64_t t = 0; t < p->taps; t++)
+            for (int64_t c = 0; c < p->channels; c += WORD) {
+                int64_t n = 0, end = c + WORD < p->channels ? c + WORD : p->channels;
+                for (int64_t k = c; k < end; k++) n += weight(p, i, k, t) != 0;
+                words++, zeros += !n;
+                nonzeros += n, room += n ? end - c : 0;
+            }
+    return (double)zeros >= least * (double)words && (double)nonzeros >= full_enough * (double)room;
+}
+
+static void keep_words(Class *c) {
+    enum { WORD = 4 };
+    for (int64_t i = 0; i < c->channels; i += WORD) {
+        bool all = true;
+        for (int64_t k = i; k < i + WORD && k < c->channels; k++) all = all && c->dropped[k];
+        for (int64_t k = i; k < i + WORD && k < c->channels; k++) c->dropped[k] = all;
+    }
+}
+
 /* A reader's channels, given those that all readers so far can do without. */
 static void restrict_dropped(Drop *d, const Node *n) {
     Product p;
     if (!n->n_in || !may_shrink(d, n->in[0]) || !read_product(d, n, &p)) return;
     Class *c = class_of(d, n->in[0]);
     const double *number = d->number[n->in[0]->id];
+    c->in_words = c->in_words || has_zero_words(&p);
     for (int64_t i = 0; i < p.channels; i++) {
         bool is_number = number && !isnan(number[i]) && (number[i] == 0 || !p.padded);
         if (c->dropped[i] && !is_number && !is_unread(&p, i)) c->dropped[i] = false;
@@ -310,6 +336,7 @@ static bool settle(Drop *d) {
     for (int id = 0; id < d->n_ids; id++) {
         Class *c = &d->of[id];
         if (!c->dropped) continue;
+        if (c->in_words) keep_words(c);
         for (int64_t i = 0; i < c->channels; i++) c->n_dropped += c->dropped[i];
         if (c->n_dropped == c->channels) c->dropped[0] = false, c->n_dropped--; /* one stays, for its dims */
         any = any || c->n_dropped;

@@ -141,7 +141,8 @@ static bool is_chosen(const SparseInteger *s, double dense) {
                         .sparse = chosen,
                         .cycles = cycles,
                         .dense_cycles = dense,
-                        .bytes = bytes};
+                        .bytes = bytes,
+                        .weight_bytes = 1};
         sparse_note(notes, &n);
     }
     arena_free(a);
@@ -151,7 +152,7 @@ static bool is_chosen(const SparseInteger *s, double dense) {
 /* Enough panels that the code, which is read again for each chunk, is worth its way through the caches, their x within
  * a part of L2; and so many rows that their sums stay near L1. */
 static void set_chunks(const SparseInteger *s, Node *made) {
-    enum { MOST = 8, LEAST = 2, UNITS = 7, LINE = 64 };
+    enum { MOST = 8, LEAST = 4, UNITS = 7, LINE = 64 };
     const Value *x = s->x;
     int64_t quads = x->type.dims[1]->value * (block_of(x) / STEP), panel = quads * s->taps * LINE;
     int64_t fit = (int64_t)s->c->l->target->l2 / 4 / panel, units = s->rows / BLOCK;

@@ -23,6 +23,7 @@ typedef struct SparseNote {
     bool packed;                     /* the nonzeros as data, and not as code */
     double cycles, dense_cycles;     /* of either form, as the cost models guess */
     double bytes;                    /* of that code, about */
+    int weight_bytes;                /* of a dense weight; 0: those of a float */
     struct SparseNote *next;
 } SparseNote;
 typedef struct SparseNotes {

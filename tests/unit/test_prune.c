@@ -21,7 +21,7 @@ static float *random_scores(Arena *a, int64_t n, bool few) {
 
 static void test_unstructured(Ctx *ctx, double share, bool few) {
     Arena *a = arena_new(ctx);
-    PruneMatrix m = {random_scores(a, WEIGHTS, few), DEPTH, CHANNELS};
+    PruneMatrix m = {random_scores(a, WEIGHTS, few), DEPTH, CHANNELS, 1};
     uint8_t zero[WEIGHTS];
     float largest = 0, least = INFINITY;
     int count = 0;
@@ -37,7 +37,7 @@ static void test_unstructured(Ctx *ctx, double share, bool few) {
 
 static void test_blocks(Ctx *ctx, int rows, int cols) {
     Arena *a = arena_new(ctx);
-    PruneMatrix m = {random_scores(a, WEIGHTS, false), DEPTH, CHANNELS};
+    PruneMatrix m = {random_scores(a, WEIGHTS, false), DEPTH, CHANNELS, 1};
     uint8_t zero[WEIGHTS];
     int blocks = 0, zeros = 0;
     prune_select(&(PruneOptions){.pattern = PRUNE_BLOCKS, .rows = rows, .cols = cols}, m, 0.6, zero, a);
@@ -53,9 +53,27 @@ static void test_blocks(Ctx *ctx, int rows, int cols) {
     arena_free(a);
 }
 
+/* blocks are of neighbouring input channels, each at one tap */
+static void test_block_taps(Ctx *ctx, int taps, int cols) {
+    enum { INPUTS = 10 };
+    Arena *a = arena_new(ctx);
+    int depth = INPUTS * taps, blocks = (INPUTS + cols - 1) / cols * taps * CHANNELS, zeros = 0;
+    PruneMatrix m = {random_scores(a, (int64_t)depth * CHANNELS, false), depth, CHANNELS, taps};
+    uint8_t *zero = ARENA_ARRAY(a, depth * CHANNELS, uint8_t);
+    prune_select(&(PruneOptions){.pattern = PRUNE_BLOCKS, .rows = 1, .cols = cols}, m, 0.7, zero, a);
+    for (int c = 0; c < CHANNELS; c++)
+        for (int t = 0; t < taps; t++)
+            for (int i = 0; i < INPUTS; i++) {
+                zeros += i % cols == 0 && zero[(i * taps + t) * CHANNELS + c];
+                CHECK(zero[(i * taps + t) * CHANNELS + c] == zero[(i / cols * cols * taps + t) * CHANNELS + c]);
+            }
+    CHECK(zeros == (int)(0.7 * blocks + 0.5));
+    arena_free(a);
+}
+
 static void test_n_of_m(Ctx *ctx) {
     Arena *a = arena_new(ctx);
-    PruneMatrix m = {random_scores(a, WEIGHTS, false), DEPTH, CHANNELS};
+    PruneMatrix m = {random_scores(a, WEIGHTS, false), DEPTH, CHANNELS, 1};
     uint8_t zero[WEIGHTS];
     prune_select(&(PruneOptions){.pattern = PRUNE_N_OF_M, .n = 2, .of = 8}, m, 0.75, zero, a);
     for (int c = 0; c < CHANNELS; c++)
@@ -74,7 +92,7 @@ static void test_n_of_m(Ctx *ctx) {
 
 static void test_channels(Ctx *ctx, double share) {
     Arena *a = arena_new(ctx);
-    PruneMatrix m = {random_scores(a, WEIGHTS, false), DEPTH, CHANNELS};
+    PruneMatrix m = {random_scores(a, WEIGHTS, false), DEPTH, CHANNELS, 1};
     uint8_t zero[WEIGHTS];
     double sum[CHANNELS] = {0}, largest = 0, least = INFINITY;
     int zeros = 0;
@@ -182,7 +200,7 @@ static void test_update(Ctx *ctx, Case t, double share, double most) {
     int64_t n = t.channels * t.depth, zeros = 0;
     Hessian *h = hessian_new(a, t.depth, t.groups, t.part);
     for (int64_t g = 0; g < t.groups; g++) add_correlated(h, g, (int)(4 * t.depth), false);
-    PruneWeights was = {ARENA_ARRAY(a, n, float), t.channels, t.by_rows ? t.depth : 1, t.by_rows ? 1 : t.channels};
+    PruneWeights was = {ARENA_ARRAY(a, n, float), t.channels, t.by_rows ? t.depth : 1, t.by_rows ? 1 : t.channels, 1};
     PruneWeights is = was, plain = was;
     is.w = ARENA_ARRAY(a, n, float);
     plain.w = ARENA_ARRAY(a, n, float);
@@ -200,6 +218,8 @@ static void test_update(Ctx *ctx, Case t, double share, double most) {
 
 static void test_all(Ctx *ctx) {
     for (int i = 0; i <= 10; i++) test_unstructured(ctx, i / 10.0, i % 2);
+    test_block_taps(ctx, 9, 4);
+    test_block_taps(ctx, 3, 2);
     test_blocks(ctx, 1, 4);
     test_blocks(ctx, 4, 1);
     test_blocks(ctx, 16, 2);
