@@ -99,6 +99,7 @@ static bool run_node(Body *s, const Node *n) {
     LLVMValueRef *in = ARENA_ARRAY(g->ctx->arena, n->n_in, LLVMValueRef),
                  *out = ARENA_ARRAY(g->ctx->arena, n->n_out, LLVMValueRef);
     for (int i = 0; i < n->n_in; i++) in[i] = n->in[i] && !kernel_has_code_of(n, i) ? place(s, n->in[i]) : NULL;
+    debug_at(g, s->b, s->fn, n);
     int code = g->plan.code_of[n->id];
     if (code >= 0) in[1] = gen_offset(g, s->b, g->code, gen_i64(g, (int64_t)g->plan.code.list[code].offset));
     define_data_dims(s, n, in);
@@ -145,6 +146,7 @@ LLVMValueRef gen_body(Gen *g) {
     s.fn = LLVMAddFunction(g->module, "body", body_type(g));
     LLVMSetLinkage(s.fn, LLVMInternalLinkage);
     gen_function_attrs(g, s.fn);
+    debug_function(g, s.fn, NULL);
     s.b = LLVMCreateBuilderInContext(g->llvm);
     LLVMPositionBuilderAtEnd(s.b, LLVMAppendBasicBlockInContext(g->llvm, s.fn, "entry"));
     s.in = ARENA_ARRAY(a, graph->n_inputs, LLVMValueRef);
@@ -160,6 +162,7 @@ LLVMValueRef gen_body(Gen *g) {
     s.workspace = LLVMGetParam(s.fn, at);
     for (const Node *n = graph->first; n; n = n->next)
         if (!run_node(&s, n)) return NULL;
+    debug_at(g, s.b, s.fn, NULL);
     finish_outputs(&s);
     LLVMBuildRet(s.b, gen_i32(g, MCC_OK));
     LLVMDisposeBuilder(s.b);

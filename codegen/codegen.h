@@ -14,6 +14,7 @@ typedef struct CodeOptions {
     int max_threads;      /* kernels are cut into chunks for mcc_parallel_for, and slots are below this; 0: plain loops */
     bool cut_always;      /* for tests: kernels are cut however small they are */
     int part_cost;        /* for tests: how full a part of the code becomes before the next begins; 0: as they are best */
+    const char *debug_file; /* -g: the name of the graph's text (graph_print), whose lines code is mapped to; NULL: no debug information */
     bool profile;         /* count calls and ticks of each node */
     bool time;            /* print how long each stage took */
 } CodeOptions;

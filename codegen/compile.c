@@ -56,6 +56,7 @@ static bool build_module(Gen *g) {
     if (typed_entry_exists(g->graph)) gen_typed_entry(g, body);
     gen_described_entry(g, body);
     if (g->opt->profile) gen_profile_entries(g);
+    for (int i = 0; i < g->n_parts; i++) debug_close(g->parts[i]);
     return true;
 }
 

@@ -139,6 +139,7 @@ void gen_typed_entry(Gen *g, LLVMValueRef body) {
     }
     LLVMBuildRet(e.b, LLVMBuildCall2(e.b, LLVMGlobalGetValueType(body), body, args, (unsigned)used, ""));
     LLVMDisposeBuilder(e.b);
+    debug_whole(g, fn, NULL);
 }
 
 /* ---- the description ---- */
@@ -296,4 +297,5 @@ void gen_described_entry(Gen *g, LLVMValueRef body) {
     require_ok(&e, check_buffers(&e, model, in, out, open));
     call_body(&e, body, in, out, workspace, open);
     LLVMDisposeBuilder(e.b);
+    debug_whole(g, fn, NULL);
 }

@@ -53,6 +53,9 @@ typedef struct Gen { /* one partition of the code: an LLVM module in a context o
     int n_open;
     struct KernelEntry *kernels; /* made so far, by key */
     int n_kernels;
+    LLVMDIBuilderRef debug;      /* NULL: none asked for */
+    LLVMMetadataRef debug_file;
+    int *lines;                  /* by node id: its line in the graph's text */
     const Node **profiled;       /* by the place of its counter */
     int n_profiled;
     int64_t cost, most_cost;     /* about how much work LLVM has with it; kernels go elsewhere once it has the most */
@@ -164,6 +167,13 @@ void gen_typed_entry(Gen *g, LLVMValueRef body);
 void gen_described_entry(Gen *g, LLVMValueRef body);
 bool output_has_data_dims(const Value *v);
 bool typed_entry_exists(const Graph *g);
+
+/* ---- debug.c: -g, lines of the graph's text. Without it nothing happens here; node NULL: the graph itself ---- */
+void debug_open(Gen *g, Gen *first);                                            /* a part's module is there */
+void debug_close(Gen *g);                                                       /* and now complete */
+void debug_function(Gen *g, LLVMValueRef fn, const Node *n);                    /* it has debug information */
+void debug_at(Gen *g, LLVMBuilderRef b, LLVMValueRef fn, const Node *n);        /* what is built next */
+void debug_whole(Gen *g, LLVMValueRef fn, const Node *n);                       /* the finished function is n's, all of it */
 
 /* ---- profile.c: calls and ticks of each node, in the workspace ---- */
 size_t profile_bytes(const Graph *g); /* of workspace */

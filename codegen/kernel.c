@@ -132,6 +132,7 @@ static LLVMValueRef kernel_new(Gen *g, const Node *n, int number, Symbol *symbol
     k.scratch = scratch_of(&k, scratch);
     bool ok = e->emit(&k);
     LLVMDisposeBuilder(k.b);
+    debug_whole(g, fn, n);
     return ok ? fn : NULL;
 }
 

@@ -71,7 +71,9 @@ static Gen *part_add(Gen *first, Gen *g) {
     size_t n = (size_t)first->n_parts;
     first->parts = arena_grow(first->ctx->arena, first->parts, n, n + 1, sizeof(Gen *));
     first->parts[first->n_parts++] = g;
-    return open_module(g) ? g : NULL;
+    if (!open_module(g)) return NULL;
+    debug_open(g, first);
+    return g;
 }
 
 bool part_open(Gen *g, Ctx *ctx, Graph *graph, const CodeOptions *o, int64_t most_cost) {
@@ -88,6 +90,7 @@ Gen *part_of_kernel(Gen *g) {
 }
 
 static void close_module(Gen *g) {
+    debug_close(g);
     if (g->module) LLVMDisposeModule(g->module);
     if (g->layout) LLVMDisposeTargetData(g->layout);
     if (g->machine) LLVMDisposeTargetMachine(g->machine);

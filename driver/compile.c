@@ -12,6 +12,7 @@ typedef struct Compile {
     Pipeline p;
     const char *model;
     char *path, *header, *depfile, *name; /* header NULL: none is written */
+    char *graph;                          /* -g: the graph's text; NULL: not written */
     char *page, *json;                    /* --report; NULL: not asked for */
     ReportModel *imported; /* NULL: nobody asks for a report */
     Report *report;
@@ -65,6 +66,7 @@ static int choose_paths(Compile *k, const Command *c) {
     k->name = c->name ? strdup(c->name) : name_from_path(terminal ? c->files[0] : k->path);
     if (!k->name) goto memory;
     if (is_code(c->emit) && !is_device(k->path) && !(k->header = path_with_extension(k->path, ".h"))) goto memory;
+    if (c->debug && !terminal && !is_device(k->path) && !(k->graph = path_with_extension(k->path, ".graph"))) goto memory;
     if (c->depfile && terminal && !c->depfile_path) {
         say_error("-MD needs an output file, or -MF FILE");
         return BAD_USAGE;
@@ -72,7 +74,7 @@ static int choose_paths(Compile *k, const Command *c) {
     if (c->depfile && !(k->depfile = c->depfile_path ? strdup(c->depfile_path) : path_with_extension(k->path, ".d")))
         goto memory;
     const char *const paths[] = {k->model,   c->tune,      c->plan, k->path, k->header,
-                                 k->depfile, c->save_plan, k->page, k->json};
+                                 k->depfile, c->save_plan, k->page, k->json, k->graph};
     for (int i = 0; i < (int)(sizeof paths / sizeof *paths); i++)
         for (int j = 0; j < i; j++)
             if (paths[i] && paths[j] && same_file(paths[i], paths[j]) && !is_device(paths[i])) {
@@ -99,6 +101,7 @@ static bool write_depfile(Compile *k) {
     if (!out) return false;
     write_dependency(out, k->path);
     if (k->header) fputc(' ', out), write_dependency(out, k->header);
+    if (k->graph) fputc(' ', out), write_dependency(out, k->graph);
     fputc(':', out);
     const char *path;
     for (int i = 0; (path = onnx_file(k->p.ctx, i)); i++)
@@ -149,6 +152,20 @@ static bool write_report(Compile *k) {
     return json && (page || !k->page);
 }
 
+static bool write_graph(Compile *k) {
+    FILE *out = k->graph ? output_open(&k->outputs, k->graph) : NULL;
+    if (out) graph_print(k->p.graph, out);
+    return out || !k->graph;
+}
+
+/* By its name alone: the object's bytes do not depend on where it is written. */
+static const char *debug_file(const Compile *k, const Command *c) {
+    if (!c->debug) return NULL;
+    if (!k->graph) return arena_printf(k->p.ctx->arena, "%s.graph", k->name);
+    const char *slash = strrchr(k->graph, '/');
+    return slash ? slash + 1 : k->graph;
+}
+
 static bool write_all(Compile *k, const Command *c) {
     progress_stage("writing");
     bool good = c->emit == OUT_OBJ ? write_object(k, output_open(&k->outputs, k->path))
@@ -157,7 +174,7 @@ static bool write_all(Compile *k, const Command *c) {
         FILE *out = output_open(&k->outputs, k->header);
         good = out && fputs(k->p.code.header, out) >= 0;
     }
-    return good && write_report(k) && (!k->depfile || write_depfile(k));
+    return good && write_graph(k) && write_report(k) && (!k->depfile || write_depfile(k));
 }
 
 static int write_text(Compile *k, const Command *c) {
@@ -171,7 +188,7 @@ static int write_text(Compile *k, const Command *c) {
                                 : c->emit == OUT_LLVM ? EMIT_LLVM
                                                       : EMIT_LOOPS,
                                 out);
-    return result == DONE && k->depfile && !write_depfile(k) ? BAD_MODEL : result;
+    return result == DONE && (!write_graph(k) || (k->depfile && !write_depfile(k))) ? BAD_MODEL : result;
 }
 
 static int write_onnx(Compile *k) {
@@ -257,6 +274,7 @@ static int compile(void *arg) {
     const Command *c = k->p.command;
     bool compress = c->quant.mode != QUANT_NONE || c->prune.share > 0;
     if (c->emit == OUT_ONNX && !compress) leave_dims_open(k->p.ctx);
+    k->p.debug_file = debug_file(k, c);
     k->sparse = (SparseNotes){.arena = k->p.ctx->arena};
     k->p.sparse_notes = &k->sparse;
     int result = pipeline_read(&k->p);
@@ -284,6 +302,8 @@ static int check_command(const Command *c) {
     else if (c->report_times && !c->report) say_error("--report-times adds times to a report: add --report=FILE");
     else if (limits_any(c) && !is_code(c->emit))
         say_error("--max-flash, --max-ram and --max-latency are for an object, not this --emit");
+    else if (c->debug && !is_code(c->emit) && c->emit != OUT_ASM && c->emit != OUT_LLVM)
+        say_error("-g is for an object, assembly or LLVM's text, not this --emit");
     else if (c->report && !is_code(c->emit)) say_error("--report needs an object to report on, not this --emit");
     else return DONE;
     return BAD_USAGE;
@@ -314,6 +334,7 @@ int compile_main(const Command *c) {
 end:
     free(k.path);
     free(k.header);
+    free(k.graph);
     free(k.depfile);
     free(k.name);
     free(k.page);

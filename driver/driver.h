@@ -47,6 +47,7 @@ typedef struct Command {
     SparseUse sparse;
     bool threads, cut_kernels;
     int64_t max_threads;
+    bool debug;   /* map code to lines of the graph's text */
     bool profile; /* count calls and ticks of each node */
     bool depfile, verbose, time_passes, print_targets, version, help;
     const char *depfile_path, *dump_after;
@@ -96,7 +97,7 @@ void crash_hold(bool hold); /* while true, SIGINT and its like wait */
 void crash_watch(int pid);  /* a child that must end with us; 0: none */
 
 /* ---- output.c: files that appear whole or not at all, all of a set together ---- */
-enum { MAX_OUTPUTS = 8 };
+enum { MAX_OUTPUTS = 10 };
 typedef struct Output {
     char *path, *temp; /* path NULL: scratch, never renamed. temp NULL: written in place (a device, standard output) */
     FILE *file;        /* open for writing; NULL: a tool writes temp, or it is closed */
@@ -142,6 +143,7 @@ typedef struct Pipeline {
     struct ReportRanges *ranges; /* where calibration leaves what it saw; NULL: nobody asks */
     struct Kept *kept;           /* what other compilations of the model have found; NULL: there are none */
     const PrunePlan *pruned;     /* --prune: weights for each reading of the model; NULL: none */
+    const char *debug_file;      /* -g: how debug information calls the graph's text; NULL: there is none */
     bool is_float;               /* --quantize and --prune are not for this one */
 } Pipeline;
 /* work(arg) under the Ctx's handler for exhausted memory. Its result, or BAD_MODEL after "out of memory". */

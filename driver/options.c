@@ -449,6 +449,8 @@ static const Row rows[] = {
     {VERB_GENERATES, VALUE, "--sparse", "WHERE",
      "weights with zeros as code that leaves them out: auto (default: where it is faster), off, always", set_sparse, 0,
      0, 0, 0},
+    {PRODUCES, FLAG, "-g", NULL, "debug information: code as lines of the graph's text, which is written beside FILE",
+     set_bool, AT(debug), 0, 0, 0},
     {PRODUCES | VERB_BENCH, FLAG, "--profile", NULL, "count calls and ticks of each node, for NAME_profile; bench prints them",
      set_bool, AT(profile), 0, 0, 0},
     {VERB_COMPILE | VERB_EXECUTES, VALUE, "--tune", "FILE", "what mcc tune has measured for this processor", set_text,

@@ -10,7 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MAX_TEMPS = 16 };
+enum { MAX_TEMPS = 2 * MAX_OUTPUTS /* a file, and what stood in its place */ };
 static char *volatile temps[MAX_TEMPS];
 
 void output_unlink_temps(void) {

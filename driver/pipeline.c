@@ -119,6 +119,7 @@ static CodeOptions code_options(const Pipeline *p, const char *name) {
                          .optimize_size = c->optimize_size,
                          .max_threads = c->threads ? (int)c->max_threads : 0,
                          .cut_always = c->cut_kernels,
+                         .debug_file = p->debug_file,
                          .profile = c->profile,
                          .time = c->time_passes};
 }

@@ -406,6 +406,7 @@ const Cell *cell_of(CellKind kind);
 
 /* ---- print.c, verify.c ---- */
 void graph_print(const Graph *g, FILE *out);  /* the text of --emit=graph */
+int node_lines(const Node *n);                /* how many of its lines are the node's; the graph's own one stands before them */
 bool graph_verify(const Graph *g, FILE *out); /* invariants; says what is broken, and returns false */
 
 #endif

@@ -106,6 +106,19 @@ static void print_node(Ctx *ctx, const Node *n, FILE *out, int depth) {
     if (n->body) print_graph(n->body, out, depth + 1);
 }
 
+static int graph_lines(const Graph *g) {
+    int lines = 1;
+    for (const Node *n = g->first; n; n = n->next) lines += node_lines(n);
+    return lines;
+}
+
+int node_lines(const Node *n) {
+    int lines = 1 + (n->body ? graph_lines(n->body) : 0);
+    for (int i = 0; i < n->n_attrs; i++)
+        if (n->attrs[i].kind == ATTR_GRAPH) lines += graph_lines(n->attrs[i].graph);
+    return lines;
+}
+
 static void print_graph(const Graph *g, FILE *out, int depth) {
     Ctx *ctx = g->ctx;
     fprintf(out, "%*sgraph (", depth * 2, "");
