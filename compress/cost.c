@@ -1,4 +1,4 @@
-/* What a node costs as floats and as integers, estimated from the target's tables: targets.def and costs.def. Only the
+/* What a node costs as floats and as integers, estimated from the target's tables: targets/row.h and costs.def. Only the
  * difference counts, so that what both have is left out. Sizes that are open count as their bounds. */
 #include "compress/quantize.h"
 #include "passes/lower.h"

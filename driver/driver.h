@@ -150,7 +150,7 @@ typedef struct Pipeline {
 int with_memory(Ctx *ctx, int (*work)(void *), void *arg);
 Ctx *pipeline_ctx(const Command *c, const char *file); /* with the command's options; NULL after a message */
 const Target *pipeline_target(const Command *c);       /* NULL after a message */
-Winograd pipeline_winograd(const Command *c);
+Winograd pipeline_winograd(const Command *c, const Target *t);
 /* Each needs the one before it and returns DONE or an exit code after a message. */
 int pipeline_read(Pipeline *p);
 int pipeline_compress(Pipeline *p);     /* what --prune and --quantize ask for; optional */

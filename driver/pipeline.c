@@ -51,8 +51,9 @@ int pipeline_read(Pipeline *p) {
     return outcome(p, p->graph != NULL);
 }
 
-Winograd pipeline_winograd(const Command *c) {
-    return c->winograd == WINOGRAD_AUTO && c->optimize_size ? WINOGRAD_OFF : c->winograd;
+Winograd pipeline_winograd(const Command *c, const Target *t) {
+    bool small = c->optimize_size || t->bare;
+    return c->winograd == WINOGRAD_AUTO && small ? WINOGRAD_OFF : c->winograd;
 }
 
 static PassCtx pass_options(const Pipeline *p) {
@@ -60,7 +61,7 @@ static PassCtx pass_options(const Pipeline *p) {
     PassCtx pass = {.ctx = p->ctx,
                     .target = p->target,
                     .opt_level = c->opt_level,
-                    .winograd = pipeline_winograd(c),
+                    .winograd = pipeline_winograd(c, p->target),
                     .sparse = c->sparse,
                     .optimize_size = c->optimize_size,
                     .sparse_notes = p->is_float ? NULL : p->sparse_notes,

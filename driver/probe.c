@@ -20,7 +20,7 @@ static int build(void *arg) {
     const Command *c = b->command;
     CodeOptions o = {
         .name = "probe", .target = b->target, .opt_level = c->opt_level, .optimize_size = c->optimize_size};
-    Graph *g = probe_graph(p->ctx, b->target, pipeline_winograd(c), b->layer, &p->choice);
+    Graph *g = probe_graph(p->ctx, b->target, pipeline_winograd(c, b->target), b->layer, &p->choice);
     if (!g || !codegen_compile(p->ctx, g, &o, &p->code)) return BAD_USAGE;
     if (!(p->loaded = code_load(p->ctx, &p->code))) return BAD_USAGE;
     size_t align = loaded_model(p->loaded)->workspace_align, bytes = loaded_model(p->loaded)->workspace_bytes;

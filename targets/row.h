@@ -22,6 +22,7 @@ typedef struct Row {
     int multiply_bits; /* bits of vectors that it multiplies and adds a cycle */
     bool lane_multiply, converts_half;
     DotForm dot;
+    const IntegerCost *cost; /* where it is not what costs.def says of the form */
     LookupForm lookup;
     size_t l1, l2; /* data bytes; bytes a core */
 } Row;

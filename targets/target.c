@@ -86,6 +86,7 @@ bool dot_flips(DotForm form, bool is_signed) { return is_signed ? form == DOT_VN
 
 IntegerCost integer_cost(const Target *t) {
     IntegerCost cost = {0};
+    if (t->cost) return *t->cost;
     switch (t->dot) {
 #define COST(form, four, one, requantize, quantize, dequantize)                                                        \
     case form: cost = (IntegerCost){four, one, requantize, quantize, dequantize}; break;
@@ -195,6 +196,7 @@ static const Target *make_target(const Asked *a) {
                   .multiply_bits = row->multiply_bits,
                   .converts_half = converts_half(row, a->cpu, all),
                   .dot = dot_of(row, all),
+                  .cost = row->cost,
                   .lookup = lookup_of(row, all),
                   .lane_multiply = row->lane_multiply,
                   .l1 = row->l1,

@@ -42,6 +42,7 @@ typedef struct Target {
     bool lane_multiply;   /* multiplies a vector by one lane of another in one instruction */
     bool converts_half;   /* has an instruction that makes float32 of float16 */
     DotForm dot;
+    const IntegerCost *cost; /* NULL: what costs.def says of the form */
     LookupForm lookup;
     size_t l1, l2; /* data cache bytes a core */
 } Target;

@@ -1,0 +1,11 @@
+/* What main.c needs of whatever it runs on: start.c on a Cortex-M, host.c on a PC. */
+#ifndef BOARD_H
+#define BOARD_H
+#include <stddef.h>
+
+void board_print(const char *text);
+size_t board_stack_used(void); /* bytes at most until now; 0: not known here */
+
+extern const float digits_images[]; /* digits.S */
+extern const unsigned char digits_labels[];
+#endif

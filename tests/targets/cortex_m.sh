@@ -1,0 +1,47 @@
+#!/usr/bin/env bash
+# The digits on Cortex-M without an operating system, in integers and floats, with and without an FPU: the same class as on
+# this machine for each of a hundred; code of at most 16 KB for int8; RAM as the header says; nothing undefined but memcpy,
+# memmove, memset. Cortex-M0+ code runs on the board's Cortex-M3. MCC_TEST_ALL: its floats too, which take a minute.
+set -euo pipefail
+for tool in clang-19 ld.lld-19 llvm-nm-19 llvm-size-19 qemu-system-arm make python3; do
+    command -v "$tool" >/dev/null || { echo "no $tool"; exit 77; }
+done
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work"
+failed=0
+fail() {
+    echo "$*"
+    failed=1
+}
+build() { make -s -f "$SOURCE/examples/cortex-m/Makefile" MCC="$MCC" CPPFLAGS="-I$SOURCE/include" "$@" >made 2>&1 || { cat made; fail "make $*"; }; }
+classes() { grep -E '^[0-9]( [0-9]){24}$' || true; }
+figure() { awk -v name="$1" '$2 == "DIGITS_" name {print $3}' digits.h; }
+
+check() { # NUMBERS TARGET CPU MACHINE
+    local what="$3 $1"
+    rm -f ./*.o ./*.elf
+    build run NUMBERS="$1" TARGET="$2" CPU="$3" MACHINE="$4"
+    classes <made >classes
+    cmp -s classes "host.$1" || { cat made; fail "$what: not the classes of this machine"; }
+    local open code stack
+    open=$(llvm-nm-19 -u digits.o | awk '{print $NF}' | grep -vxE 'memcpy|memmove|memset' || true)
+    [ -z "$open" ] || fail "$what: undefined" $open
+    code=$(llvm-size-19 -A -d digits.o | awk '/^\.(text|rodata |ARM.exidx)/ {sum += $2} END {print sum}')
+    [ "$1" != int8 ] || [ "$code" -le 16384 ] || fail "$what: $code bytes of code"
+    grep -q "ram $(figure WORKSPACE_BYTES) bytes" made || fail "$what: RAM is not the header's workspace"
+    echo "$what: $code bytes of code, $(grep -o 'flash.*' made), $(grep -o 'stack [0-9]* bytes' made)"
+}
+
+for numbers in int8 f32; do
+    build host NUMBERS=$numbers
+    ./host | classes >host.$numbers
+    [ "$(wc -l <host.$numbers)" = 4 ] || fail "this machine does not classify"
+done
+check int8 thumbv7em-none-eabihf cortex-m4 mps2-an386
+check f32 thumbv7em-none-eabihf cortex-m4 mps2-an386
+check int8 thumbv7em-none-eabi cortex-m4 mps2-an386
+check int8 thumbv7m-none-eabi cortex-m3 mps2-an385
+check int8 thumbv6m-none-eabi cortex-m0plus mps2-an385
+[ -z "${MCC_TEST_ALL:-}" ] || check f32 thumbv6m-none-eabi cortex-m0plus mps2-an385
+exit $failed
