@@ -11,6 +11,8 @@ enum { LEAST_ROWS = 32 /* of the matrix, in a chunk */ };
 
 typedef struct Product {
     Kernel *k;
+    LLVMTypeRef element; /* of vectors: f32, or words of bytes, whose sums are int32 */
+    bool flip;           /* the highest bits of x */
     int lanes;
     int64_t inner, cols, panels; /* panels: at once */
     LLVMValueRef rows;
@@ -19,8 +21,9 @@ typedef struct Product {
     Tile square, row; /* lanes rows of one vector, and one of them */
 } Product;
 
+static bool has_words(const Node *n) { return n->in[0]->type.dtype != DT_F32; }
 static int64_t cols_of(const Node *n) { return n->in[1]->constant->dims[0]; }
-static int64_t inner_of(const Node *n) { return n->in[1]->constant->dims[1]; }
+static int64_t inner_of(const Node *n) { return n->in[1]->constant->dims[1]; } /* in elements or words */
 static double most_rows(const Node *n) { return largest_count(n->out[0]) / (double)cols_of(n); }
 static int64_t most_panels(const Node *n) { return (int64_t)ceil(most_rows(n) / (double)node_int(n, "lanes")); }
 static int64_t runs_of(const Node *n) {
@@ -47,8 +50,6 @@ static Str encode(Ctx *ctx, const Target *t, const Node *n) {
     int64_t lanes = node_int(n, "lanes"), vector = lanes * 4, inner = w->dims[1];
     SparseLayer l = {.rows = w->dims[0],
                      .n_sources = inner,
-                     .weights = w->data,
-                     .bias = n->in[2] ? n->in[2]->constant->data : NULL,
                      .low = -INFINITY,
                      .high = INFINITY,
                      .x_step = inner * vector,
@@ -56,6 +57,9 @@ static Str encode(Ctx *ctx, const Target *t, const Node *n) {
                      .y_row = vector,
                      .panels = node_int(n, "panels"),
                      .repeats = most_rows(n) > (double)(node_int(n, "panels") * lanes)};
+    const void *bias = n->in[2] ? n->in[2]->constant->data : NULL;
+    if (has_words(n)) l.words = w->data, l.word_bias = bias;
+    else l.weights = w->data, l.bias = bias;
     SparseSource *sources = ARENA_ARRAY(ctx->arena, inner, SparseSource);
     for (int64_t i = 0; i < inner; i++) sources[i].offset = i * vector;
     l.sources = sources;
@@ -85,7 +89,9 @@ static void turn_in(Product *p, LLVMValueRef first, LLVMValueRef at, LLVMValueRe
     LLVMValueRef v[TILE_MAX], last = i_plus(k, p->rows, -1);
     for (int r = 0; r < p->lanes; r++) {
         LLVMValueRef row = i_min(k, i_plus(k, first, r), last);
-        v[r] = vec_load(k, f32_at(k, k->in[0], i_add(k, i_scale(k, row, p->inner), at)), p->lanes, 4);
+        LLVMValueRef from = f32_at(k, k->in[0], i_add(k, i_scale(k, row, p->inner), at));
+        v[r] = vec_load_of(k, p->element, from, p->lanes, has_words(k->node) ? 1 : 4);
+        if (p->flip) v[r] = LLVMBuildXor(k->b, v[r], vec_repeat(gen_i32(k->gen, (int)0x80808080u), p->lanes), "");
     }
     square_turn(k, v, p->lanes);
     LLVMValueRef line = i_scale(k, i_add(k, i_scale(k, panel, p->inner), at), p->lanes);
@@ -117,7 +123,8 @@ static void turn_out(Product *p, LLVMValueRef first, LLVMValueRef at, LLVMValueR
     Kernel *k = p->k;
     LLVMValueRef v[TILE_MAX], line = i_scale(k, i_add(k, i_scale(k, panel, p->cols), at), p->lanes);
     for (int i = 0; i < p->lanes; i++)
-        v[i] = vec_load(k, f32_at(k, p->y, i_plus(k, line, i * p->lanes)), p->lanes, (unsigned)p->lanes * 4);
+        v[i] = vec_load_of(k, p->element, f32_at(k, p->y, i_plus(k, line, i * p->lanes)), p->lanes,
+                           (unsigned)p->lanes * 4);
     square_turn(k, v, p->lanes);
     int64_t rows;
     bool known = i_is_const(p->rows, &rows);
@@ -189,8 +196,8 @@ static void emit_plain(Product *p) {
     Contraction c = {.k = k};
     p->epilogue = &c.epilogue;
     epilogue_operands(&c, k->node, 3, true, row_operand);
-    tile_begin(&p->square, k, p->lanes, 1, p->lanes);
-    tile_begin(&p->row, k, 1, 1, p->lanes);
+    tile_begin_of(&p->square, k, TILE_F32, p->element, p->lanes, 1, p->lanes);
+    tile_begin_of(&p->row, k, TILE_F32, p->element, 1, 1, p->lanes);
     LLVMValueRef panels = i_div_up(k, p->rows, p->lanes);
     Range own = kernel_share(k, i_div_up(k, panels, p->panels), 1, k->chunks);
     For f = for_begin(k, own.from, own.to, 1);
@@ -205,23 +212,25 @@ static bool emit(Kernel *k) {
                  .lanes = (int)node_int(n, "lanes"),
                  .inner = inner_of(n),
                  .cols = cols_of(n),
-                 .panels = node_int(n, "panels")};
+                 .panels = node_int(n, "panels"),
+                 .element = has_words(n) ? k->gen->i32 : k->gen->f32};
+    p.flip = has_words(n) && dot_flips(dot_form(k->gen->target, p.lanes), n->in[0]->type.dtype == DT_I8);
     if (node_int(n, "blocked")) emit_blocked(&p);
     else emit_plain(&p);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));
     return true;
 }
 
-static int64_t nonzeros(const Tensor *t) {
+static int64_t nonzeros(const Node *n) {
+    const Tensor *t = n->in[1]->constant;
     const float *w = t->data;
+    const int32_t *words = t->data;
     int64_t count = 0;
-    for (size_t i = 0; i < t->bytes / sizeof *w; i++) count += w[i] != 0;
+    for (size_t i = 0; i < t->bytes / sizeof *w; i++) count += has_words(n) ? words[i] != 0 : w[i] != 0;
     return count;
 }
 
-static double work(const Node *n) {
-    return most_rows(n) / (double)node_int(n, "lanes") * (double)nonzeros(n->in[1]->constant);
-}
+static double work(const Node *n) { return most_rows(n) / (double)node_int(n, "lanes") * (double)nonzeros(n); }
 
 /* Plain rows turn into panels once a chunk, so that those share out panels alone. */
 static int most_chunks(const Node *n) {

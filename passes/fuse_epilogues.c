@@ -84,7 +84,8 @@ static bool is_pixels(const Node *root) { return root->op == OP_PixelConv || roo
 
 /* does the contraction's kernel read and write numbers of v's dtype? */
 static bool has_dtype(const Node *root, const Value *v) {
-    bool integers = root->op == OP_BlockConv || root->op == OP_SparseBlockConv || root->op == OP_BlockDepthwise || root->op == OP_PackedMatMul || is_pixels(root);
+    bool words = root->op == OP_SparseMatMul && !value_is_f32(root->in[0]);
+    bool integers = root->op == OP_BlockConv || root->op == OP_SparseBlockConv || root->op == OP_BlockDepthwise || root->op == OP_PackedMatMul || words || is_pixels(root);
     return integers ? value_in_blocks(v) : value_is_f32(v);
 }
 

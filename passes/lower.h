@@ -101,6 +101,15 @@ int64_t count_nonzeros(const Tensor *t);                    /* of a constant of 
 double sparse_word_cycles(const Target *t, const SparseWork *w);
 double sparse_word_bytes(const SparseWork *w);
 
+typedef struct IntegerRows { /* a product of rows of bytes */
+    Value *x; /* its last axis is whole words */
+    const IntegerWeights *w;
+    int64_t rows; /* 0: not known */
+    int32_t zero; /* of x as the kernel sees it */
+} IntegerRows;
+/* The product as a new node before n that has no output type yet; NULL: dense, in so many cycles, is better. */
+Node *lower_sparse_product_integer(Graph *g, const PassCtx *ctx, Node *n, const IntegerRows *p, double dense);
+
 /* ---- sparse_row.c ---- */
 typedef struct RowProduct { /* y[1, cols] = x[1, inner] · w, element (k, col) being alpha · data[k·in + col·out] */
     Value *x;

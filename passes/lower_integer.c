@@ -192,7 +192,7 @@ bool lower_conv_integer(Layout *l, Node *n) {
 /* ---- what is added to the sums ---- */
 
 static bool sums_integers(const Node *n) {
-    bool sums = n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_PixelConv ||
+    bool sums = n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_SparseMatMul || n->op == OP_PixelConv ||
                 n->op == OP_PixelDepthwise;
     return sums && !n->body && n->out[0]->type.dtype == DT_I32;
 }

@@ -100,6 +100,9 @@ static Node *product_of(Graph *g, PassCtx *ctx, Node *n, const IntegerProduct *p
     Weights w = {.phases = 1, .cols = p->w.cols, .taps = 1, .group = group, .integers = &p->w};
     zero = integer_zero(ctx->target, tile.lanes, p->x->type.dtype, zero);
     Value *x = p->inner % 4 ? filled_up(g, p->x, n, p->inner) : p->x;
+    IntegerRows rows = {x, &p->w, work.row, zero};
+    Node *sparse = lower_sparse_product_integer(g, ctx, n, &rows, tile_choice_cycles(ctx->target, &work, &tile));
+    if (sparse) return sparse;
     Value *in[3] = {x, pack_weights(g, &w, &tile, true), integer_bias(g, &p->w, p->w.cols, zero, false)};
     Node *made = node_new(g, OP_PackedMatMul, n, in, 3, 1);
     node_set_int(made, "lanes", tile.lanes);

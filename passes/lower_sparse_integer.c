@@ -1,6 +1,7 @@
-/* ConvInteger with enough zero weights as mcc.SparseBlockConv: four channels of a tap are a word, and words that are 0
- * leave no code behind. Values stay in channel blocks, so that each layer is decided by itself: against the tiles of a
- * dense form, the words that are left, and what bringing x in the order of the code, and the sums back, costs. */
+/* ConvInteger with enough zero weights as mcc.SparseBlockConv, MatMulInteger as mcc.SparseMatMul: four channels of a
+ * tap are a word, and words that are 0 leave no code behind. Values stay in channel blocks, so that each layer is
+ * decided by itself: against the tiles of a dense form, the words that are left, and what bringing x in the order of
+ * the code, and the sums back, costs. */
 #include <math.h>
 #include <string.h>
 #include "passes/internal.h"
@@ -33,31 +34,17 @@ double sparse_word_cycles(const Target *t, const SparseWork *w) {
     return panel * step * (double)w->panels + sparse_word_bytes(w) / bytes_a_cycle;
 }
 
-/* ---- convolutions ---- */
+/* ---- words of weights ---- */
 
-typedef struct SparseInteger {
-    IntegerConv *c;
-    Value *x; /* in blocks */
-    PlaneWindow window;
-    int64_t rows, quads, taps;
-    Tensor *words;
+typedef struct Words { /* of a product of integers */
+    Graph *g;
+    const PassCtx *pass;
+    const Node *n;
+    const IntegerWeights *w;
+    int64_t quads; /* words of a row at a tap */
+    Tensor *words; /* [rows][quads][taps] */
     SparseWork work;
-} SparseInteger;
-
-static bool read_window(const IntegerConv *c, PlaneWindow *w) {
-    const Type *x = &c->n->in[0]->type, *y = &c->n->out[0]->type;
-    int n = c->window.n;
-    *w = (PlaneWindow){{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}};
-    if (n > 2) return false;
-    for (int i = 0; i < n; i++) {
-        int at = 2 - n + i;
-        if (!dim_is_const(x->dims[2 + i], &w->in[at]) || !dim_is_const(y->dims[2 + i], &w->out[at])) return false;
-        w->kernel[at] = c->window.kernel[i], w->stride[at] = c->window.stride[i];
-        w->dilation[at] = c->window.dilation[i];
-        w->begin[at] = c->window.begin[i], w->end[at] = c->window.end[i];
-    }
-    return plane_possible(w);
-}
+} Words;
 
 static int32_t word_of(const IntegerWeights *w, int64_t row, int64_t quad, int64_t tap) {
     uint32_t word = 0;
@@ -66,38 +53,18 @@ static int32_t word_of(const IntegerWeights *w, int64_t row, int64_t quad, int64
     return (int32_t)word;
 }
 
-/* rows beyond the columns: zeros */
-static void fill_words(SparseInteger *s) {
-    const IntegerWeights *w = &s->c->w;
-    int32_t *to;
-    s->words = tensor_packed(s->c->l->g, DT_I32, 2, (int64_t[]){s->rows, s->quads * s->taps});
-    to = (int32_t *)s->words->data;
+/* rows beyond the columns: zeros. false: there are too many */
+static bool fill_words(Words *s, int64_t rows, int64_t panels) {
+    enum { MOST_ROWS = 1 << 16, MOST_SOURCES = 1 << 18 };
+    const IntegerWeights *w = s->w;
+    s->quads = (w->channels + STEP - 1) / STEP;
+    s->work = (SparseWork){.rows = rows, .sources = s->quads * w->taps, .panels = panels};
+    if (rows > MOST_ROWS || s->work.sources > MOST_SOURCES) return false;
+    s->words = tensor_packed(s->g, DT_I32, 2, (int64_t[]){rows, s->work.sources});
+    int32_t *to = (int32_t *)s->words->data;
     for (int64_t row = 0; row < w->cols; row++)
         for (int64_t q = 0; q < s->quads; q++)
-            for (int64_t k = 0; k < s->taps; k++) {
-                int32_t word = to[(row * s->quads + q) * s->taps + k] = word_of(w, row, q, k);
-                s->work.nonzeros += word != 0;
-            }
-}
-
-static bool is_in_reach(const SparseInteger *s) {
-    enum { MOST_ROWS = 1 << 16, MOST_SOURCES = 1 << 18 };
-    return s->rows <= MOST_ROWS && s->quads * s->taps <= MOST_SOURCES;
-}
-
-static bool read_sparse(SparseInteger *s) {
-    const IntegerConv *c = s->c;
-    const Target *t = c->l->target;
-    if (!sparse_words(t) || c->l->pass->sparse == SPARSE_OFF || c->w.groups != 1) return false;
-    if (channel_block(t, c->w.cols) != BLOCK || block_of(s->x) < STEP || !read_window(c, &s->window)) return false;
-    s->rows = (c->w.cols + BLOCK - 1) / BLOCK * BLOCK;
-    s->quads = (c->w.channels + STEP - 1) / STEP;
-    s->taps = c->w.taps;
-    if (!is_in_reach(s)) return false;
-    fill_words(s);
-    s->work.rows = s->rows;
-    s->work.sources = s->quads * s->taps;
-    s->work.panels = panel_pixels(s->window.out[0] * s->window.out[1]) / PANEL;
+            for (int64_t k = 0; k < w->taps; k++) s->work.nonzeros += (*to++ = word_of(w, row, q, k)) != 0;
     return true;
 }
 
@@ -119,34 +86,68 @@ static bool has_zeros(const SparseWork *w) {
     return (double)w->nonzeros <= (1 - least) * words_of(w);
 }
 
-/* false: dense is better */
-static bool is_chosen(const SparseInteger *s, double dense) {
-    const PassCtx *pass = s->c->l->pass;
-    const IntegerWeights *w = &s->c->w;
-    SparseNotes *notes = pass->sparse_notes;
-    double bytes = sparse_word_bytes(&s->work), weights = (double)(w->cols * w->channels * w->taps);
-    double cycles = sparse_word_cycles(pass->target, &s->work);
-    bool small = !pass->optimize_size || bytes < weights, better = has_zeros(&s->work) && cycles < dense && small;
-    bool chosen = pass->sparse == SPARSE_ALWAYS || better;
-    Arena *a = arena_new(s->c->l->ctx);
-    int64_t nonzeros = 0;
-    const float *plain = plain_weights(w, a, &nonzeros);
-    if (notes && (double)nonzeros < weights) {
-        SparseNote n = {.layer = s->c->n->name,
-                        .place = 1 + s->c->n->index,
-                        .rows = w->cols,
-                        .columns = w->channels * w->taps,
-                        .nonzeros = nonzeros,
-                        .pattern = sparse_pattern(notes->arena, plain, w->cols, w->channels * w->taps, w->taps),
-                        .sparse = chosen,
-                        .cycles = cycles,
-                        .dense_cycles = dense,
-                        .bytes = bytes,
-                        .weight_bytes = 1};
-        sparse_note(notes, &n);
+static void note(const Words *s, SparseNote *n) {
+    const IntegerWeights *w = s->w;
+    SparseNotes *notes = s->pass->sparse_notes;
+    Arena *a = arena_new(s->g->ctx);
+    const float *plain = plain_weights(w, a, &n->nonzeros);
+    n->layer = s->n->name;
+    n->place = 1 + s->n->index;
+    n->rows = w->cols;
+    n->columns = w->channels * w->taps;
+    n->weight_bytes = 1;
+    if (notes && n->nonzeros < n->rows * n->columns) {
+        n->pattern = sparse_pattern(notes->arena, plain, n->rows, n->columns, w->taps);
+        sparse_note(notes, n);
     }
     arena_free(a);
-    return chosen;
+}
+
+/* more: cycles beside the code. false: dense is better */
+static bool is_chosen(const Words *s, double more, double dense) {
+    const PassCtx *pass = s->pass;
+    SparseNote n = {.bytes = sparse_word_bytes(&s->work), .dense_cycles = dense};
+    double weights = (double)(s->w->cols * s->w->channels * s->w->taps);
+    n.cycles = sparse_word_cycles(pass->target, &s->work) + more;
+    bool small = !pass->optimize_size || n.bytes < weights;
+    n.sparse = pass->sparse == SPARSE_ALWAYS || (has_zeros(&s->work) && n.cycles < dense && small);
+    note(s, &n);
+    return n.sparse;
+}
+
+/* ---- convolutions ---- */
+
+typedef struct SparseInteger {
+    IntegerConv *c;
+    Value *x; /* in blocks */
+    PlaneWindow window;
+    Words words;
+} SparseInteger;
+
+static bool read_window(const IntegerConv *c, PlaneWindow *w) {
+    const Type *x = &c->n->in[0]->type, *y = &c->n->out[0]->type;
+    int n = c->window.n;
+    *w = (PlaneWindow){{1, 1}, {1, 1}, {1, 1}, {1, 1}, {1, 1}, {0, 0}, {0, 0}};
+    if (n > 2) return false;
+    for (int i = 0; i < n; i++) {
+        int at = 2 - n + i;
+        if (!dim_is_const(x->dims[2 + i], &w->in[at]) || !dim_is_const(y->dims[2 + i], &w->out[at])) return false;
+        w->kernel[at] = c->window.kernel[i], w->stride[at] = c->window.stride[i];
+        w->dilation[at] = c->window.dilation[i];
+        w->begin[at] = c->window.begin[i], w->end[at] = c->window.end[i];
+    }
+    return plane_possible(w);
+}
+
+static bool read_sparse(SparseInteger *s) {
+    const IntegerConv *c = s->c;
+    const Target *t = c->l->target;
+    if (!sparse_words(t) || c->l->pass->sparse == SPARSE_OFF || c->w.groups != 1) return false;
+    if (channel_block(t, c->w.cols) != BLOCK || block_of(s->x) < STEP || !read_window(c, &s->window)) return false;
+    int64_t rows = (c->w.cols + BLOCK - 1) / BLOCK * BLOCK,
+            panels = panel_pixels(s->window.out[0] * s->window.out[1]) / PANEL;
+    s->words = (Words){.g = c->l->g, .pass = c->l->pass, .n = c->n, .w = &c->w};
+    return fill_words(&s->words, rows, panels);
 }
 
 /* Enough panels that the code, which is read again for each chunk, is worth its way through the caches, their x within
@@ -154,24 +155,50 @@ static bool is_chosen(const SparseInteger *s, double dense) {
 static void set_chunks(const SparseInteger *s, Node *made) {
     enum { MOST = 8, LEAST = 4, UNITS = 7, LINE = 64 };
     const Value *x = s->x;
-    int64_t quads = x->type.dims[1]->value * (block_of(x) / STEP), panel = quads * s->taps * LINE;
-    int64_t fit = (int64_t)s->c->l->target->l2 / 4 / panel, units = s->rows / BLOCK;
+    int64_t quads = x->type.dims[1]->value * (block_of(x) / STEP), panel = quads * s->c->w.taps * LINE;
+    int64_t fit = (int64_t)s->c->l->target->l2 / 4 / panel, units = s->words.work.rows / BLOCK;
     if (fit > MOST) fit = MOST;
     if (fit < LEAST) fit = LEAST;
-    int64_t chunks = (s->work.panels + fit - 1) / fit;
-    node_set_int(made, "panels", (s->work.panels + chunks - 1) / chunks);
+    int64_t chunks = (s->words.work.panels + fit - 1) / fit;
+    node_set_int(made, "panels", (s->words.work.panels + chunks - 1) / chunks);
     node_set_int(made, "parts", (units + UNITS - 1) / UNITS);
 }
 
 bool lower_sparse_integer(IntegerConv *c, Value *x, double dense) {
     Layout *l = c->l;
     SparseInteger s = {.c = c, .x = x};
-    if (!read_sparse(&s) || !is_chosen(&s, dense)) return false;
+    if (!read_sparse(&s) || !is_chosen(&s.words, 0, dense)) return false;
     int32_t zero = integer_zero(l->target, BLOCK, x->type.dtype, c->zero);
-    Value *in[3] = {x, value_of_tensor(l->g, s.words), integer_bias(l->g, &c->w, s.rows, zero, false)};
+    Value *in[3] = {x, value_of_tensor(l->g, s.words.words), integer_bias(l->g, &c->w, s.words.work.rows, zero, false)};
     Node *made = replace_blocked(l, c->n, OP_SparseBlockConv, in, 3, BLOCK);
     node_set_window(made, &s.window);
     node_set_int(made, "zero", zero);
     set_chunks(&s, made);
     return true;
+}
+
+/* ---- products ---- */
+
+/* rows of x become columns and sums rows again: squares of lanes, each about so many operations a vector */
+static double turning_cycles(const Target *t, const SparseWork *w) {
+    const double vector = 7, overhead = 1.2;
+    return vector * overhead * (double)(w->sources + w->rows) * (double)w->panels * vector_cycles(t, sparse_lanes(t));
+}
+
+Node *lower_sparse_product_integer(Graph *g, const PassCtx *ctx, Node *n, const IntegerRows *p, double dense) {
+    enum { OPEN_ROWS = 64, MOST = 8, LEAST = 2, LINE = 64 };
+    const Target *t = ctx->target;
+    int64_t lanes = sparse_lanes(t), rows = p->rows ? p->rows : OPEN_ROWS;
+    if (!sparse_words(t) || ctx->sparse == SPARSE_OFF || rows == 1) return NULL;
+    if (p->w->cols < lanes || p->w->channels < STEP * lanes) return NULL; /* whole squares */
+    Words s = {.g = g, .pass = ctx, .n = n, .w = p->w};
+    int64_t panels = (rows + lanes - 1) / lanes;
+    if (!fill_words(&s, p->w->cols, panels) || !is_chosen(&s, turning_cycles(t, &s.work), dense)) return NULL;
+    int64_t fit = (int64_t)t->l2 / 2 / ((s.work.sources + s.work.rows) * LINE);
+    fit = fit > MOST ? MOST : fit < LEAST ? LEAST : fit;
+    Value *in[3] = {p->x, value_of_tensor(g, s.words), integer_bias(g, p->w, p->w->cols, p->zero, false)};
+    Node *made = node_new(g, OP_SparseMatMul, n, in, 3, 1);
+    node_set_int(made, "lanes", lanes);
+    node_set_int(made, "panels", p->rows && panels < fit ? panels : fit);
+    return made;
 }

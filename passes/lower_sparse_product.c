@@ -15,7 +15,7 @@ static bool fits(const Type *x, int64_t lanes) {
 
 bool lower_sparse_product(Layout *l, Node *n) {
     int64_t lanes = node_int(n, "lanes"), panels = node_int(n, "panels");
-    if (!fits(&n->in[0]->type, lanes) || n->out[0]->type.rank != 3) return false;
+    if (!value_is_f32(n->in[0]) || !fits(&n->in[0]->type, lanes) || n->out[0]->type.rank != 3) return false;
     Value *in[3] = {want_blocked(l, n->in[0], n, (int)lanes), n->in[1], n->in[2]};
     Node *made = replace_blocked(l, n, OP_SparseMatMul, in, 3, (int)lanes);
     node_set_int(made, "lanes", lanes);

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Quantized convolutions whose weights have zeros in blocks of four channels, or anyhow: as straight-line code they give
+"""Quantized convolutions and products whose weights have zeros in blocks of four channels, or anyhow: as straight-line code they give
 the bits of the dense form, whatever the window, the zero points, the types, and what follows. Needs the onnx package.
 sparse_integer.py SEED runs one case."""
 import os
@@ -24,7 +24,7 @@ def has_code():
 
 
 def weights(rng, rows, channels, kernel):
-    """s8 [rows, channels, kernel…], most of them zeros"""
+    """s8 [rows, channels, kernel…], many of them zeros"""
     w = rng.integers(-127, 128, [rows, channels, *kernel]).astype(np.int8)
     zeros = rng.choice([0.5, 0.8, 0.95])
     if rng.random() < 0.7:
@@ -101,6 +101,26 @@ class Net:
         return y, out, to
 
 
+def make_product(net, dtype):
+    """A product of rows with what follows; returns its output, input and output dims, and the output's type."""
+    rng = net.rng
+    inner, cols = int(rng.choice([64, 70, 100, 256])), int(rng.choice([16, 23, 64, 100]))
+    rows = [int(rng.choice([3, 16, 37])), int(rng.choice([2, 5]))][:int(rng.integers(1, 3))]
+    w = net.constant(weights(rng, cols, inner, []).T.copy())
+    zx, kind = net.zero(dtype), rng.choice(["q", "sums", "float"])
+    if kind == "sums":
+        return net.node("MatMulInteger", ["x", w, zx]), [*rows, inner], [*rows, cols], np.int32
+    sx, zw = net.constant(np.float32(0.02)), net.constant(np.zeros(cols, np.int8))
+    sw = net.constant((rng.random(cols) * 0.02 + 0.001).astype(np.float32))
+    if kind == "q":
+        sy, zy = net.constant(np.float32(0.3)), net.zero(dtype)
+        return net.node("QLinearMatMul", ["x", sx, zx, w, sw, zw, sy, zy]), [*rows, inner], [*rows, cols], dtype
+    a = net.node("DequantizeLinear", ["x", sx, zx])
+    b = net.node("DequantizeLinear", [w, sw, zw], axis=1)
+    y = net.node("Add", [net.node("MatMul", [a, b]), net.constant(rng.normal(size=cols).astype(np.float32))])
+    return net.node("Relu", [y]), [*rows, inner], [*rows, cols], np.float32
+
+
 ONNX = {np.uint8: 2, np.int8: 3, np.int32: 6, np.float32: 1}
 
 
@@ -109,10 +129,13 @@ def make(path, rng):
     space = [int(rng.integers(1, 40))] if rng.random() < 0.2 else [int(v) for v in rng.choice([1, 3, 7, 14, 17, 28], 2)]
     dtype = np.uint8 if rng.random() < 0.6 else np.int8
     dims = shape = [int(rng.choice([1, 1, 2])), int(rng.choice([4, 9, 16, 24, 48, 70])), *space]
-    first, x, given = dtype, "x", False
-    for _ in range(int(rng.integers(1, 4))):
-        if dtype in (np.uint8, np.int8):
-            x, shape, dtype = net.conv(x, shape, dtype)
+    first, x = dtype, "x"
+    if rng.random() < 0.25:
+        x, dims, shape, dtype = make_product(net, dtype)
+    else:
+        for _ in range(int(rng.integers(1, 4))):
+            if dtype in (np.uint8, np.int8):
+                x, shape, dtype = net.conv(x, shape, dtype)
     info = helper.make_tensor_value_info
     graph = helper.make_graph(net.nodes, "g", [info("x", ONNX[first], dims)], [info(x, ONNX[dtype], shape)], net.constants)
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 14)], ir_version=7), path)
