@@ -11,6 +11,7 @@ typedef struct CodeOptions {
     const Target *target; /* what the code is for */
     int opt_level;        /* 0…3 */
     bool optimize_size;   /* -Os */
+    const char *weights_section; /* its name; NULL: .rodata.mcc_weights */
     int max_threads;      /* kernels are cut into chunks for mcc_parallel_for, and slots are below this; 0: plain loops */
     bool cut_always;      /* for tests: kernels are cut however small they are */
     int part_cost;        /* for tests: how full a part of the code becomes before the next begins; 0: as they are best */
@@ -40,11 +41,13 @@ typedef struct PlanBlock { /* of workspace, for one or more values that take tur
 typedef struct Code {
     LLVMMemoryBufferRef object; /* relocatable; weights are appended when it is written or loaded */
     const Segment *weights;
+    const char *weights_section;
     int n_weights;
     size_t weights_bytes;
     Segments code;      /* machine code that LLVM has no part in, a section too */
     const char *header; /* C text */
     size_t workspace_bytes, workspace_lower_bound;
+    size_t stack_bytes; /* that a call takes at most; 0: not known */
     const char *name, *build_id;
     int pointer_bits;
     const Segment *segments; /* how weights and workspace are laid out, whatever the object's format */
@@ -61,6 +64,7 @@ bool codegen_print(Ctx *ctx, Graph *g, const CodeOptions *o, EmitText what, FILE
 const char *codegen_form(const Node *n); /* what kind of code the node's kernel is: "blocked convolution", "loops", … */
 void code_free(Code *c);
 bool code_write_object(Ctx *ctx, const Code *c, FILE *out);
+bool object_is_elf(const Target *t);
 typedef struct CodeSizes { /* of the object's sections, as `size` counts them */
     size_t text, data, bss; /* code and constants; variables that begin with a value; with 0 */
 } CodeSizes;

@@ -155,12 +155,14 @@ bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
         out->header = header_text(&g, out->build_id);
         if (object_is_elf(o->target))
             out->weights = g.plan.weights, out->n_weights = g.plan.n_weights, out->weights_bytes = g.plan.weights_bytes;
+        out->weights_section = o->weights_section ? o->weights_section : ".rodata.mcc_weights";
         out->code = g.plan.code;
         out->segments = g.plan.weights, out->n_segments = g.plan.n_weights;
         out->blocks = g.plan.blocks, out->n_blocks = g.plan.n_blocks;
         out->n_parts = g.n_parts;
         out->workspace_bytes = g.plan.workspace;
         out->workspace_lower_bound = g.plan.lower_bound;
+        out->stack_bytes = g.stack;
     }
     tell_time(&g, "object: link kernels, optimise, code generation", start);
     parts_close(&g);

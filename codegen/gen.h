@@ -63,6 +63,7 @@ typedef struct Gen { /* one partition of the code: an LLVM module in a context o
     int n_parts;
     char error[256];             /* what went wrong; "": nothing. Only the first may call diag_error, once all threads are done */
     LLVMMemoryBufferRef object;
+    size_t stack; /* bytes that a call takes at most; 0: not known */
 } Gen;
 LLVMValueRef gen_i64(Gen *g, int64_t v);
 LLVMValueRef gen_i32(Gen *g, int v);
@@ -86,6 +87,13 @@ bool part_optimise(Gen *g); /* links the kernels that it calls; after false see 
 bool part_emit(Gen *g, LLVMCodeGenFileType what, LLVMMemoryBufferRef *out);
 bool part_run_passes(Gen *g, LLVMModuleRef m, const char *passes);
 bool helpers_link(Gen *g); /* helpers.c: what LLVM will call because an instruction is missing; after false see g->error */
+bool is_helper(LLVMValueRef f);
+
+/* ---- stack.c: how much of it a call takes ---- */
+bool stack_is_bounded(const Gen *g);
+void stack_listen(const Gen *g); /* before code is generated */
+void stack_note(Gen *g, const char *remark);
+size_t stack_bound(Gen *g); /* once the module's code is generated */
 void parts_close(Gen *g);
 
 /* ---- dims.c ---- */
@@ -194,7 +202,6 @@ bool is_carried(const char *name);    /* must a function of this name come from 
 const char *header_text(Gen *g, const char *build_id);
 
 /* ---- object.c, object_merge.c ---- */
-bool object_is_elf(const Target *t);
 bool object_can_merge(const Target *t);
 const char *object_next_undefined(LLVMMemoryBufferRef object, size_t *at); /* from *at = 0 on; NULL: no more. ELF */
 /* One relocatable object of several, ELF64 little endian; why: set where they cannot be merged (NULL: no memory). */

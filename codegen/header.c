@@ -65,6 +65,7 @@ const char *header_text(Gen *g, const char *build_id) {
     fprintf(f, "#ifndef MCC_MODEL_%s_H\n#define MCC_MODEL_%s_H\n\n#include \"mcc/runtime.h\"\n\n", prefix, prefix);
     fprintf(f, "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n");
     fprintf(f, "#define %s_WORKSPACE_BYTES %zu\n#define %s_WORKSPACE_ALIGN 64\n", prefix, g->plan.workspace, prefix);
+    if (g->stack) fprintf(f, "#define %s_STACK_BYTES %zu /* that a call takes at most */\n", prefix, g->stack);
     put_sizes(g, f, prefix, "IN", graph->inputs, graph->n_inputs);
     put_sizes(g, f, prefix, "OUT", graph->outputs, graph->n_outputs);
     fputc('\n', f);

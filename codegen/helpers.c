@@ -7,6 +7,12 @@
 #include "codegen/gen.h"
 
 #define CALLED "mcc_call_" /* helpers that are not the run-time ABI's have their name behind this */
+static const char mark[] = "mcc-helper";
+
+bool is_helper(LLVMValueRef f) {
+    return LLVMGetStringAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, mark, sizeof mark - 1) !=
+           NULL;
+}
 
 /* the carried function for an undefined symbol; NULL: the app's */
 static LLVMValueRef find_helper(Gen *g, LLVMModuleRef carried, const char *symbol) {
@@ -85,7 +91,6 @@ static bool collect(Gen *g, LLVMModuleRef helpers) {
 /* the names that LLVM calls them by, for this module alone; made local once they are there, as linking leaves local
  * functions out that nothing refers to */
 static bool take_over(Gen *g, LLVMModuleRef helpers) {
-    static const char mark[] = "mcc-helper";
     size_t prefix = strlen(CALLED);
     for (LLVMValueRef f = LLVMGetFirstFunction(helpers); f; f = LLVMGetNextFunction(f)) {
         if (LLVMIsDeclaration(f)) continue;
@@ -99,8 +104,7 @@ static bool take_over(Gen *g, LLVMModuleRef helpers) {
     }
     if (LLVMLinkModules2(g->module, helpers)) part_fail(g, "the carried helpers cannot be linked");
     for (LLVMValueRef f = LLVMGetFirstFunction(g->module); f; f = LLVMGetNextFunction(f))
-        if (LLVMGetStringAttributeAtIndex(f, (LLVMAttributeIndex)LLVMAttributeFunctionIndex, mark, sizeof mark - 1))
-            LLVMSetLinkage(f, LLVMInternalLinkage);
+        if (is_helper(f)) LLVMSetLinkage(f, LLVMInternalLinkage);
     return !g->error[0];
 }
 

@@ -153,7 +153,7 @@ static bool put_heads(const Elf *e, const Added *added, int n, Elf64_Shdr names,
 
 /* those that the code has a symbol for: what nothing reads is left out */
 static int sections_to_add(const Code *c, Elf *e, Added *added) {
-    const Added all[] = {{.name = ".rodata.mcc_weights",
+    const Added all[] = {{.name = c->weights_section,
                           .symbol = "weights",
                           .flags = SHF_ALLOC,
                           .type = STT_OBJECT,

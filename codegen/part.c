@@ -18,9 +18,11 @@ void part_fail(Gen *g, const char *format, ...) {
 }
 
 static void on_diagnostic(LLVMDiagnosticInfoRef info, void *part) {
-    if (LLVMGetDiagInfoSeverity(info) != LLVMDSError) return;
+    LLVMDiagnosticSeverity severity = LLVMGetDiagInfoSeverity(info);
+    if (severity != LLVMDSError && severity != LLVMDSRemark) return;
     char *text = LLVMGetDiagInfoDescription(info);
-    part_fail(part, "code generation: %s", text);
+    if (severity == LLVMDSRemark) stack_note(part, text);
+    else part_fail(part, "code generation: %s", text);
     LLVMDisposeMessage(text);
 }
 
@@ -162,10 +164,12 @@ bool part_optimise(Gen *g) {
 
 bool part_emit(Gen *g, LLVMCodeGenFileType what, LLVMMemoryBufferRef *out) {
     char *message = NULL;
+    stack_listen(g);
     if (helpers_link(g) && LLVMTargetMachineEmitToMemoryBuffer(g->machine, g->module, what, &message, out)) {
         part_fail(g, "code generation: %s", message);
         LLVMDisposeMessage(message);
     }
+    if (stack_is_bounded(g) && !g->error[0]) g->stack = stack_bound(g);
     close_module(g); /* early: memory */
     return !g->error[0];
 }

@@ -247,6 +247,7 @@ static void summarise(const Compile *k) {
     fprintf(stderr, "mcc: %s: %zu bytes, of them %zu weights; workspace %zu bytes (lower bound %zu); %.2f s\n", k->path,
             k->written, code->weights_bytes, code->workspace_bytes, code->workspace_lower_bound,
             seconds_now() - k->start);
+    if (code->stack_bytes) fprintf(stderr, "mcc: a call takes %zu bytes of stack at most\n", code->stack_bytes);
     if (growth)
         fprintf(
             stderr,
@@ -319,6 +320,10 @@ int compile_main(const Command *c) {
     if (!(k.p.target = pipeline_target(c))) goto end;
     if (c->report_times && !target_runs_here(k.p.target)) {
         say_error("--report-times runs the code on this machine, which is no %s with -mcpu=%s", k.p.target->triple, k.p.target->cpu);
+        goto end;
+    }
+    if (c->weights_section && !object_is_elf(k.p.target)) {
+        say_error("--weights-section names a section of an ELF object");
         goto end;
     }
     if (c->emit == OUT_SHARED && !target_is_host(k.p.target)) {

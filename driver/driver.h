@@ -40,7 +40,7 @@ typedef struct Command {
     Options opt; /* pins and budgets, as every Ctx gets them */
     DimPin *dims, *max_dims;
     ShapePin *shapes;
-    const char *triple, *cpu, *features, *float_abi;
+    const char *triple, *cpu, *features, *float_abi, *weights_section;
     int opt_level;
     bool optimize_size;
     Winograd winograd;

@@ -436,6 +436,8 @@ static const Row rows[] = {
     {VERB_GENERATES, VALUE, "-mattr", "+A,-B", "features on top of the processor's", set_text, AT(features), 0, 0, 0},
     {VERB_GENERATES, VALUE, "-mfloat-abi", "ABI", "32-bit Arm: soft, softfp or hard (default: what the triple says)",
      set_text, AT(float_abi), 0, 0, 0},
+    {PRODUCES, VALUE, "--weights-section", "NAME", "ELF section of the weights (default: .rodata.mcc_weights)", set_text,
+     AT(weights_section), 0, 0, 0},
     {VERB_READS, FLAG, "--print-targets", NULL, "list the targets", set_bool, AT(print_targets), 0, 0, 0},
     HEADING("Code", VERB_GENERATES),
     {VERB_GENERATES, JOINED, "-O", "LEVEL", "0, 1, 2 (default), 3 or s", set_level, 0, 0, 0, 0},

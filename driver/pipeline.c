@@ -118,6 +118,7 @@ static CodeOptions code_options(const Pipeline *p, const char *name) {
                          .target = p->target,
                          .opt_level = c->opt_level,
                          .optimize_size = c->optimize_size,
+                         .weights_section = c->weights_section,
                          .max_threads = c->threads ? (int)c->max_threads : 0,
                          .cut_always = c->cut_kernels,
                          .debug_file = p->debug_file,

@@ -4,7 +4,8 @@
 #include <stddef.h>
 
 void board_print(const char *text);
-size_t board_stack_used(void); /* bytes at most until now; 0: not known here */
+void board_stack_paint(void);  /* all that is free */
+size_t board_stack_used(void); /* since: bytes below the stack of who painted it; 0: not known here */
 
 extern const float digits_images[]; /* digits.S */
 extern const unsigned char digits_labels[];

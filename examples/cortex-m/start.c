@@ -6,6 +6,7 @@
 
 extern unsigned char data_begin[], data_end[], data_stored[], bss_begin[], bss_end[], stack_begin[], stack_end[];
 int main(void);
+void *memset(void *to, int byte, size_t n);
 
 enum { PAINT = 0xA5, SYS_WRITE0 = 4, SYS_EXIT_EXTENDED = 0x20, APPLICATION_EXIT = 0x20026 };
 
@@ -23,11 +24,20 @@ static _Noreturn void leave(int code) {
     for (;;) semihost(SYS_EXIT_EXTENDED, why);
 }
 
-/* The stack grows down from stack_end; what main has not touched yet still has its paint. */
+static const unsigned char *painted_from; /* where the stack ended then */
+
+/* This function's frame begins with r7 and lr, to which r7 points. What lies within 64 bytes below may be its own, and
+ * that of memset. */
+void board_stack_paint(void) {
+    unsigned char *frame = __builtin_frame_address(0);
+    painted_from = frame + 8;
+    memset(stack_begin, PAINT, (size_t)(frame - stack_begin) - 64);
+}
+
 size_t board_stack_used(void) {
     const unsigned char *p = stack_begin;
-    while (p < stack_end && *p == PAINT) p++;
-    return (size_t)(stack_end - p);
+    while (p < painted_from && *p == PAINT) p++;
+    return (size_t)(painted_from - p);
 }
 
 void *memcpy(void *restrict to, const void *restrict from, size_t n) {
@@ -54,8 +64,6 @@ _Noreturn void reset(void) {
 #endif
     memcpy(data_begin, data_stored, (size_t)(data_end - data_begin));
     memset(bss_begin, 0, (size_t)(bss_end - bss_begin));
-    unsigned char here;
-    memset(stack_begin, PAINT, (size_t)(&here - stack_begin) - 64); /* 64: what this call itself uses */
     leave(main());
 }
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A wrong triple, processor, feature or float ABI: one line on stderr with the nearest names, exit 2, nothing written.
+# A wrong triple, processor, feature, float ABI or section: one line on stderr with the nearest names, exit 2, nothing written.
 set -uo pipefail
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -36,5 +36,9 @@ wants "is for 32-bit Arm" --target=x86_64-linux-gnu -mfloat-abi=hard
 wants "unknown target" --target="$(printf 'x%.0s' $(seq 3000))"
 wants "unknown cpu" --target=x86_64-linux-gnu -mcpu="$(printf 'x%.0s' $(seq 3000))"
 wants "unknown feature" --target=x86_64-linux-gnu -mattr="+$(printf 'x%.0s' $(seq 3000))"
+wants "names a section of an ELF object" --target=arm64-apple-macos --weights-section=.flash
+wants "is not a value of --weights-section" --weights-section=
+"$MCC" --weights-section=.ext_flash "$SOURCE/examples/digits/digits.onnx" -o "$work/out.o" &&
+    llvm-readelf-19 -S "$work/out.o" | grep -qE ' \.ext_flash +PROGBITS .* A ' || { echo "no section .ext_flash"; failed=1; }
 [ $failed = 0 ] && echo "wrong names are told, with the nearest"
 exit $failed
