@@ -7,8 +7,13 @@ enum { LINE = 64 };
 
 /* ---- fetching ahead ---- */
 
+/* that is run after this one; NULL: none */
+static const SparsePart *next_part(const SparseX86 *s) {
+    return s->part + 1 < s->parts + s->n_slices * s->n_blocks ? s->part + 1 : NULL;
+}
+
 static int64_t lines_to_fetch(const SparseX86 *s) {
-    const SparsePart *next = s->part + 1 < s->parts + s->n_parts ? s->part + 1 : s->parts;
+    const SparsePart *behind = next_part(s), *next = behind ? behind : s->parts;
     int64_t lines = (s->form->block_bytes(&next->b) + LINE - 1) / LINE;
     return (lines + s->l->panels - 1) / s->l->panels;
 }
@@ -84,9 +89,10 @@ static void leave(SparseX86 *s) {
     x86_byte(&s->x, 0xC3);
 }
 
-static void begin_part(SparseX86 *s, const SparsePart *next) {
+static void begin_part(SparseX86 *s) {
     const SparseLayer *l = s->l;
     const SparseBlock *b = s->b;
+    const SparsePart *next = next_part(s);
     size_t lea = x86_lea_rip(&s->x, RBX);
     x86_patch(&s->x, lea, next ? next->b.at : l->repeats ? s->parts[0].b.at : b->end);
     x86_move(&s->x, R11, RDI);
@@ -100,12 +106,12 @@ static void begin_part(SparseX86 *s, const SparsePart *next) {
 
 static void write_part(SparseX86 *s, SparsePart *part) {
     const SparseLayer *l = s->l;
-    const SparsePart *next = part + 1 < s->parts + s->n_parts ? part + 1 : NULL;
+    int64_t next = (part - s->parts) % s->n_blocks + 1; /* block of the slice */
     s->part = part, s->b = &part->b;
     s->used = part->used, s->n_used = part->b.loads;
     x86_align(&s->x, LINE, 0xCC);
     part->b.at = s->x.n;
-    begin_part(s, next);
+    begin_part(s);
     size_t loop = s->x.n;
     s->form->panel(s);
     x86_add(&s->x, R11, l->x_step);
@@ -115,9 +121,9 @@ static void write_part(SparseX86 *s, SparsePart *part) {
     x86_add(&s->x, RBX, LINE);
     x86_add(&s->x, R15, -1);
     x86_patch(&s->x, x86_jump_if(&s->x, X86_NOT_EQUAL), loop);
-    if (next) {
-        x86_compare(&s->x, R9, next->block);
-        x86_patch(&s->x, x86_jump_if(&s->x, X86_GREATER), next->b.at);
+    if (next < s->n_blocks) {
+        x86_compare(&s->x, R9, next);
+        x86_patch(&s->x, x86_jump_if(&s->x, X86_GREATER), part[1].b.at);
     }
     leave(s);
     x86_align(&s->x, LINE, 0xCC);
@@ -127,14 +133,14 @@ static void write_part(SparseX86 *s, SparsePart *part) {
 }
 
 /* where the call says that it is cold: the lines of the part at rax */
-static void fetch_first(SparseX86 *s) {
+static void fetch_first(SparseX86 *s, const SparsePart *parts) {
     static const uint8_t test[] = {0x83, 0x7D, 8 + N_SAVED * 8, 0}; /* cmp dword [rbp + …], 0 */
     static const uint8_t loop[] = {0x42, 0x0F, 0x18, 0x14, 0x13,    /* prefetcht1 [rbx + r10] */
                                    0x49, 0x83, 0xC2, LINE,          /* add r10, 64 */
                                    0x78, 0xF5};                     /* js to the first */
     int64_t bytes = 0;
-    for (int64_t i = 0; i < s->n_parts; i++)
-        if (s->form->block_bytes(&s->parts[i].b) > bytes) bytes = s->form->block_bytes(&s->parts[i].b);
+    for (int64_t i = 0; i < s->n_blocks; i++)
+        if (s->form->block_bytes(&parts[i].b) > bytes) bytes = s->form->block_bytes(&parts[i].b);
     x86_bytes(&s->x, test, sizeof test);
     size_t near = x86_jump_if(&s->x, X86_EQUAL);
     x86_move(&s->x, RBX, RAX);
@@ -146,7 +152,7 @@ static void fetch_first(SparseX86 *s) {
 }
 
 /* goes to the block that the call begins with, by a table of how far each is from the table */
-static void write_entry(SparseX86 *s) {
+static void write_entry(SparseX86 *s, const SparsePart *parts) {
     x86_test(&s->x, R8);
     size_t some = x86_jump_if(&s->x, X86_GREATER), last;
     x86_byte(&s->x, 0xC3);
@@ -158,39 +164,76 @@ static void write_entry(SparseX86 *s) {
                                  0x4E, 0x63, 0x14, 0x90, /* movsxd r10, [rax + 4·r10] */
                                  0x4C, 0x01, 0xD0};      /* add rax, r10 */
     x86_bytes(&s->x, go, sizeof go);
-    fetch_first(s);
+    fetch_first(s, parts);
     x86_bytes(&s->x, (const uint8_t[]){0xFF, 0xE0}, 2); /* jmp rax */
     x86_align(&s->x, 4, 0xCC);
     size_t table = s->x.n;
     x86_patch(&s->x, last, table);
-    for (int64_t i = 0; i < s->n_parts; i++) {
-        if (!s->parts[i].first) continue;
+    for (int64_t i = 0; i < s->n_blocks; i++) {
         x86_bytes(&s->x, (const uint8_t[4]){0}, 4);
-        x86_patch_from(&s->x, s->x.n, table, s->parts[i].b.at);
+        x86_patch_from(&s->x, s->x.n, table, parts[i].b.at);
     }
+}
+
+static void write_slice(SparseX86 *s, int64_t slice) {
+    SparsePart *parts = s->parts + slice * s->n_blocks;
+    x86_align(&s->x, LINE, 0xCC);
+    s->slice_at[slice] = s->x.n;
+    write_entry(s, parts);
+    for (int64_t i = 0; i < s->n_blocks; i++) write_part(s, &parts[i]);
+}
+
+/* calls slice after slice, each as the whole is called */
+static void write_calls(SparseX86 *s) {
+    static const uint8_t save[] = {0x41, 0x51,              /* push r9 */
+                                   0xFF, 0x74, 0x24, 0x10}, /* push [rsp + 16]: cold */
+        load[] = {0x4C, 0x8B, 0x4C, 0x24, 0x08},            /* mov r9, [rsp + 8] */
+        end[] = {0x48, 0x83, 0xC4, 0x10, 0xC3};             /* add rsp, 16; ret */
+    x86_bytes(&s->x, save, sizeof save);
+    for (int64_t i = 0; i < s->n_slices; i++) {
+        if (i) x86_bytes(&s->x, load, sizeof load);
+        x86_bytes(&s->x, (const uint8_t[]){0xE8, 0, 0, 0, 0}, 5); /* call */
+        x86_patch(&s->x, s->x.n, s->slice_at[i]);
+    }
+    x86_bytes(&s->x, end, sizeof end);
 }
 
 static void write_code(SparseX86 *s) {
     s->x.n = 0;
-    write_entry(s);
-    for (int64_t i = 0; i < s->n_parts; i++) write_part(s, &s->parts[i]);
+    if (s->n_slices > 1) write_calls(s);
+    for (int64_t i = 0; i < s->n_slices; i++) write_slice(s, i);
     x86_align(&s->x, LINE, 0xCC);
 }
 
-/* ---- parts ---- */
+/* ---- slices ---- */
 
-/* so many that none has more nonzeros than stay near the decoder */
-static int64_t parts_of(const SparseLayer *l, const SparseBlock *b) {
-    enum { MOST = 5000 };
-    bool whole = l->store == SPARSE_STORE_WITHIN; /* lanes that are not its own are not read */
-    return whole || b->nonzeros <= MOST ? 1 : (b->nonzeros + MOST - 1) / MOST;
+/* what the panels of a call read of x, about */
+static int64_t x_bytes(const SparseLayer *l, const int64_t *order) {
+    int64_t lines = 0, last = 0;
+    for (int64_t i = 0; i < l->n_sources; i++) {
+        int64_t at = l->sources[order[i]].offset;
+        if (!lines || at - last >= LINE) lines++, last = at;
+    }
+    return lines * LINE * l->panels;
 }
 
-static void cut_block(SparseX86 *s, Arena *a, const SparseBlock *b, const int64_t *order) {
-    int64_t n = parts_of(s->l, b), done = 0, *used = ARENA_ARRAY(a, b->loads, int64_t);
+static int64_t slices_for(int64_t n, int64_t most) { return most > 0 ? (n + most - 1) / most : 1; }
+
+/* So many that no part has more nonzeros than stay near the decoder, and that what a slice reads of x stays in L2,
+ * beside code that passes through it. */
+static int64_t slices_of(const Target *t, const SparseLayer *l, const SparseBlocks *blocks, const int64_t *order) {
+    enum { NEAR = 5000 };
+    int64_t n = slices_for(blocks->most, NEAR), for_x = slices_for(x_bytes(l, order), (int64_t)t->l2 / 4);
+    if (for_x > n) n = for_x;
+    if (l->store == SPARSE_STORE_WITHIN) n = 1; /* lanes that are not its own are not read */
+    return n < 1 ? 1 : n < SPARSE_X86_SLICES ? n : SPARSE_X86_SLICES;
+}
+
+static void cut_block(SparseX86 *s, const SparseBlock *b, SparsePart *parts, const int64_t *order, int64_t *used) {
+    int64_t done = 0, n = s->n_slices;
     for (int64_t i = 0, at = 0; i < n; i++) {
-        SparsePart *part = &s->parts[s->n_parts++];
-        *part = (SparsePart){.b = *b, .block = s->n_blocks, .used = used, .first = i == 0, .last = i == n - 1};
+        SparsePart *part = &parts[i * s->n_blocks];
+        *part = (SparsePart){.b = *b, .used = used, .first = i == 0, .last = i == n - 1};
         part->b.nonzeros = part->b.loads = 0;
         for (; at < s->l->n_sources && (part->last || done < b->nonzeros * (i + 1) / n); at++) {
             int64_t nonzeros = sparse_nonzeros(s->l, b, order[at]);
@@ -201,14 +244,14 @@ static void cut_block(SparseX86 *s, Arena *a, const SparseBlock *b, const int64_
         }
         if (s->form->order) s->form->order(s->l, part->used, part->b.loads);
     }
-    s->n_blocks++;
 }
 
-static void cut(SparseX86 *s, Arena *a, const SparseBlocks *blocks) {
-    int64_t n = 0, *order = sparse_by_place(a, s->l);
-    for (int64_t i = 0; i < blocks->n; i++) n += parts_of(s->l, &blocks->all[i]);
-    s->parts = ARENA_ARRAY(a, n, SparsePart);
-    for (int64_t i = 0; i < blocks->n; i++) cut_block(s, a, &blocks->all[i], order);
+static void cut(SparseX86 *s, Arena *a, const Target *t, const SparseBlocks *blocks) {
+    const int64_t *order = sparse_by_place(a, s->l);
+    s->n_blocks = blocks->n, s->n_slices = slices_of(t, s->l, blocks, order);
+    s->parts = ARENA_ARRAY(a, s->n_slices * s->n_blocks, SparsePart);
+    for (int64_t i = 0; i < blocks->n; i++)
+        cut_block(s, &blocks->all[i], &s->parts[i], order, ARENA_ARRAY(a, blocks->all[i].loads, int64_t));
 }
 
 Str sparse_encode_x86(Arena *a, const Target *t, const SparseLayer *l) {
@@ -216,7 +259,7 @@ Str sparse_encode_x86(Arena *a, const Target *t, const SparseLayer *l) {
     SparseX86 s = {.l = l, .form = form, .masked = sparse_is_masked(l)};
     SparseBlocks blocks = sparse_cut_rows(a, t, l, form->busy);
     s.weights = ARENA_ARRAY(a, blocks.most + form->weights, uint32_t);
-    cut(&s, a, &blocks);
+    cut(&s, a, t, &blocks);
     write_code(&s); /* counts, and finds where everything lies */
     s.x.bytes = arena_alloc(a, s.x.n);
     write_code(&s);

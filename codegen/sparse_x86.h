@@ -13,15 +13,14 @@
 #include "codegen/sparse_blocks.h"
 #include "codegen/x86.h"
 
-enum { SPARSE_X86_ROWS = 29 /* of any form, at most */, SPARSE_X86_LINES = 2 };
+enum { SPARSE_X86_ROWS = 29 /* of any form, at most */, SPARSE_X86_LINES = 2, SPARSE_X86_SLICES = 64 /* at most */ };
 
-/* A block whose code is too long for the caches of instructions is run in parts, each of them for all panels: sums that
- * are not complete wait in y. */
-typedef struct SparsePart {
-    SparseBlock b;    /* nonzeros, loads, places: the part's own */
-    int64_t block;    /* its number */
-    int64_t *used;    /* the sources that it needs, in the order of their products */
-    bool first, last; /* of its block */
+/* Where blocks are too long for the caches of instructions, or x is for L2, sources are cut into slices, each of them a
+ * function for all blocks and panels: sums that are not complete wait in y. */
+typedef struct SparsePart { /* of a block, in a slice */
+    SparseBlock b;          /* nonzeros, loads, places: the part's own */
+    int64_t *used;          /* the sources that it needs, in the order of their products */
+    bool first, last;       /* of its block */
 } SparsePart;
 
 typedef struct SparseX86 SparseX86;
@@ -41,9 +40,10 @@ struct SparseX86 {
     const SparseLayer *l;
     const SparseX86Form *form;
     X86 x;
-    bool masked; /* some sources are */
-    SparsePart *parts;
-    int64_t n_parts, n_blocks;
+    bool masked;       /* some sources are */
+    SparsePart *parts; /* slice by slice */
+    int64_t n_slices, n_blocks;
+    size_t slice_at[SPARSE_X86_SLICES];
     SparsePart *part; /* that is being written */
     const SparseBlock *b;
     int64_t *used; /* of it */
