@@ -36,7 +36,27 @@ Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part) {
     return h;
 }
 
+void hessian_want(Hessian *h, Arena *a, int64_t channels) {
+    h->channels = channels;
+    h->cross = ARENA_ARRAY(a, channels * h->depth, double);
+    h->wanted = ARENA_ARRAY(a, channels, double);
+    h->targets = ARENA_ARRAY(a, HESSIAN_ROWS * channels, double);
+}
+
+static void add_cross(Hessian *h, int64_t group, int n) {
+    int64_t count = h->channels / h->groups;
+#pragma omp parallel for schedule(static) if (count * h->depth > 1 << 12)
+    for (int64_t c = group * count; c < (group + 1) * count; c++)
+        for (int i = 0; i < n; i++) {
+            double y = h->targets[i * h->channels + c], *restrict to = h->cross + c * h->depth;
+            const double *restrict x = h->buffer + i * h->depth;
+            h->wanted[c] += y;
+            for (int64_t k = 0; k < h->depth; k++) to[k] += y * x[k];
+        }
+}
+
 void hessian_add(Hessian *h, int64_t group, int n) {
+    if (h->channels) add_cross(h, group, n);
     double *totals = h->totals + group * h->depth;
     for (int i = 0; i < n; i++)
         for (int64_t k = 0; k < h->depth; k++) totals[k] += h->buffer[i * h->depth + k];

@@ -96,7 +96,19 @@ static void read_row(const Patches *p, int64_t index, int64_t group, double *to)
         for (int64_t k = 0; k < p->channels; k++) to[k] = (double)p->x[index * p->channels + k];
 }
 
+/* y at the place of a patch, or of a row, of a group's channels */
+static void read_targets(const Patches *p, const Hessian *h, const float *y, int64_t index, int64_t group, double *to) {
+    int64_t plane = 1, count = h->channels / h->groups;
+    for (int i = 0; i < p->axes; i++) plane *= p->out[i];
+    const float *from = y + index / plane * h->channels * plane + index % plane;
+    for (int64_t c = group * count; c < (group + 1) * count; c++) to[c] = (double)from[c * plane];
+}
+
 bool hessian_observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank) {
+    return hessian_observe_pair(h, n, x, dims, rank, NULL);
+}
+
+bool hessian_observe_pair(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank, const float *y) {
     Patches p = {.n = n, .x = x, .dims = dims};
     fill_patches(&p, h, rank);
     int64_t rows = p.count < CALL_ROWS ? p.count : CALL_ROWS;
@@ -109,8 +121,10 @@ bool hessian_observe(Hessian *h, const Node *n, const float *x, const int64_t *d
             for (int i = 0; i < some; i++) {
                 int64_t index = (first + (int64_t)((double)(from + i) * (double)p.count / (double)rows)) % p.count;
                 read_row(&p, index, group, h->buffer + i * h->depth);
+                if (y) read_targets(&p, h, y, index, group, h->targets + i * h->channels);
             }
             if (!all_finite(h->buffer, some * h->depth)) return false;
+            if (y && !all_finite(h->targets, some * h->channels)) return false;
             hessian_add(h, group, some);
         }
     h->rows += rows;

@@ -89,12 +89,20 @@ typedef struct PruneMatrix { /* of one score a weight, at k · channels + c; not
  * pattern wants. Of equal ones the first. */
 void prune_select(const PruneOptions *o, PruneMatrix m, double share, uint8_t *zero, Arena *scratch);
 
+/* ---- prune_refit.c ---- */
+/* The weights that stay, fitted to what h has been told that the sums should be, from the inputs that the pruned
+ * network has. Where there is a bias, it gives the mean. */
+void prune_refit(const PruneLayer *l, Hessian *h, Ctx *ctx);
+
 /* ---- prune_update.c ---- */
 /* Zeros by what they do to the sums that the weights are in, and the weights that stay moved so that the sums change
  * least. */
 void prune_update(const PruneOptions *o, const Hessian *h, const PruneWeights *w, double share, Ctx *ctx);
 /* losses[i]: eᵀHe, over all channels or some that are evenly spread, at shares[i] of zeros; the weights stay as they
  * are */
+/* δ of h δ = r, r, which it takes, in some steps of conjugate gradients; h: n × n. work: 3 n */
+void prune_solve(const double *h, double *r, double *delta, int64_t n, double *work);
+enum { PRUNE_REFINED = 1536 }; /* weights of a sum that stay, at most, to be moved by it */
 void prune_losses(const PruneOptions *o, const Hessian *h, const PruneWeights *all, const double *shares, int n,
                   double *losses, Ctx *ctx);
 

@@ -10,7 +10,6 @@
 #include "compress/triangle.h"
 
 enum { LANES = 16, COLUMNS = 128, STEPS = 12, MEASURED = 64 };
-static const int64_t most_refined = 1536; /* weights of a sum that stay */
 
 typedef struct Update { /* the channels of a group, in one part of the depth */
     const PruneOptions *o;
@@ -125,8 +124,8 @@ static void multiply(double *restrict to, const double *h, const double *p, int6
     for (int64_t i = 0; i < n; i++) to[i] = dot(h + i * n, p, n);
 }
 
-/* δ of H_SS δ = r, r = (He)_S, which it takes; preconditioned by the diagonal */
-static void solve(const double *h, double *r, double *delta, int64_t n, double *work) {
+/* preconditioned by the diagonal */
+void prune_solve(const double *h, double *r, double *delta, int64_t n, double *work) {
     double *p = work, *hp = work + n, *z = work + 2 * n;
     memset(delta, 0, sizeof *delta * (size_t)n);
     for (int64_t i = 0; i < n; i++) p[i] = z[i] = r[i] / h[i * n + i];
@@ -147,7 +146,7 @@ static void refine_channel(const Update *u, int64_t c, Arena *scratch) {
     int lane = (int)(c % LANES);
     for (int64_t k = 0; k < u->n; k++)
         if (!u->zero[k * u->count + c]) stays[n++] = k;
-    if (!n || n > most_refined) return;
+    if (!n || n > PRUNE_REFINED) return;
     double *h = ARENA_ARRAY(scratch, n * n, double), *work = ARENA_ARRAY(scratch, 5 * n, double);
     double *r = work + 3 * n, *delta = work + 4 * n;
     for (int64_t i = 0; i < n; i++) {
@@ -155,7 +154,7 @@ static void refine_channel(const Update *u, int64_t c, Arena *scratch) {
         r[i] = 0;
         for (int64_t k = 0; k < u->n; k++) r[i] += h_at(u, stays[i], k) * e[k][lane];
     }
-    solve(h, r, delta, n, work);
+    prune_solve(h, r, delta, n, work); /* H_SS δ = (He)_S */
     for (int64_t i = 0; i < n; i++) e[stays[i]][lane] -= delta[i];
 }
 

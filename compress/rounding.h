@@ -20,6 +20,9 @@ typedef struct Hessian {
     double **sums;           /* [groups · parts]: i, k <= i at i(i+1)/2 + k */
     double *buffer;          /* HESSIAN_ROWS of depth */
     double *totals, *counts; /* [groups][depth]: Σ x; [groups]: of how many */
+    int64_t channels;        /* of what the sums should be, y; 0: nobody says */
+    double *cross, *wanted;  /* [channels][depth]: Σ y x, x of the channel's group; [channels]: Σ y */
+    double *targets;         /* y of the buffer's rows: HESSIAN_ROWS of channels */
     bool about_means;        /* to be of x − x̄: rounding moves a bias, and what an error does to the mean is no loss */
     bool centred;            /* it is */
     bool *factored;          /* sums[…] are T, where TᵀT = H + 1 % of its mean diagonal */
@@ -27,6 +30,7 @@ typedef struct Hessian {
 size_t hessian_bytes(int64_t depth, int64_t groups, int64_t part);           /* SIZE_MAX: too many to count */
 Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part); /* part: HESSIAN_PART, or for tests less */
 Hessian *hessian_means(Arena *a, int64_t depth, int64_t groups); /* of no parts: x̄ alone, for the shifts of biases */
+void hessian_want(Hessian *h, Arena *a, int64_t channels); /* y, too */
 void hessian_add(Hessian *h, int64_t group, int n); /* the first n rows of the buffer, which it may overwrite */
 int64_t hessian_part_size(const Hessian *h, int64_t part);
 void hessian_centre(Hessian *h); /* where that is wanted, and not yet done */
@@ -38,6 +42,8 @@ double hessian_error(const Hessian *h, int64_t group, const double *e); /* eᵀH
 /* ---- patches.c: the rows of x that a contraction's input holds ---- */
 /* At most 256 a call, evenly spread; which ones differs from call to call. false: the input has a NaN or an infinity */
 bool hessian_observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank);
+/* And y, laid out as n's result is: what another network makes of the same sample */
+bool hessian_observe_pair(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank, const float *y);
 
 /* ---- codes.c ---- */
 typedef struct CodeRange { /* low < 0 < high */

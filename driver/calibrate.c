@@ -14,30 +14,17 @@ static void watch_all(Calibration *c, Arena *a) {
     for (int i = 0; i < p->n_tensors && p->options.mode == QUANT_INT8 && !c->channels_only; i++) {
         if (p->tensors[i].known || p->tensors[i].shares) continue;
         Watch *w = &c->watches[c->n_watches++];
-        *w = (Watch){.tensor = &p->tensors[i], .input = -1, .output = -1};
+        *w = (Watch){.tensor = &p->tensors[i]};
         bool bins = c->p.ranges || range_needs_histogram(p->options.method);
         observer_init(&w->observer, a, bins);
     }
-}
-
-/* v, an input or an output of g, which has room for one more */
-static void expose_value(Graph *g, Value *v, int *input, int *output) {
-    for (int k = 0; k < g->n_inputs; k++)
-        if (g->inputs[k] == v) *input = k;
-    for (int k = 0; k < g->n_outputs; k++)
-        if (g->outputs[k] == v) *output = k;
-    if (*input >= 0 || *output >= 0) return;
-    *output = g->n_outputs;
-    g->outputs[g->n_outputs++] = v;
 }
 
 /* The watched values become outputs of the float graph. Both graphs were made alike: the same plan names the same. */
 static bool expose(Calibration *c, const QuantPlan *own) {
     Graph *g = c->p.graph;
     const QuantPlan *p = c->plan;
-    Value **outputs = ARENA_ARRAY(g->arena, g->n_outputs + c->n_watches + c->n_gathers, Value *);
-    memcpy(outputs, g->outputs, sizeof *outputs * (size_t)g->n_outputs);
-    g->outputs = outputs;
+    expose_room(g, c->n_watches + c->n_gathers);
     for (int i = 0; i < c->n_watches; i++) {
         Watch *w = &c->watches[i];
         int at = (int)(w->tensor - p->tensors);
@@ -45,47 +32,10 @@ static bool expose(Calibration *c, const QuantPlan *own) {
             diag_error(p->graph->ctx, NULL, "internal error: the model was read differently the second time");
             return false;
         }
-        expose_value(g, own->tensors[at].value, &w->input, &w->output);
+        w->at = expose_value(g, own->tensors[at].value);
     }
-    for (int i = 0; i < c->n_gathers; i++) {
-        Gather *w = &c->gathers[i];
-        expose_value(g, w->node->in[0], &w->input, &w->output);
-    }
-    graph_count_uses(g);
+    for (int i = 0; i < c->n_gathers; i++) c->gathers[i].at = expose_value(g, c->gathers[i].node->in[0]);
     return true;
-}
-
-bool sampled_prepare(SampledCall *c, const mcc_model *m, Arena *a) {
-    c->model = m;
-    c->in = ARENA_ARRAY(a, m->n_inputs + 1, mcc_tensor);
-    c->out = ARENA_ARRAY(a, m->n_outputs + 1, mcc_tensor);
-    c->workspace = arena_alloc(a, m->workspace_bytes + m->workspace_align);
-    c->workspace = (char *)c->workspace + (-(uintptr_t)c->workspace & (m->workspace_align - 1));
-    for (int i = 0; i < m->n_outputs; i++) {
-        const mcc_tensor_info *info = &m->outputs[i];
-        mcc_tensor *t = &c->out[i];
-        int64_t n;
-        *t = (mcc_tensor){.dtype = info->dtype, .rank = info->rank};
-        if (!product_i64(info->max_dims, info->rank, &n) || !dtype_bytes((Dtype)info->dtype, n, &t->bytes))
-            return false;
-        t->data = arena_alloc(a, t->bytes + 64);
-    }
-    return true;
-}
-
-int sampled_run(SampledCall *c, const Tensor *const *in) {
-    for (int i = 0; i < c->model->n_inputs; i++) {
-        c->in[i] = (mcc_tensor){.data = (void *)(uintptr_t)in[i]->data,
-                                .bytes = in[i]->bytes,
-                                .dtype = (int32_t)in[i]->dtype,
-                                .rank = in[i]->rank};
-        memcpy(c->in[i].dims, in[i]->dims, sizeof in[i]->dims);
-    }
-    return c->model->run(c->in, c->out, c->workspace);
-}
-
-const mcc_tensor *watch_tensor(const Watch *w, const SampledCall *c) {
-    return w->input >= 0 ? &c->in[w->input] : &c->out[w->output];
 }
 
 static int64_t elements(const mcc_tensor *t) {
@@ -96,7 +46,7 @@ static int64_t elements(const mcc_tensor *t) {
 static bool observe(Calibration *c) {
     for (int i = 0; i < c->n_watches; i++) {
         Watch *w = &c->watches[i];
-        const mcc_tensor *t = watch_tensor(w, &c->call);
+        const mcc_tensor *t = exposed_tensor(&c->call, w->at);
         observer_add(&w->observer, t->data, elements(t));
         if (!w->observer.odd) continue;
         diag_error(c->plan->graph->ctx, NULL,
@@ -169,13 +119,9 @@ static int calibrate(void *arg) {
     if (!own) return BAD_MODEL;
     gather_list(c, own, a);
     if (!expose(c, own)) return BAD_MODEL;
-    if ((result = pipeline_optimise(&c->p)) != DONE || (result = pipeline_generate(&c->p, "model")) != DONE ||
-        (result = pipeline_load(&c->p)) != DONE)
-        return result;
+    if ((result = side_compile(&c->p)) != DONE) return result;
     const mcc_model *m = loaded_model(c->p.loaded);
-    SampleOptions options = {.norm = k->input_norm, .layout = k->input_layout};
-    c->samples = samples_open(ctx, k->calibrate, k->n_calibrate, m->inputs, m->n_inputs, &options);
-    if (!c->samples || !sampled_prepare(&c->call, m, a)) return BAD_MODEL;
+    if (!(c->samples = side_samples(&c->p, m->n_inputs)) || !sampled_prepare(&c->call, m, a)) return BAD_MODEL;
     progress_stage("calibrating");
     double start = seconds_now();
     result = run_samples(c, a);
@@ -188,21 +134,10 @@ static int calibrate(void *arg) {
 }
 
 static int run_calibration(const Pipeline *p, QuantPlan *plan, bool channels_only) {
-    const char *why;
-    Calibration c = {.plan = plan,
-                     .p = {.command = p->command, .is_float = true, .pruned = p->pruned},
-                     .channels_only = channels_only};
+    Calibration c = {.plan = plan, .p = {.is_float = true, .pruned = p->pruned}, .channels_only = channels_only};
     if (!channels_only) c.p.ranges = p->ranges;
-    if (!(c.p.target = target_find(NULL, "native", NULL, &why))) {
-        say_error("calibration runs the model on this machine: %s", why);
-        return BAD_MODEL;
-    }
-    if (!(c.p.ctx = pipeline_ctx(p->command, p->ctx->file))) return BAD_MODEL;
-    c.p.ctx->opt = p->ctx->opt;
-    int result = with_memory(c.p.ctx, calibrate, &c);
-    samples_close(c.samples);
-    pipeline_free(&c.p);
-    ctx_free(c.p.ctx);
+    int result = side_network(p, &c.p, "calibration", calibrate, &c);
+    side_close(&c.p, c.samples);
     return result;
 }
 

@@ -12,7 +12,7 @@ void gather_list(Calibration *c, const QuantPlan *own, Arena *a) {
     const QuantPlan *p = c->plan;
     c->gathers = ARENA_ARRAY(a, 2 * p->n_nodes + 1, Gather);
     for (int i = 0; i < p->n_nodes && own->n_nodes == p->n_nodes; i++) {
-        Gather g = {.node = own->nodes[i].node, .name = p->nodes[i].name, .input = -1, .output = -1};
+        Gather g = {.node = own->nodes[i].node, .name = p->nodes[i].name};
         Hessian *h = c->channels_only ? NULL : p->nodes[i].hessian;
         Seen *seen = p->nodes[i].seen;
         if (h && !is_gathered(c, h, NULL)) g.hessian = h, c->gathers[c->n_gathers++] = g;
@@ -24,7 +24,7 @@ void gather_list(Calibration *c, const QuantPlan *own, Arena *a) {
 bool gather_sample(const Calibration *c) {
     for (int i = 0; i < c->n_gathers; i++) {
         const Gather *g = &c->gathers[i];
-        const mcc_tensor *t = g->input >= 0 ? &c->call.in[g->input] : &c->call.out[g->output];
+        const mcc_tensor *t = exposed_tensor(&c->call, g->at);
         if (g->hessian ? hessian_observe(g->hessian, g->node, t->data, t->dims, t->rank)
                        : seen_add(g->seen, t->data, t->dims, t->rank))
             continue;

@@ -31,8 +31,8 @@ typedef struct KeptChannels {
     Seen seen;
     struct KeptChannels *next;
 } KeptChannels;
-typedef struct Network { /* the model, with some zeros */
-    PruneOptions options; /* share 0: with none */
+typedef struct Network {       /* the model, with some zeros */
+    PruneOptions options;      /* share 0: with none */
     float **weights, **biases; /* by layer; NULL: as they are */
     KeptRange *ranges;
     KeptChannels *channels;
@@ -100,8 +100,7 @@ static bool same_words(const char **a, int n, const char **b, int m) {
 static bool same_form(const PruneOptions *a, const PruneOptions *b) {
     return a->pattern == b->pattern && a->n == b->n && a->of == b->of && a->rows == b->rows && a->cols == b->cols &&
            a->by == b->by &&
-           (a->pattern != PRUNE_AUTO ||
-            (a->target == b->target && a->integers == b->integers && a->small == b->small));
+           (a->pattern != PRUNE_AUTO || (a->target == b->target && a->integers == b->integers && a->small == b->small));
 }
 
 static bool same_options(const PruneOptions *a, const PruneOptions *b) {

@@ -3,8 +3,9 @@
  * none, on random inputs. A tensor that is computed in one loop with what reads it is no result of a layer, and not
  * looked at. Outputs do not change what integer kernels compute. */
 #include "compress/report.h"
-#include "driver/calibrate.h"
 #include "driver/call.h"
+#include "driver/quantize.h"
+#include "driver/side.h"
 #include <math.h>
 #include <string.h>
 
@@ -13,7 +14,7 @@ enum { MOST_SAMPLES = 32, RANDOM_SAMPLES = 4, MOST_BYTES = 512 << 20 };
 typedef struct Spot { /* a tensor, in both models */
     int place;        /* of the node that makes it, in the canonical graph; -1 - i: input i */
     const char *name; /* in the plan; NULL: it has none */
-    int exact[2], got[2];
+    Exposed exact, got;
     double signal, noise;
 } Spot;
 typedef struct Result { /* of a node of the model */
@@ -54,7 +55,7 @@ static int add_spot(Noise *s, const QuantPlan *own, const Value *v, int place, i
     if (n > (MOST_BYTES - *bytes) / 4) return 0;
     *bytes += 4 * n;
     const QuantTensor *t = v->id < own->n_ids ? own->of_value[v->id] : NULL;
-    s->spots[s->n_spots++] = (Spot){.place = place, .name = t ? t->name : NULL, .exact = {-1, -1}, .got = {-1, -1}};
+    s->spots[s->n_spots++] = (Spot){.place = place, .name = t ? t->name : NULL};
     return s->n_spots;
 }
 
@@ -81,17 +82,6 @@ static void list_spots(Noise *s, const QuantPlan *own, Arena *a) {
 
 /* ---- the two models ---- */
 
-/* at[0]: among the inputs, at[1]: among the outputs, for which there is room */
-static void expose(Graph *g, Value *v, int at[2]) {
-    for (int k = 0; k < g->n_inputs; k++)
-        if (g->inputs[k] == v) at[0] = k;
-    for (int k = 0; k < g->n_outputs && at[0] < 0; k++)
-        if (g->outputs[k] == v) at[1] = k;
-    if (at[0] >= 0 || at[1] >= 0) return;
-    at[1] = g->n_outputs;
-    g->outputs[g->n_outputs++] = v;
-}
-
 /* by place; v[-1 - i]: input i */
 static Value **values_of(const Graph *g, Arena *a) {
     int n = g->n_inputs, k = 0;
@@ -111,27 +101,14 @@ static Value *dequantized(const Graph *g, Value *v) {
     return v;
 }
 
-static void more_outputs(Graph *g, int more) {
-    Value **outputs = ARENA_ARRAY(g->arena, g->n_outputs + more + 1, Value *);
-    memcpy(outputs, g->outputs, sizeof *outputs * (size_t)g->n_outputs);
-    g->outputs = outputs;
-}
-
-static int compile(Pipeline *p) {
-    graph_count_uses(p->graph);
-    int result = pipeline_optimise(p);
-    if (result == DONE) result = pipeline_generate(p, "model");
-    return result == DONE ? pipeline_load(p) : result;
-}
-
 static int make_float(Noise *s, Arena *a) {
     int result = ready(&s->f, s->plan);
     if (result != DONE) return result;
     Graph *g = s->f.graph;
     Value **v = values_of(g, a);
-    more_outputs(g, s->n_spots);
-    for (int i = 0; i < s->n_spots; i++) expose(g, v[s->spots[i].place], s->spots[i].exact);
-    result = compile(&s->f);
+    expose_room(g, s->n_spots);
+    for (int i = 0; i < s->n_spots; i++) s->spots[i].exact = expose_value(g, v[s->spots[i].place]);
+    result = side_compile(&s->f);
     return result == DONE && !sampled_prepare(&s->exact, loaded_model(s->f.loaded), a) ? BAD_MODEL : result;
 }
 
@@ -150,21 +127,17 @@ static int make_compressed(void *arg) {
     list_spots(s, own, a);
     Value **v = values_of(g, a);
     if (o.mode != QUANT_NONE && !plan_insert(own)) return BAD_MODEL;
-    more_outputs(g, s->n_spots);
+    expose_room(g, s->n_spots);
     for (int i = 0; i < s->n_spots; i++) {
         Value *to = v[s->spots[i].place];
         if (o.mode == QUANT_INT8) to = dequantized(g, to);
-        expose(g, to, s->spots[i].got);
+        s->spots[i].got = expose_value(g, to);
     }
-    result = compile(&s->q);
+    result = side_compile(&s->q);
     return result == DONE && !sampled_prepare(&s->got, loaded_model(s->q.loaded), a) ? BAD_MODEL : result;
 }
 
 /* ---- running ---- */
-
-static const mcc_tensor *seen(const SampledCall *c, const int at[2]) {
-    return at[0] >= 0 ? &c->in[at[0]] : &c->out[at[1]];
-}
 
 static void compare(Spot *s, const mcc_tensor *exact, const mcc_tensor *got) {
     const float *x = exact->data, *y = got->data;
@@ -180,17 +153,15 @@ static void compare(Spot *s, const mcc_tensor *exact, const mcc_tensor *got) {
 static bool run_both(Noise *s, const Tensor *const *in) {
     if (sampled_run(&s->exact, in) != MCC_OK || sampled_run(&s->got, in) != MCC_OK) return false;
     for (int i = 0; i < s->n_spots; i++)
-        compare(&s->spots[i], seen(&s->exact, s->spots[i].exact), seen(&s->got, s->spots[i].got));
+        compare(&s->spots[i], exposed_tensor(&s->exact, s->spots[i].exact), exposed_tensor(&s->got, s->spots[i].got));
     s->report->noise_samples++;
     return true;
 }
 
 static bool run_samples(Noise *s, Arena *a) {
     const mcc_model *m = loaded_model(s->f.loaded);
-    const Command *k = s->f.command;
-    SampleOptions options = {.norm = k->input_norm, .layout = k->input_layout};
     const Tensor **in = ARENA_ARRAY(a, m->n_inputs + 1, const Tensor *);
-    s->samples = samples_open(s->f.ctx, k->calibrate, k->n_calibrate, m->inputs, m->n_inputs, &options);
+    s->samples = side_samples(&s->f, m->n_inputs);
     for (int i = 0; s->samples && i < MOST_SAMPLES && samples_next(s->samples, in) == SAMPLE_GIVEN; i++)
         if (!run_both(s, in)) return false;
     return s->report->noise_samples > 0;
@@ -238,7 +209,7 @@ int measure_layer_noise(const Pipeline *p, const QuantPlan *plan) {
     Noise s = {.plan = plan, .report = p->ranges};
     int result = BAD_MODEL;
     if (p->pruned && p->command->prune.pattern == PRUNE_CHANNELS) return DONE; /* the float model has other channels */
-    if (!(one.target = target_find(NULL, "native", NULL, &why))) return DONE; /* nothing can be run here */
+    if (!(one.target = target_find(NULL, "native", NULL, &why))) return DONE;  /* nothing can be run here */
     s.f = s.q = one;
     s.q.pruned = p->pruned;
     s.f.ctx = pipeline_ctx(p->command, p->ctx->file);

@@ -9,6 +9,11 @@
  * of the model get by pipeline_canonicalise. */
 int pipeline_prune(Pipeline *p);
 
+/* ---- prune_refit.c ---- */
+/* Weights of p->pruned, which is the plan, move to make up for what layers before theirs have lost. DONE, or an exit
+ * code after a message */
+int prune_fit(const Pipeline *p, PrunePlan *plan);
+
 /* ---- prune_moments.c ---- */
 /* Weights and biases of p->pruned, which is the plan, get the means and deviations of the dense network's outputs.
  * DONE, or an exit code after a message */

@@ -4,15 +4,15 @@
  * network that is compiled for it, a factor and a shift for each channel are inputs, and it is compiled once. */
 #include <math.h>
 #include <string.h>
-#include "driver/calibrate.h"
 #include "driver/kept.h"
 #include "driver/prune.h"
+#include "driver/side.h"
 
 enum { MOST_SAMPLES = 64, MOST_RUNS = 1024 };
 
 typedef struct Layer { /* one that is corrected */
     PruneLayer *l;
-    Moments want, got; /* of its outputs, before the factor */
+    Moments want, got;               /* of its outputs, before the factor */
     Tensor factor, shift;            /* inputs of the network */
     float *factor_data, *shift_data; /* theirs */
     int output;                      /* of the network: what it makes, before the factor */
@@ -25,7 +25,6 @@ typedef struct Network {
     int n, n_inputs; /* inputs of the model itself */
     int n_runs;      /* on as many samples */
     SampledCall call;
-    SampleOptions options;
     Samples *samples;
     const Tensor **in;
     bool dense;
@@ -67,35 +66,28 @@ static bool open_layers(Network *w) {
     const QuantPlan *own = quant_choose(g, &w->plan->nodes->options, NULL, 0);
     if (!own || own->n_nodes != w->plan->nodes->n_nodes) return false;
     Value **inputs = ARENA_ARRAY(g->arena, g->n_inputs + 2 * w->n, Value *);
-    Value **outputs = ARENA_ARRAY(g->arena, g->n_outputs + w->n, Value *);
     memcpy(inputs, g->inputs, sizeof *inputs * (size_t)g->n_inputs);
-    memcpy(outputs, g->outputs, sizeof *outputs * (size_t)g->n_outputs);
     g->inputs = inputs;
-    g->outputs = outputs;
+    expose_room(g, w->n);
     w->n_inputs = g->n_inputs;
     for (int i = 0; i < w->n; i++)
         if (!open_layer(g, own->nodes[w->layers[i].l->q - w->plan->nodes->nodes].node, &w->layers[i])) return false;
-    graph_count_uses(g);
     return true;
 }
 
 static int compile(Network *w, Arena *a) {
-    const Command *c = w->p.command;
     int result = pipeline_read(&w->p);
     if (result == DONE) result = pipeline_canonicalise(&w->p);
     if (result != DONE) return result;
     if (!open_layers(w)) return BAD_MODEL;
-    if ((result = pipeline_optimise(&w->p)) != DONE || (result = pipeline_generate(&w->p, "model")) != DONE ||
-        (result = pipeline_load(&w->p)) != DONE)
-        return result;
+    if ((result = side_compile(&w->p)) != DONE) return result;
     const mcc_model *m = loaded_model(w->p.loaded);
     w->in = ARENA_ARRAY(a, m->n_inputs + 1, const Tensor *);
     for (int i = 0; i < w->n; i++) {
         w->in[w->n_inputs + 2 * i] = &w->layers[i].factor;
         w->in[w->n_inputs + 2 * i + 1] = &w->layers[i].shift;
     }
-    w->options = (SampleOptions){.norm = c->input_norm, .layout = c->input_layout};
-    w->samples = samples_open(w->p.ctx, c->calibrate, c->n_calibrate, m->inputs, w->n_inputs, &w->options);
+    w->samples = side_samples(&w->p, w->n_inputs);
     return w->samples && sampled_prepare(&w->call, m, a) ? DONE : BAD_MODEL;
 }
 
@@ -168,8 +160,8 @@ static int work_guarded(void *arg) {
     const Work *k = arg;
     Network *w = k->w;
     int result = compile(w, k->a);
-    if (result == DONE && w->dense) return watch(w, 0, w->n);
-    for (int i = 0; i < w->n && result == DONE; i++) {
+    if (result == DONE && w->dense) result = watch(w, 0, w->n);
+    for (int i = 0; i < w->n && result == DONE && !w->dense; i++) {
         result = watch(w, i, i + 1);
         if (result == DONE) find_factors(&w->layers[i]);
         progress_part(i + 1, w->n);
@@ -178,18 +170,9 @@ static int work_guarded(void *arg) {
 }
 
 static int run_network(const Pipeline *p, Network *w, Arena *a) {
-    const char *why;
-    w->p = (Pipeline){.command = p->command, .is_float = true, .pruned = w->dense ? NULL : p->pruned};
-    if (!(w->p.target = target_find(NULL, "native", NULL, &why))) {
-        say_error("pruning runs the model on this machine: %s", why);
-        return BAD_MODEL;
-    }
-    if (!(w->p.ctx = pipeline_ctx(p->command, p->ctx->file))) return BAD_MODEL;
-    w->p.ctx->opt = p->ctx->opt;
-    int result = with_memory(w->p.ctx, work_guarded, &(Work){w, a});
-    samples_close(w->samples);
-    pipeline_free(&w->p);
-    ctx_free(w->p.ctx);
+    w->p = (Pipeline){.is_float = true, .pruned = w->dense ? NULL : p->pruned};
+    int result = side_network(p, &w->p, "pruning", work_guarded, &(Work){w, a});
+    side_close(&w->p, w->samples);
     return result;
 }
 

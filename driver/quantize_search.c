@@ -4,6 +4,7 @@
 #include "compress/report.h"
 #include "compress/search.h"
 #include "driver/fidelity.h"
+#include "driver/side.h"
 #include <math.h>
 #include <string.h>
 #include <unistd.h>
@@ -37,11 +38,6 @@ static QuantPlan *plan_again(Drop *d) {
     return own && quant_take_ranges(own, d->plan) ? own : NULL;
 }
 
-static bool trial_to_code(Drop *d) {
-    return pipeline_optimise(&d->trial) == DONE && pipeline_generate(&d->trial, "model") == DONE &&
-           pipeline_load(&d->trial) == DONE;
-}
-
 /* work in a new Ctx for d->trial, which says nothing */
 static int try_network(Drop *d, int (*work)(void *)) {
     d->trial = (Pipeline){.command = d->command, .target = d->fidelity.reference.target, .is_float = true};
@@ -56,13 +52,6 @@ static int try_network(Drop *d, int (*work)(void *)) {
 }
 
 /* ---- the noise of each layer ---- */
-
-static int expose(Graph *g, Value *v) {
-    for (int i = 0; i < g->n_outputs; i++)
-        if (g->outputs[i] == v) return i;
-    g->outputs[g->n_outputs] = v;
-    return g->n_outputs++;
-}
 
 static bool add_noises(void *arg, int sample, const Tensor *outputs) {
     Drop *d = arg;
@@ -79,18 +68,16 @@ static int measure_noise(void *arg) {
     Graph *g = own->graph;
     Node **twins = ARENA_ARRAY(g->arena, own->n_nodes + 1, Node *);
     if (!quant_twins(own, twins)) return BAD_MODEL;
-    Value **outputs = ARENA_ARRAY(g->arena, g->n_outputs + 2 * d->n_layers + 1, Value *);
-    memcpy(outputs, g->outputs, sizeof *outputs * (size_t)g->n_outputs);
-    g->outputs = outputs;
+    expose_room(g, 2 * d->n_layers);
     for (int i = 0; i < d->n_layers; i++) {
         int at = d->layers[i].place;
         d->twin[i] = d->exact[i] = -1;
         if (!twins[at]) continue;
-        d->exact[i] = expose(g, own->nodes[at].node->out[0]);
-        d->twin[i] = expose(g, twins[at]->out[0]);
+        d->exact[i] = expose_value(g, own->nodes[at].node->out[0]).output;
+        d->twin[i] = expose_value(g, twins[at]->out[0]).output;
     }
-    graph_count_uses(g);
-    if (!trial_to_code(d) || fidelity_run(&d->fidelity, &d->trial, NOISE_SAMPLES, add_noises, d) != DONE) return BAD_MODEL;
+    if (side_compile(&d->trial) != DONE ||
+        fidelity_run(&d->fidelity, &d->trial, NOISE_SAMPLES, add_noises, d) != DONE) return BAD_MODEL;
     for (int i = 0; i < d->n_layers; i++) d->layers[i].noise = loss_value(&d->noises[i], METRIC_SQNR);
     return DONE;
 }
@@ -140,7 +127,7 @@ static int count_halves(const Drop *d) {
 static int measure_drop(void *arg) {
     Drop *d = arg;
     QuantPlan *own = plan_again(d);
-    if (!own || !quant_insert(own) || !trial_to_code(d)) return BAD_MODEL;
+    if (!own || !quant_insert(own) || side_compile(&d->trial) != DONE) return BAD_MODEL;
     return fidelity_measure(&d->fidelity, &d->trial, &d->drop);
 }
 

@@ -216,7 +216,88 @@ static void test_update(Ctx *ctx, Case t, double share, double most) {
     arena_free(a);
 }
 
+/* ---- what the dense network makes, from what the pruned one holds ---- */
+
+enum { FIT_ROWS = 640, FIT_DEPTH = 48, FIT_CHANNELS = 8 };
+
+typedef struct FitCase {
+    double x[FIT_ROWS][FIT_DEPTH], y[FIT_ROWS][FIT_CHANNELS]; /* the pruned network's inputs, the dense one's results */
+    float w[FIT_CHANNELS * FIT_DEPTH], bias[FIT_CHANNELS];
+} FitCase;
+
+/* mean squares of y - Wx - b and, worst of all, |mean of it| */
+static double misfit(const FitCase *f, double *mean) {
+    double sum = 0;
+    *mean = 0;
+    for (int c = 0; c < FIT_CHANNELS; c++) {
+        double own = 0;
+        for (int r = 0; r < FIT_ROWS; r++) {
+            double e = f->y[r][c] - (double)f->bias[c];
+            for (int k = 0; k < FIT_DEPTH; k++) e -= (double)f->w[c * FIT_DEPTH + k] * f->x[r][k];
+            sum += e * e;
+            own += e;
+        }
+        *mean = fmax(*mean, fabs(own / FIT_ROWS));
+    }
+    return sum / FIT_ROWS;
+}
+
+/* The layers before have lost a third of what they held, and half of the weights are gone. */
+static void draw_fit(FitCase *f) {
+    enum { HIDDEN = 6 };
+    static double mix[FIT_DEPTH][HIDDEN];
+    for (int k = 0; k < FIT_DEPTH; k++)
+        for (int h = 0; h < HIDDEN; h++) mix[k][h] = normal();
+    for (int i = 0; i < FIT_CHANNELS * FIT_DEPTH; i++) f->w[i] = (float)normal();
+    for (int c = 0; c < FIT_CHANNELS; c++) f->bias[c] = (float)normal();
+    for (int r = 0; r < FIT_ROWS; r++) {
+        double hidden[HIDDEN];
+        for (int h = 0; h < HIDDEN; h++) hidden[h] = normal();
+        for (int c = 0; c < FIT_CHANNELS; c++) f->y[r][c] = (double)f->bias[c];
+        for (int k = 0; k < FIT_DEPTH; k++) {
+            double x = 0.5 + 0.2 * normal();
+            for (int h = 0; h < HIDDEN; h++) x += mix[k][h] * hidden[h];
+            for (int c = 0; c < FIT_CHANNELS; c++) f->y[r][c] += (double)f->w[c * FIT_DEPTH + k] * x;
+            f->x[r][k] = 0.7 * x + 0.1 * normal();
+        }
+    }
+    for (int i = 0; i < FIT_CHANNELS * FIT_DEPTH; i += 2) f->w[i] = 0;
+}
+
+static void test_refit(Ctx *ctx) {
+    Arena *a = arena_new(ctx);
+    FitCase *f = ARENA_NEW(a, FitCase);
+    Hessian *h = hessian_new(a, FIT_DEPTH, 1, HESSIAN_PART);
+    Tensor w = {.data = f->w, .bytes = sizeof f->w}, b = {.data = f->bias, .bytes = sizeof f->bias};
+    PruneLayer l = {.weights = f->w, .bias = f->bias};
+    l.c = (Contraction){.weights = &w, .bias = &b, .shape = {1, FIT_CHANNELS, FIT_DEPTH}, .depth = FIT_DEPTH};
+    draw_fit(f);
+    h->about_means = true;
+    hessian_want(h, a, FIT_CHANNELS);
+    for (int r = 0; r < FIT_ROWS; r += HESSIAN_ROWS) {
+        memcpy(h->buffer, f->x[r], sizeof f->x[0] * HESSIAN_ROWS);
+        memcpy(h->targets, f->y[r], sizeof f->y[0] * HESSIAN_ROWS);
+        hessian_add(h, 0, HESSIAN_ROWS);
+    }
+    double mean, before = misfit(f, &mean);
+    prune_refit(&l, h, ctx);
+    double after = misfit(f, &mean);
+    CHECK(after < 0.02 * before && mean < 1e-3);
+    for (int i = 0; i < FIT_CHANNELS * FIT_DEPTH; i++) CHECK((f->w[i] == 0) == (i % 2 == 0));
+    for (int i = 0; i < 4; i++) { /* no step from there is a better one */
+        int at = 2 * (int)(uniform() * FIT_CHANNELS * FIT_DEPTH / 2) + 1;
+        float was = f->w[at];
+        for (int way = -1; way <= 1; way += 2) {
+            f->w[at] = was + (float)way * 0.2f;
+            CHECK(misfit(f, &mean) > after);
+        }
+        f->w[at] = was;
+    }
+    arena_free(a);
+}
+
 static void test_all(Ctx *ctx) {
+    test_refit(ctx);
     for (int i = 0; i <= 10; i++) test_unstructured(ctx, i / 10.0, i % 2);
     test_block_taps(ctx, 9, 4);
     test_block_taps(ctx, 3, 2);
