@@ -139,17 +139,38 @@ static void measure(const PrunePlan *p, PruneLayer *l) {
 
 static bool has_loss(const PruneLayer *l) { return l->loss[PRUNE_POINTS - 1] > 0; }
 
+static void measure_losses(const PrunePlan *p) {
+    for (int i = 0; i < p->n; i++) {
+        PruneLayer *l = &p->layers[i];
+        if (!l->spared && is_updated(&l->form) && l->q->hessian && !l->weights && !has_loss(l)) measure(p, l);
+    }
+}
+
+void prune_try(PrunePlan *p) {
+    measure_losses(p);
+    for (int i = 0; i < p->n; i++) {
+        PruneLayer *l = &p->layers[i];
+        if (l->spared || !has_loss(l)) continue;
+        copy_weights(p, l);
+        l->share = p->options.share;
+        prune_layer(p, l);
+    }
+}
+
+void prune_untry(PrunePlan *p) {
+    for (int i = 0; i < p->n; i++) p->layers[i].weights = p->layers[i].bias = NULL;
+}
+
 void prune_round(PrunePlan *p, double portion) {
     Arena *scratch = arena_new(p->nodes->graph->ctx);
     float **importances = ARENA_ARRAY(scratch, p->n + 1, float *);
     bool together = !p->options.by_layer && p->options.pattern != PRUNE_N_OF_M, by_losses = false;
     for (int i = 0; i < p->n; i++) by_losses |= !p->layers[i].spared && is_updated(&p->layers[i].form);
+    if (together && by_losses) measure_losses(p);
     for (int i = 0; i < p->n; i++) {
         PruneLayer *l = &p->layers[i];
         if (l->spared) continue;
-        bool measured = by_losses && is_updated(&l->form) && l->q->hessian && !l->weights;
         if (together && !by_losses) importances[i] = score_layer(l, scratch);
-        if (together && measured && !has_loss(l)) measure(p, l);
         if (!l->weights) copy_weights(p, l);
     }
     prune_shares(p, by_losses ? NULL : importances, p->options.share * portion, scratch);

@@ -22,9 +22,10 @@ typedef enum PruneBy {
 typedef struct PruneOptions {
     double share; /* of the weights that become 0; 0: nothing is pruned */
     PrunePattern pattern;
-    int n, of;      /* PRUNE_N_OF_M: n of `of` consecutive weights of a sum stay */
-    int rows, cols; /* of a block: output channels, input channels of one tap */
-    bool by_layer;  /* each layer to that share; else all together */
+    int n, of;       /* PRUNE_N_OF_M: n of `of` consecutive weights of a sum stay */
+    int rows, cols;  /* of a block: output channels, input channels of one tap */
+    bool by_layer;   /* each layer to that share; else all together */
+    bool by_network; /* together, and each layer's losses count by what they do to the network's outputs */
     PruneBy by;
     int64_t rounds;
     bool ends; /* the first and the last layer as well */
@@ -44,6 +45,7 @@ typedef struct PruneLayer {
     const char *spared;        /* why it stays dense; NULL: it is pruned */
     double share;              /* of its weights that are to become 0 */
     float *weights, *bias;     /* as pruned so far; NULL: as they were, or there is none */
+    double noise;              /* in the network's outputs, at the share of all; 0: not measured */
     double loss[PRUNE_POINTS]; /* of its sums' power, at prune_points[i] of zeros; all 0: not measured */
 } PruneLayer;
 typedef struct PrunePlan {
@@ -63,6 +65,9 @@ typedef struct PruneWeights { /* channel c's weight k: w[c · by_channel + k · 
 /* ---- prune.c ---- */
 PrunePlan *prune_choose(Graph *g, const PruneOptions *o); /* NULL after diag_error */
 bool prune_needs_samples(const PruneOptions *o);
+/* Before the first round: each layer as if it were pruned to the share of all, its losses measured; and dense again. */
+void prune_try(PrunePlan *p);
+void prune_untry(PrunePlan *p);
 /* Another round: shares of layers, then their weights, which go on from the round before. portion: of the zeros that
  * are wanted in the end. */
 void prune_round(PrunePlan *p, double portion);

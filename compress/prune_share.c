@@ -88,11 +88,18 @@ static double loss_at(const PruneLayer *l, double share) {
     return exp(log(fmax(l->loss[i - 1], 1e-30)) * (1 - part) + log(l->loss[i]) * part);
 }
 
+/* What a loss in this layer counts: the noise that reaches the outputs for what is lost here at the same share */
+static double weight_of(const PrunePlan *p, const PruneLayer *l) {
+    double own = loss_at(l, p->options.share);
+    return l->noise > 0 && own > 0 ? l->noise / own : 1;
+}
+
 /* What one step more of the share costs, not less than any before */
-static void fill_slopes(const PruneLayer *l, double *slope) {
+static void fill_slopes(const PrunePlan *p, const PruneLayer *l, double *slope) {
+    double weight = weight_of(p, l);
     slope[0] = 0;
     for (int i = 1; i < GRID; i++) {
-        double own = loss_at(l, (double)i / GRID) - loss_at(l, (double)(i - 1) / GRID);
+        double own = weight * (loss_at(l, (double)i / GRID) - loss_at(l, (double)(i - 1) / GRID));
         slope[i] = fmax(slope[i - 1], own);
     }
 }
@@ -119,10 +126,10 @@ static double zeros_at(const PrunePlan *p, const double (*slope)[GRID], double p
  * wanted at once, each gets a part of it. A layer whose loss nobody knows keeps the mean. */
 static void share_by_losses(PrunePlan *p, double share, Arena *scratch) {
     double(*slope)[GRID] = (double(*)[GRID])ARENA_ARRAY(scratch, (int64_t)p->n * GRID, double);
-    double low = 1e-30, high = 1, wanted = 0;
+    double low = 1e-30, high = 1e9, wanted = 0;
     for (int i = 0; i < p->n; i++) {
         if (!has_loss(&p->layers[i])) continue;
-        fill_slopes(&p->layers[i], slope[i]);
+        fill_slopes(p, &p->layers[i], slope[i]);
         wanted += share * (double)weights_of(&p->layers[i]);
     }
     const double(*read)[GRID] = (const double(*)[GRID])slope;

@@ -105,7 +105,7 @@ static bool same_form(const PruneOptions *a, const PruneOptions *b) {
 
 static bool same_options(const PruneOptions *a, const PruneOptions *b) {
     if (!(a->share > 0) && !(b->share > 0)) return true;
-    return same_form(a, b) && a->share == b->share && a->by_layer == b->by_layer && a->rounds == b->rounds &&
+    return same_form(a, b) && a->share == b->share && a->by_layer == b->by_layer && a->by_network == b->by_network && a->rounds == b->rounds &&
            a->ends == b->ends && same_words(a->skip, a->n_skip, b->skip, b->n_skip) &&
            same_words(a->only, a->n_only, b->only, b->n_only);
 }

@@ -323,7 +323,8 @@ static const char *set_pattern(Command *c, const Row *row, const char *value) {
 static const char *set_scope(Command *c, const Row *row, const char *value) {
     (void)row;
     c->prune.by_layer = !strcmp(value, "layer");
-    return c->prune.by_layer || !strcmp(value, "global") ? fine : "global or layer";
+    c->prune.by_network = !strcmp(value, "network");
+    return c->prune.by_layer || c->prune.by_network || !strcmp(value, "global") ? fine : "global, network or layer";
 }
 
 static const char *set_prune_by(Command *c, const Row *row, const char *value) {
@@ -507,7 +508,7 @@ static const Row rows[] = {
      "of the zeros: unstructured (default), 2:4, block:4x1 of 4 channels, channel, or auto by the target", set_pattern, 0, 0, 0,
      0},
     {QUANTIZES, VALUE, "--prune-scope", "SCOPE",
-     "that share of all layers together: global (default), or of each layer", set_scope, 0, 0, 0, 0},
+     "that share of all layers together: global (default), network (and outputs decide), or of each layer", set_scope, 0, 0, 0, 0},
     {QUANTIZES, VALUE, "--prune-by", "WHAT",
      "magnitude (default), or by the samples: inputs, or update, which moves the others to make up for it",
      set_prune_by, 0, 0, 0, 0},
@@ -640,6 +641,11 @@ static bool check_prune(Command *c) {
         p->share = share;
     }
     if (p->share > 0) return true;
+    if (p->by_network && (p->by != PRUNE_BY_UPDATE || p->pattern == PRUNE_CHANNELS || p->pattern == PRUNE_N_OF_M)) {
+        say_error("--prune-scope=network weighs the losses that --prune-by=update measures, of zeros anywhere or in "
+                  "blocks");
+        return false;
+    }
     bool more = p->pattern || p->by_layer || p->by || p->rounds != 1 || p->ends || p->n_skip || p->n_only;
     if (more) say_error("--prune-pattern and its like need --prune=SHARE");
     return !more;

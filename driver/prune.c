@@ -44,6 +44,11 @@ static int prune_once(Pipeline *p, PrunePlan *plan, int64_t round) {
     int result = DONE;
     if (prune_needs_samples(&plan->options))
         result = p->kept && round == 1 ? share_hessians(p, plan) : find_hessians(p, plan, hessians);
+    if (result == DONE && round == 1 && plan->options.by_network) {
+        prune_try(plan);
+        result = prune_sense(p, plan);
+        prune_untry(plan);
+    }
     if (result == DONE) {
         progress_stage("pruning");
         prune_round(plan, portion(round, plan->options.rounds));

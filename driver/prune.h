@@ -9,6 +9,11 @@
  * of the model get by pipeline_canonicalise. */
 int pipeline_prune(Pipeline *p);
 
+/* ---- prune_sense.c ---- */
+/* The noise in the network's outputs that each layer of the plan makes by itself, with its weights as they are now in
+ * an otherwise dense network. DONE, or an exit code after a message */
+int prune_sense(const Pipeline *p, PrunePlan *plan);
+
 /* ---- prune_refit.c ---- */
 /* Weights of p->pruned, which is the plan, move to make up for what layers before theirs have lost. DONE, or an exit
  * code after a message */

@@ -2,7 +2,7 @@
 """The digits example at 80 % zeros: with the update, alone and with integers, the accuracy over all held-out digits stays
 within three quarters of a point; by magnitude it does not. Patterns are in the model that --emit=onnx writes, and the same samples
 give the same bytes."""
-import os, re, tempfile
+import json, os, re, tempfile
 from digits import MCC, accuracy, prepare, run
 
 UPDATE = ("--prune=0.8", "--prune-by=update", "--calibrate=samples", "--prune-rounds=4")
@@ -12,6 +12,19 @@ def zeros_of(*options):
     """Of each layer that -v names: its share of zeros in percent, and the words behind it."""
     text = run(MCC, "digits.onnx", "-o", "digits.o", "-v", *options)
     return {m[1]: (float(m[2]), m[3]) for m in re.finditer(r"pruned: (\S+): ([0-9.]+) % zeros(.*)", text)}
+
+
+def milliseconds(*options):
+    """The shortest call"""
+    return json.loads(run(MCC, "bench", "digits.onnx", "--json", "--runs=4000", "-mcpu=native", *options))["min_ms"]
+
+
+def check_speed():
+    """Pruned and in integers it is faster than dense in float, where the processor multiplies integers faster."""
+    forms = (), (*UPDATE[:3], "--quantize=int8")
+    best = [min(times) for times in zip(*[[milliseconds(*f) for f in forms] for _ in range(2)])]
+    print(f"a call: dense float {best[0]:.4f} ms, 80 % zeros in int8 {best[1]:.4f} ms")
+    assert best[1] < 0.9 * best[0] or "avx512_vnni" not in open("/proc/cpuinfo").read(), best
 
 
 def weights():
@@ -29,6 +42,7 @@ def main():
         print(f"80 % zeros {' '.join(options)}: {exact} % -> {got} %, {size} -> {os.path.getsize('digits.o')} bytes")
         assert got >= exact - 0.75, options
     assert os.path.getsize("digits.o") * 8 <= size
+    check_speed()
     first = open("digits.o", "rb").read()
     accuracy(*UPDATE, "--quantize=int8")
     assert open("digits.o", "rb").read() == first
