@@ -99,7 +99,7 @@ static void fill_slopes(const PrunePlan *p, const PruneLayer *l, double *slope) 
     double weight = weight_of(p, l);
     slope[0] = 0;
     for (int i = 1; i < GRID; i++) {
-        double own = weight * (loss_at(l, (double)i / GRID) - loss_at(l, (double)(i - 1) / GRID));
+        double own = weight * (loss_at(l, (double)i / (double)GRID) - loss_at(l, (double)(i - 1) / (double)GRID));
         slope[i] = fmax(slope[i - 1], own);
     }
 }
@@ -107,7 +107,7 @@ static void fill_slopes(const PrunePlan *p, const PruneLayer *l, double *slope) 
 static double share_at_slope(const double *slope, double most) {
     int i = 0;
     while (i + 1 < GRID && slope[i + 1] <= most) i++;
-    return (double)i / GRID;
+    return (double)i / (double)GRID;
 }
 
 static bool has_loss(const PruneLayer *l) { return !l->spared && l->loss[PRUNE_POINTS - 1] > 0; }

@@ -6,7 +6,8 @@
 #include <stdlib.h>
 
 #define BLOCK(r, c) .rows = (r), .cols = (c)
-enum { DEFAULT_SECONDS = 120, MOST_REFINED = 3, PATIENCE = 4 };
+static const double patience = 4; /* while nothing is within the bounds */
+enum { DEFAULT_SECONDS = 120, MOST_REFINED = 3 };
 
 /* The single settings of the command line first, then some together. Scattered zeros pay on some processors, whole
  * channels everywhere. */
@@ -150,7 +151,7 @@ int search_main(const Command *c) {
     h.fidelity.reference = (Pipeline){.command = c, .target = host, .is_float = true};
     double seconds = (double)(c->seconds ? c->seconds : DEFAULT_SECONDS), begin = seconds_now();
     h.deadline = begin + seconds;
-    h.last_deadline = begin + PATIENCE * seconds;
+    h.last_deadline = begin + patience * seconds;
     result = h.target ? BAD_MODEL : BAD_USAGE;
     if (h.target && !host) say_error("mcc search runs the model on this machine: %s", why);
     if (host && h.symbols && (h.fidelity.reference.ctx = pipeline_ctx(c, c->files[0]))) {
