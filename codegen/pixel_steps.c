@@ -1,7 +1,6 @@
 /* The innermost loop of mcc.PixelConv. With the DSP instructions it is assembly: of 14 registers all but what this loop
  * needs are in memory while it runs, and LLVM's own order of these instructions would keep more alive than there are.
- * One side's bytes stay unpacked, those of the columns where there are several rows, else the row's, while the other
- * side's come one by one. */
+ * Bytes of two columns, and of one row, are there as pairs of 16 bits. */
 #include <stdio.h>
 #include "codegen/pixels.h"
 
@@ -25,44 +24,39 @@ static void add(Text *t, const char *format, ...) {
     t->n += (size_t)n;
 }
 
-static int sum_of(const Text *t, int row, int col) { return row * t->cols + col; }
-
-/* bytes of `from` in pairs: 1 and 3 to `odd`, 0 and 2 stay in `from` */
-static void unpack(Text *t, int from, int odd, bool is_signed) {
+/* bytes of `from` in pairs: 0 and 2 to another register, 1 and 3 in its place */
+static void unpack(Text *t, int from, int even, bool is_signed) {
     char sign = is_signed ? 's' : 'u';
-    add(t, "%cxtb16 $%d, $%d, ror #8\n%cxtb16 $%d, $%d\n", sign, odd, from, sign, from, from);
+    add(t, "%cxtb16 $%d, $%d\n%cxtb16 $%d, $%d, ror #8\n", sign, even, from, sign, from, from);
 }
 
-static void multiply(Text *t, int row, int col, int x, int w) {
-    for (int i = 0; i < 2; i++)
-        add(t, "smlad $%d, $%d, $%d, $%d\n", sum_of(t, row, col), x + i, w + i, sum_of(t, row, col));
-}
+static void load(Text *t, int to, int pointer) { add(t, "ldr $%d, [$%d], #4\n", to, pointer); }
 
-static void load(Text *t, int to, int pointer, int bytes) { add(t, "ldr $%d, [$%d], #%d\n", to, pointer, bytes); }
-
-/* two rows, two columns: the columns stay; both words of weights come with one instruction */
-static void columns_stay(Text *t) {
-    int w = t->temp, x = w + 2 * t->cols;
-    if (t->cols == 2) add(t, "ldrd $%d, $%d, [$%d], #8\n", w, w + 2, t->weights);
-    else load(t, w, t->weights, 4);
-    for (int c = 0; c < t->cols; c++) unpack(t, w + 2 * c, w + 2 * c + 1, true);
-    for (int r = 0; r < t->rows; r++) {
-        load(t, x, t->row + r, 4);
-        if (r == 0) add(t, "subs $%d, $%d, #4\n", t->count, t->count);
-        unpack(t, x, x + 1, t->is_signed);
-        for (int c = 0; c < t->cols; c++) multiply(t, r, c, x, w + 2 * c);
+static void multiply(Text *t, int row, int col, int n, int x, int w) {
+    for (int c = 0; c < n; c++) {
+        int sum = row * t->cols + col + c;
+        add(t, "smlad $%d, $%d, $%d, $%d\n", sum, x, w + 2 * c, sum);
     }
 }
 
-static void row_stays(Text *t) {
+/* n columns, one or two, from `col` on, with all rows; what a load waits for is done meanwhile */
+static void multiply_columns(Text *t, int col, int n) {
     int x = t->temp, w = x + 2;
-    load(t, x, t->row, 4);
-    add(t, "subs $%d, $%d, #4\n", t->count, t->count);
-    unpack(t, x, x + 1, t->is_signed);
-    for (int c = 0; c < t->cols; c++) {
-        load(t, w, t->weights, 4);
-        unpack(t, w, w + 1, true);
-        multiply(t, 0, c, x, w);
+    if (n == 2) add(t, "ldrd $%d, $%d, [$%d], #8\n", w, w + 2, t->weights);
+    else load(t, w, t->weights);
+    if (col == 0) load(t, x, t->row);
+    unpack(t, w, w + 1, true);
+    if (col == 0) {
+        add(t, "subs $%d, $%d, #4\n", t->count, t->count);
+        unpack(t, x, x + 1, t->is_signed);
+    }
+    if (n == 2) unpack(t, w + 2, w + 3, true);
+    for (int r = 0; r < t->rows; r++) {
+        int odd = x + r % 2, even = x + (r + 1) % 2; /* what was the last row's even pair is this row's bytes */
+        if (r) unpack(t, odd, even, t->is_signed);
+        multiply(t, r, col, n, even, w + 1);
+        if (r + 1 < t->rows) load(t, even, t->row + r + 1);
+        multiply(t, r, col, n, odd, w);
     }
 }
 
@@ -81,11 +75,10 @@ static void steps_of_halves(Tile *t, bool is_signed, LLVMValueRef *x, LLVMValueR
     code.weights = code.row + t->rows;
     code.count = code.weights + 1;
     code.temp = code.count + 1;
-    int all = code.temp + 2 + 2 * (t->rows > 1 ? t->vecs : 1);
-    assert(all <= 14);
+    int all = code.temp + 2 + 2 * (t->vecs > 1 ? 2 : 1);
+    assert(all <= 14 && (t->rows == 1 || t->vecs <= 2));
     add(&code, "1:\n");
-    if (t->rows > 1) columns_stay(&code);
-    else row_stays(&code);
+    for (int col = 0; col < t->vecs; col += 2) multiply_columns(&code, col, t->vecs - col > 1 ? 2 : 1);
     add(&code, "bne 1b");
     constraints_of(&rules, code.temp, all);
     for (int i = 0; i < code.row; i++) in[i] = tile_get(t, i / t->vecs, i % t->vecs);
