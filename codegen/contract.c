@@ -53,6 +53,7 @@ static void channel_steps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, 
                    .inner = 1,
                    .b_align = (unsigned)c->lanes * (c->half ? 2 : 4),
                    .half = c->half,
+                   .pairs = c->pairs,
                    .unroll = c->unroll,
                    .mask = mask};
     if (p->ahead) {

@@ -134,6 +134,7 @@ typedef struct TileSteps { /* for c < count: acc[r][v] += a[r·row + c·inner] �
         ahead; /* what to fetch into L2 meanwhile, `fetch` elements with each turn of the loop; NULL: nothing */
     int64_t fetch;
     uint32_t mask;  /* which rows take part */
+    bool pairs; /* of bytes: two rows by two columns are one instruction, see steps_by_pairs in tile.c */
     int order_rows; /* adds in the order of a tile of so many rows; 0: of its own */
 } TileSteps;
 void tile_begin(Tile *t, Kernel *k, int rows, int vecs, int lanes); /* of f32 */
@@ -207,6 +208,7 @@ typedef struct Contraction {
     LLVMValueRef x, w, bias; /* bias: by column; NULL: none */
     const NarrowForm *stored; /* w is panels of that form, expanded to scratch memory; NULL: as the sums need it */
     int64_t stored_zero;      /* the zero point of all codes */
+    bool pairs;  /* of bytes: weights by pairs of steps, see TileSteps */
     bool border; /* behind the bias, for each tap: what a tap adds that falls outside of the input, by column */
     LLVMValueRef x_batch, x_block, x_pixel;
     LLVMValueRef x_col; /* of channelwise forms: between columns of different blocks */

@@ -28,6 +28,7 @@ static bool emit_product(Kernel *k) {
     LLVMValueRef one = gen_i64(k->gen, 1), none = gen_i64(k->gen, 0);
     Contraction c = {.k = k, .x = k->in[0], .w = k->in[1], .bias = k->in[2], .overlap = true, .batch = one};
     contraction_tile(&c, n);
+    c.pairs = node_int(n, "pairs");
     c.lanes = (int)node_int(n, "lanes");
     c.cols = y->type.dims[y->type.rank - 1]->value;
     int64_t inner = x->type.dims[x->type.rank - 1]->value;

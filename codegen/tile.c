@@ -149,9 +149,85 @@ static void fetch_ahead(Kernel *k, const TileSteps *s, LLVMValueRef at) {
     }
 }
 
+/* ---- two rows by two columns at once ---- */
+
+/* halves of a and b, the low ones or the high ones */
+static LLVMValueRef halves(Kernel *k, LLVMValueRef a, LLVMValueRef b, bool high) {
+    LLVMValueRef mask[4];
+    for (int i = 0; i < 4; i++) mask[i] = gen_i32(k->gen, i % 2 + 2 * high + (i < 2 ? 0 : 4));
+    return LLVMBuildShuffleVector(k->b, a, b, LLVMConstVector(mask, 4), "");
+}
+
+/* Sums of two rows: of columns 0 and 1 in the first's place, of 2 and 3 in the second's. An odd last row is its own neighbour. */
+static void turn_sums(Tile *from, Tile *to) {
+    for (int r = 0; r < from->rows; r += 2)
+        for (int v = 0; v < from->vecs; v++) {
+            LLVMValueRef a = tile_get(from, r, v), b = r + 1 < from->rows ? tile_get(from, r + 1, v) : a;
+            tile_put(to, r, v, halves(from->k, a, b, false));
+            if (r + 1 < to->rows) tile_put(to, r + 1, v, halves(from->k, a, b, true));
+        }
+}
+
+static LLVMValueRef multiply_pair(Tile *t, LLVMValueRef acc, LLVMValueRef a, LLVMValueRef b) {
+    Kernel *k = t->k;
+    LLVMTypeRef bytes = LLVMVectorType(k->gen->i8, 16), types[2] = {LLVMTypeOf(acc), bytes};
+    LLVMValueRef x = LLVMBuildBitCast(k->b, a, bytes, ""), w = LLVMBuildBitCast(k->b, b, bytes, "");
+    const char *name = t->kind == TILE_S8 ? "llvm.aarch64.neon.smmla" : "llvm.aarch64.neon.usmmla";
+    return call_intrinsic(k, name, types, 2, (LLVMValueRef[]){acc, x, w}, 3);
+}
+
+/* `count` steps, two or four: eight bytes of two rows are one operand, of two columns the other; rows: those there are */
+static void steps_by_pairs(Tile *sums, const TileSteps *s, int rows, LLVMValueRef a, LLVMValueRef b, int count) {
+    Kernel *k = sums->k;
+    LLVMValueRef x[TILE_MAX];
+    int lanes = sums->lanes;
+    for (int r = 0; r < sums->rows; r++) {
+        if (r < rows) x[r] = vec_load_of(k, sums->element, f32_at(k, a, i_scale(k, s->row, r)), count, 1);
+        else x[r] = x[r - 1];
+        LLVMValueRef wide[4] = {gen_i32(k->gen, 0), gen_i32(k->gen, 1), gen_i32(k->gen, 0), gen_i32(k->gen, 1)};
+        if (r < rows && count == 2) x[r] = LLVMBuildShuffleVector(k->b, x[r], x[r], LLVMConstVector(wide, 4), "");
+    }
+    for (int pair = 0; 2 * pair < count; pair++)
+        for (int c = 0; c < 2 * sums->vecs; c++) {
+            LLVMValueRef p = f32_at(k, f32_at(k, b, i_scale(k, s->next, 2 * pair)), gen_i64(k->gen, c * lanes));
+            LLVMValueRef w = vec_load_of(k, sums->element, p, lanes, s->b_align);
+            for (int r = 0; r < sums->rows; r += 2) {
+                int at = r + c % 2;
+                LLVMValueRef two = halves(k, x[r], x[r + 1], pair), acc = tile_get(sums, at, c / 2);
+                tile_put(sums, at, c / 2, multiply_pair(sums, acc, two, w));
+            }
+        }
+}
+
+static void tile_steps_by_pairs(Tile *t, const TileSteps *s) {
+    enum { TURN = 4 };
+    Kernel *k = t->k;
+    int64_t count = 0;
+    Tile sums;
+    bool known = i_is_const(s->count, &count);
+    assert(known && count % 2 == 0 && t->lanes == TURN);
+    (void)known;
+    tile_begin_of(&sums, k, t->kind, t->element, (t->rows + 1) / 2 * 2, t->vecs, t->lanes);
+    turn_sums(t, &sums);
+    LLVMValueRef end = gen_i64(k->gen, count / TURN * TURN);
+    if (count >= TURN) {
+        For f = for_begin(k, gen_i64(k->gen, 0), end, TURN);
+        if (s->ahead) fetch_ahead(k, s, f.i);
+        steps_by_pairs(&sums, s, t->rows, f32_at(k, s->a, f.i), f32_at(k, s->b, i_mul(k, f.i, s->next)), TURN);
+        for_end(k, &f);
+    }
+    if (count % TURN)
+        steps_by_pairs(&sums, s, t->rows, f32_at(k, s->a, end), f32_at(k, s->b, i_mul(k, end, s->next)), 2);
+    turn_sums(&sums, t);
+}
+
 void tile_steps(Tile *t, const TileSteps *s) {
     Kernel *k = t->k;
     Chains c;
+    if (s->pairs) {
+        tile_steps_by_pairs(t, s);
+        return;
+    }
     int64_t count, rest = 0;
     LLVMValueRef end = s->count;
     chains_begin(&c, t, s);

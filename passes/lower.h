@@ -63,6 +63,7 @@ typedef struct Weights { /* of (column, channel of its group, tap), at col·out 
     Grouping group;
     float scale;
     Dtype half;                     /* of data and of what is packed: DT_F16 or DT_BF16, and scale is 1; 0: DT_F32 */
+    bool pairs;                     /* of integers: two steps, whose number is even, of each column side by side */
     const IntegerWeights *integers; /* in place of data: channels of `group` are four of theirs */
 } Weights;
 Value *pack_weights(Graph *g, const Weights *w, const TileChoice *t, bool overlap);

@@ -5,6 +5,8 @@
 #include "passes/internal.h"
 #include "passes/lower.h"
 
+enum { STEP = 4 };
+
 typedef struct IntegerProduct {
     Node *n;
     Value *x;
@@ -52,13 +54,13 @@ static int64_t constant_rows(const Value *x) {
 }
 
 /* x with its last axis filled up to whole steps */
-static Value *filled_up(Graph *g, Value *x, Node *before, int64_t inner) {
+static Value *filled_up(Graph *g, Value *x, Node *before, int64_t inner, int64_t whole) {
     int64_t count = 2 * x->type.rank, *pads = ARENA_ARRAY(g->arena, count, int64_t);
     Dim dims[MCC_MAX_RANK];
     int rank = x->type.rank;
     memcpy(dims, x->type.dims, sizeof *dims * (size_t)rank);
-    pads[count - 1] = (4 - inner % 4) % 4;
-    dims[rank - 1] = dim_const(g->ctx, inner + pads[count - 1]);
+    pads[count - 1] = whole - inner;
+    dims[rank - 1] = dim_const(g->ctx, whole);
     Value *in[2] = {x, const_ints_value(g, pads, count)};
     Node *n = node_new(g, OP_Pad, before, in, 2, 1);
     value_set_dims(n->out[0], x->type.dtype, rank, dims);
@@ -87,24 +89,37 @@ static Node *subtract_zero(Graph *g, Node *product, const IntegerProduct *p, Nod
     return make(g, OP_Sub, before, (Value *[]){product->out[0], all->out[0]}, 2, &p->n->out[0]->type);
 }
 
+/* Four rows: their bytes are brought together in pairs, which more columns share. */
+static TileChoice tile_of_pairs(const Target *t, const Work *work) {
+    enum { ROWS = 4, VECS = 5 };
+    int rows = work->row && work->row < ROWS ? (int)work->row : ROWS;
+    return tile_of(t, work, rows, panel_vecs(work->cols / STEP * STEP, STEP, VECS));
+}
+
 /* the sums without a zero point that is known at run time only */
 static Node *product_of(Graph *g, PassCtx *ctx, Node *n, const IntegerProduct *p) {
     int32_t zero = p->zero && p->zero->constant ? (int32_t)tensor_int(p->zero->constant, 0) : 0;
     if (target_has_pixels(ctx->target)) return pixel_product(g, n, p->x, &p->w, constant_rows(p->x), zero);
-    int64_t steps = (p->inner + 3) / 4;
-    Grouping group = {p->w.cols, steps, 1, steps};
-    Work work = {.group = group, .cols = p->w.cols, .taps = 1, .row = constant_rows(p->x), .rows = 1};
+    int64_t rows = constant_rows(p->x), steps = (p->inner + STEP - 1) / STEP;
+    Work work = {.group = {p->w.cols, steps, 1, steps}, .cols = p->w.cols, .taps = 1, .row = rows, .rows = 1};
     work.dot = ctx->target->dot;
     TileChoice tile = tile_choose(ctx->target, &work);
-    tile.run = product_run(ctx->target, steps, p->w.cols, work.row, &tile);
-    Weights w = {.phases = 1, .cols = p->w.cols, .taps = 1, .group = group, .integers = &p->w};
+    bool pairs = work.dot == DOT_MIXED && tile.lanes == STEP && rows != 1;
+    if (pairs) {
+        tile = tile_of_pairs(ctx->target, &work);
+        steps = (steps + 1) / 2 * 2;
+    }
+    tile.run = product_run(ctx->target, steps, p->w.cols, rows, &tile);
+    Weights w = {.phases = 1, .cols = p->w.cols, .taps = 1, .integers = &p->w, .pairs = pairs};
+    w.group = (Grouping){p->w.cols, steps, 1, steps};
     zero = integer_zero(ctx->target, tile.lanes, p->x->type.dtype, zero);
-    Value *x = p->inner % 4 ? filled_up(g, p->x, n, p->inner) : p->x;
-    IntegerRows rows = {x, &p->w, work.row, zero};
-    Node *sparse = lower_sparse_product_integer(g, ctx, n, &rows, tile_choice_cycles(ctx->target, &work, &tile));
+    Value *x = p->inner < steps * STEP ? filled_up(g, p->x, n, p->inner, steps * STEP) : p->x;
+    IntegerRows all = {x, &p->w, rows, zero};
+    Node *sparse = lower_sparse_product_integer(g, ctx, n, &all, tile_choice_cycles(ctx->target, &work, &tile));
     if (sparse) return sparse;
     Value *in[3] = {x, pack_weights(g, &w, &tile, true), integer_bias(g, &p->w, p->w.cols, zero, false)};
     Node *made = node_new(g, OP_PackedMatMul, n, in, 3, 1);
+    node_set_int(made, "pairs", pairs);
     node_set_int(made, "lanes", tile.lanes);
     set_tile(made, &tile);
     return made;

@@ -1,6 +1,7 @@
 /* Constants in the order in which kernels read them: weights by panel of columns, per-channel constants in blocks. */
 #include <string.h>
 #include "passes/lower.h"
+#include <assert.h>
 
 bool value_is_f32(const Value *v) { return v && v->type.kind == TYPE_TENSOR && v->type.dtype == DT_F32; }
 
@@ -56,14 +57,25 @@ static void pack_columns(const Weights *w, const char *from, int64_t col, int64_
 
 static int64_t element_bytes(const Weights *w) { return w->half ? 2 : 4; }
 
+/* two steps of n columns, a dword each, as both steps of each column */
+static void pair_steps(char *two, int64_t n) {
+    enum { DWORD = 4, MOST = 256 };
+    char apart[2 * DWORD * MOST];
+    assert(n <= MOST);
+    memcpy(apart, two, (size_t)(2 * DWORD * n));
+    for (int64_t i = 0; i < 2 * n; i++) memcpy(two + i * DWORD, apart + (i % 2 * n + i / 2) * DWORD, DWORD);
+}
+
 /* `n` columns from `col` on: [blocks][taps][channels of the block][n] */
 static char *pack_panel(const Weights *w, const char *from, int64_t col, int64_t n, char *to) {
+    char *begin = to;
     BlockRange r = panel_blocks(&w->group, col, n);
     int64_t all = w->group.channels * w->group.groups, block = w->group.block;
     for (int64_t b = r.first; b < r.first + r.count; b++)
         for (int64_t k = 0; k < w->taps; k++)
             for (int64_t c = b * block; c < (b + 1) * block && c < all; c++, to += n * element_bytes(w))
                 pack_columns(w, from, col, n, c, k, to);
+    for (int64_t step = n * element_bytes(w); w->pairs && begin < to; begin += 2 * step) pair_steps(begin, n);
     return to;
 }
 

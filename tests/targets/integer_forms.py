@@ -78,11 +78,11 @@ def models(folder):
             yield path
         nodes = [helper.make_node("MatMulInteger", ["x", "w", "zx"], ["a"]), helper.make_node("Cast", ["a"], ["f"], to=1),
                  helper.make_node("Mul", ["f", "m"], ["g"]), helper.make_node("QuantizeLinear", ["g", "one", "zy"], ["y"])]
-        for inner in (61,):
+        for inner, rows in (61, 9), (33, 3):
             constants = {"w": rng.integers(-128, 128, (inner, 37)).astype(numpy.int8), "zx": zero, "zy": numpy.uint8(9),
                          "m": (rng.random(37) * 0.01).astype(numpy.float32), "one": numpy.float32(1)}
             path = os.path.join(folder, f"product{inner}_{kind}.onnx")
-            save(path, nodes, dtype, [9, inner], TensorProto.UINT8, [9, 37], constants)
+            save(path, nodes, dtype, [rows, inner], TensorProto.UINT8, [rows, 37], constants)
             yield path
         yield from tables(folder, rng, dtype, kind, zero)
     yield from resizes(folder, rng)
