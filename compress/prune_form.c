@@ -1,6 +1,9 @@
 /* --prune-pattern=auto: for each product the zeros that the target has a form for. Nonzeros anywhere where they become
- * instructions, or packed data of products of one row; else whole channels, which leave every form smaller. */
+ * instructions, or packed data of products of one row; of integers words of four input channels; else whole channels,
+ * which leave every form smaller. */
 #include "compress/prune.h"
+
+enum { WORD = 4 }; /* bytes that an instruction multiplies and adds together */
 
 /* x of a product is one row, whatever its sizes turn out to be. */
 static bool is_row(const Node *n) {
@@ -14,8 +17,12 @@ static bool is_row(const Node *n) {
 PruneOptions prune_form(const PruneOptions *o, const Node *n) {
     PruneOptions form = *o;
     if (o->pattern != PRUNE_AUTO) return form;
-    bool code = o->target && sparse_lanes(o->target) && !o->integers;
-    form.pattern = code || (is_row(n) && !o->integers) ? PRUNE_UNSTRUCTURED : PRUNE_CHANNELS;
+    bool code = o->target && (o->integers ? sparse_words(o->target) : sparse_lanes(o->target) > 0);
+    if (code && o->integers) {
+        form.pattern = PRUNE_BLOCKS;
+        form.rows = 1;
+        form.cols = WORD;
+    } else form.pattern = code || (is_row(n) && !o->integers) ? PRUNE_UNSTRUCTURED : PRUNE_CHANNELS;
     return form;
 }
 

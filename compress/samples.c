@@ -19,7 +19,7 @@ struct Samples {
     Ctx *ctx;
     const mcc_tensor_info *inputs;
     int n_inputs;
-    const SampleOptions *options;
+    SampleOptions options;
     const char ***groups; /* each a path an input */
     int n_groups, cap_groups;
     Arena *group_arena, *sample_arena;
@@ -202,7 +202,8 @@ static bool add_path(Samples *s, const char *path, int depth) {
 Samples *samples_open(Ctx *ctx, const char *const *paths, int n_paths, const mcc_tensor_info *inputs, int n_inputs,
                       const SampleOptions *options) {
     Samples *s = ARENA_NEW(ctx->arena, Samples);
-    *s = (Samples){.ctx = ctx, .inputs = inputs, .n_inputs = n_inputs, .options = options, .group = -1};
+    *s = (Samples){.ctx = ctx, .inputs = inputs, .n_inputs = n_inputs, .group = -1};
+    if (options) s->options = *options;
     s->files = ARENA_ARRAY(ctx->arena, n_inputs + 1, SampleFile);
     s->cuts = ARENA_ARRAY(ctx->arena, n_inputs + 1, Cut);
     if (n_inputs == 0) {
@@ -280,7 +281,7 @@ static bool open_input(Samples *s, int i) {
     SampleFile *f = &s->files[i];
     Arena *a = s->group_arena;
     const char *why;
-    if (!sample_file_open(s->ctx, a, s->groups[s->group][i], in, s->n_inputs == 1, s->options, f, &why))
+    if (!sample_file_open(s->ctx, a, s->groups[s->group][i], in, s->n_inputs == 1, &s->options, f, &why))
         return bad_file(s, i, why);
     if (plan_cut(in, &f->shape, &s->cuts[i])) return true;
     return bad_file(s, i,

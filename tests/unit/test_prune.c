@@ -296,7 +296,33 @@ static void test_refit(Ctx *ctx) {
     arena_free(a);
 }
 
+/* ---- --prune-pattern=auto ---- */
+
+static PruneOptions form_on(Ctx *ctx, const char *triple, const char *cpu, int64_t rows, bool integers) {
+    Graph *g = graph_new(ctx, NULL);
+    const char *why = NULL;
+    Value *x = value_new(g, (Str){0});
+    Dim dims[2] = {dim_const(ctx, rows), dim_const(ctx, 64)};
+    value_set_dims(x, DT_F32, 2, dims);
+    Node *n = node_new(g, OP_MatMul, NULL, (Value *[]){x, x}, 2, 1);
+    PruneOptions o = {.pattern = PRUNE_AUTO, .integers = integers, .target = target_find(triple, cpu, "", &why)};
+    return prune_form(&o, n);
+}
+
+static void test_auto(Ctx *ctx) {
+    const char *x86 = "x86_64-pc-linux-gnu", *arm = "aarch64-linux-gnu";
+    CHECK(form_on(ctx, x86, "x86-64-v4", 128, false).pattern == PRUNE_UNSTRUCTURED);
+    CHECK(form_on(ctx, arm, "", 128, false).pattern == PRUNE_UNSTRUCTURED);
+    CHECK(form_on(ctx, x86, "x86-64", 128, false).pattern == PRUNE_CHANNELS);
+    CHECK(form_on(ctx, x86, "x86-64", 1, false).pattern == PRUNE_UNSTRUCTURED);
+    CHECK(form_on(ctx, arm, "", 128, true).pattern == PRUNE_CHANNELS);
+    PruneOptions words = form_on(ctx, x86, "znver4", 128, true);
+    CHECK(words.pattern == PRUNE_BLOCKS && words.rows == 1 && words.cols == 4);
+    CHECK(!strcmp(prune_form_text(ctx, &words), "blocks of 1x4"));
+}
+
 static void test_all(Ctx *ctx) {
+    test_auto(ctx);
     test_refit(ctx);
     for (int i = 0; i <= 10; i++) test_unstructured(ctx, i / 10.0, i % 2);
     test_block_taps(ctx, 9, 4);

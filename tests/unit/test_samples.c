@@ -71,6 +71,20 @@ static int read_all(const char *path, const mcc_tensor_info *in, int n_in, doubl
 static const float numbers[24] = {1,  2,  3,  4,  5,  6,  7,  8,  9,  10, 11, 12,
                                   13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24};
 
+/* They are read long after samples_open has returned. */
+static void test_options(void) {
+    mcc_tensor_info in = input("x", DT_F32, 4, (int64_t[]){1, 3, 2, 2});
+    SampleOptions options = {.norm = "0.5:0.25"};
+    const Tensor *out = NULL;
+    const char *path = in_base("white.ppm");
+    FILE *f = fopen(path, "wb");
+    CHECK(f && fputs("P6 2 2 255\n\377\377\377\377\377\377\377\377\377\377\377\377", f) >= 0 && !fclose(f));
+    Samples *s = samples_open(ctx, &path, 1, &in, 1, &options);
+    options = (SampleOptions){"neither", "nor"};
+    CHECK(s && samples_next(s, &out) == SAMPLE_GIVEN && tensor_float(out, 0) == 2);
+    samples_close(s);
+}
+
 static void test_one_input(void) {
     mcc_tensor_info one = input("x", DT_F32, 2, (int64_t[]){1, 4}), three = input("x", DT_F32, 2, (int64_t[]){3, 4});
     mcc_tensor_info open = input("x", DT_F32, 2, (int64_t[]){-1, 4}), scalar = input("x", DT_F32, 0, NULL);
@@ -259,6 +273,7 @@ int main(void) {
         puts("out of memory");
         return 1;
     }
+    test_options();
     test_one_input();
     test_dtypes();
     test_archives();
