@@ -17,7 +17,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_Planes: return &planes_emitter;
     case OP_PlaneHalo: return &plane_halo_emitter;
     case OP_SparseBlockConv: return &sparse_dot_emitter;
-    case OP_SparseConv: return &sparse_conv_emitter;
+    case OP_SparseConv: return node_is_packed(n) ? &packed_conv_emitter : &sparse_conv_emitter;
     case OP_PlaneDepthwise: return node_int(n, "by_rows") ? &plane_rows_emitter : &plane_window_emitter;
     case OP_PlanePool: return &plane_window_emitter;
     case OP_PlaneGlobalPool: return &plane_global_pool_emitter;
@@ -28,7 +28,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_PixelDepthwise:
     case OP_PixelPool: return &pixel_channels_emitter;
     case OP_PackedMatMul: return &product_emitter;
-    case OP_SparseMatMul: return &sparse_product_emitter;
+    case OP_SparseMatMul: return node_is_packed(n) ? &packed_product_emitter : &sparse_product_emitter;
     case OP_NarrowMatMul: return &narrow_emitter;
     case OP_SparseGemv: return &sparse_row_emitter;
     case OP_PanelMatMul: return &panel_product_emitter;

@@ -22,6 +22,6 @@ LLVMValueRef planes_through_body(Kernel *k, const Plane *to, LLVMValueRef v, con
 LLVMValueRef load_lanes(Kernel *k, LLVMValueRef p, int64_t from, int64_t to);
 
 extern const Emitter planes_emitter, plane_halo_emitter, plane_window_emitter, plane_rows_emitter,
-    plane_global_pool_emitter, sparse_conv_emitter;
+    plane_global_pool_emitter, sparse_conv_emitter, packed_conv_emitter;
 
 #endif

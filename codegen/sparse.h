@@ -60,18 +60,23 @@ Str sparse_encode(Arena *a, const Target *t, const SparseLayer *l);
 typedef struct SparseCall { /* the parameters of SparseCode; residual, masks, cold NULL: none */
     LLVMValueRef x, y, residual, masks, panels, blocks, cold;
 } SparseCall;
+double sparse_multiplies(const Node *n);                                      /* a panel */
 LLVMValueRef sparse_is_cold(Kernel *k, LLVMValueRef run, LLVMValueRef first); /* of a chunk's runs */
 void sparse_call(Kernel *k, LLVMValueRef code, const SparseCall *c);
-LLVMValueRef sparse_all_blocks(Kernel *k, int64_t rows, bool masked); /* what `blocks` is for all of them */
+LLVMValueRef sparse_all_blocks(Kernel *k, int64_t blocks); /* what `blocks` is for all of them */
 /* Panels in a call: as many as `most`, or somewhat fewer, alike. */
 int64_t sparse_run(int64_t panels, int64_t most);
 typedef struct SparseSize {                      /* of all that a kernel does; panels: at most */
     int64_t rows, sources, x_bytes, panels, run; /* x_bytes: of a panel's sources; run: panels in a call */
-    bool masked;                                 /* some sources are */
+    int64_t blocks;                              /* of rows */
 } SparseSize;
 /* How a kernel's chunks share out runs of panels (the grid's rows) and blocks of rows (its columns). */
 Grid sparse_grid(const Kernel *k, const SparseSize *s);
 /* The call for this chunk's blocks, if it has some: between the two stand calls that c is for. */
 If sparse_blocks_begin(Kernel *k, SparseCall *c, const Grid *grid, const SparseSize *s);
+
+/* ---- sparse_packed.c: the nonzeros as data, and loops over them, for a node that is packed ---- */
+/* What a call of the layer's code would do; l: without weights, sources and bias. */
+void packed_call(Kernel *k, const SparseLayer *l, const SparseCall *c);
 
 #endif

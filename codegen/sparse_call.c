@@ -13,13 +13,23 @@ void sparse_call(Kernel *k, LLVMValueRef code, const SparseCall *c) {
     LLVMBuildCall2(k->b, type, code, args, N, "");
 }
 
-LLVMValueRef sparse_all_blocks(Kernel *k, int64_t rows, bool masked) {
-    return gen_i64(k->gen, sparse_blocks(k->gen->target, rows, masked) * ((int64_t)1 << 32));
-}
+LLVMValueRef sparse_all_blocks(Kernel *k, int64_t blocks) { return gen_i64(k->gen, blocks * ((int64_t)1 << 32)); }
 
 int64_t sparse_run(int64_t panels, int64_t most) {
     int64_t runs = panels > most ? (panels + most - 1) / most : 1;
     return panels > 0 ? (panels + runs - 1) / runs : 1;
+}
+
+double sparse_multiplies(const Node *n) {
+    const Tensor *w = n->in[1]->constant;
+    const uint32_t *at = w->data; /* floats, or words of bytes */
+    int64_t count = 0;
+    if (node_is_packed(n)) {
+        PackedForm p = node_packed(n);
+        return (double)p.entries * (double)p.block;
+    }
+    for (size_t i = 0; i < w->bytes / sizeof *at; i++) count += at[i] << 1 != 0; /* -0 is none */
+    return (double)count;
 }
 
 /* ---- chunks ---- */
@@ -50,7 +60,7 @@ Grid sparse_grid(const Kernel *k, const SparseSize *s) {
     const double code_bytes = 12, bytes_a_cycle = 16, nonzeros = 0.15; /* of a multiply-add; a part of the weights */
     double adds = nonzeros * (double)s->rows * (double)s->sources * (double)s->panels, best = 0;
     Share share = {.runs = (s->panels + s->run - 1) / s->run,
-                   .blocks = sparse_blocks(k->gen->target, s->rows, s->masked),
+                   .blocks = s->blocks,
                    .x = (double)s->panels * (double)s->x_bytes / bytes_a_cycle / adds,
                    .code = code_bytes / bytes_a_cycle / (double)s->panels};
     Grid grid = {1, k->chunks};
@@ -71,7 +81,7 @@ LLVMValueRef sparse_is_cold(Kernel *k, LLVMValueRef run, LLVMValueRef first) {
 
 If sparse_blocks_begin(Kernel *k, SparseCall *c, const Grid *grid, const SparseSize *s) {
     Gen *g = k->gen;
-    Range part = kernel_share(k, gen_i64(g, sparse_blocks(g->target, s->rows, s->masked)), 1, grid->cols);
+    Range part = kernel_share(k, gen_i64(g, s->blocks), 1, grid->cols);
     c->blocks = i_add(k, part.from, i_scale(k, part.to, (int64_t)1 << 32));
     return if_begin(k, LLVMBuildICmp(k->b, LLVMIntSLT, part.from, part.to, ""));
 }

@@ -11,7 +11,7 @@ typedef struct Shape {
     Plane from, to;
     int64_t rows, channels, phases, panels;
     int64_t chunk; /* panels in a call */
-    bool masked;
+    bool masked, packed;
 } Shape;
 
 /* Enough panels that the code, which is read again for each chunk, is worth its way through the caches; of wide inputs
@@ -27,10 +27,11 @@ static Shape shape_of(const Target *t, const Node *n) {
     Shape s = {.window = node_window(n), .from = node_plane(n, "from"), .to = node_plane(n, "to")};
     int64_t phases[MAX_PHASES], pixels = s.to.h * s.to.w;
     s.phases = plane_phases(&s.window, phases);
-    s.rows = n->in[1]->constant->dims[0];
-    s.channels = n->in[1]->constant->dims[1];
     s.panels = panel_pixels(pixels) / PANEL;
     plane_taps(&s.window, &s.from, false, &s.taps);
+    s.packed = node_is_packed(n);
+    s.rows = s.packed ? node_packed(n).rows : n->in[1]->constant->dims[0];
+    s.channels = s.packed ? node_packed(n).sources / s.taps.n : n->in[1]->constant->dims[1];
     s.masked = s.taps.n_masks > 0 || pixels % PANEL;
     s.chunk = chunk_of(t, &s);
     return s;
@@ -58,29 +59,35 @@ static void fill_epilogue(const Node *n, SparseLayer *l) {
     }
 }
 
-static Str code(Ctx *ctx, const Target *t, const Node *n) {
-    Shape s = shape_of(t, n);
-    const Value *bias = node_in(n, 2);
-    int64_t line = PANEL * 4, plane = s.to.size * 4;
-    SparseLayer l = {.rows = s.rows,
-                     .n_sources = s.channels * s.taps.n,
-                     .weights = n->in[1]->constant->data,
-                     .bias = bias ? bias->constant->data : NULL,
+/* all but the matrix, its sources and the bias */
+static SparseLayer layer_of(const Node *n, const Shape *s) {
+    int64_t line = PANEL * 4, plane = s->to.size * 4;
+    SparseLayer l = {.rows = s->rows,
+                     .n_sources = s->channels * s->taps.n,
                      .whole_lines = true,
                      .x_step = line,
                      .y_step = line,
                      .residual_step = line,
                      .y_row = plane,
                      .residual_row = plane,
-                     .panels = s.chunk,
-                     .repeats = s.panels > s.chunk};
+                     .panels = s->chunk,
+                     .repeats = s->panels > s->chunk};
+    if (s->to.h * s->to.w % PANEL) l.store = SPARSE_STORE_ZEROS, l.store_mask = s->taps.n_masks + 1;
+    fill_epilogue(n, &l);
+    return l;
+}
+
+static Str code(Ctx *ctx, const Target *t, const Node *n) {
+    Shape s = shape_of(t, n);
+    const Value *bias = node_in(n, 2);
+    SparseLayer l = layer_of(n, &s);
+    l.weights = n->in[1]->constant->data;
+    l.bias = bias ? bias->constant->data : NULL;
     SparseSource *sources = ARENA_ARRAY(ctx->arena, l.n_sources, SparseSource);
     for (int64_t c = 0, at = 0; c < s.channels; c++)
         for (int i = 0; i < s.taps.n; i++, at++)
             sources[at] = (SparseSource){(c * s.phases * s.from.size + s.taps.offset[i]) * 4, s.taps.mask[i]};
     l.sources = sources;
-    if (s.to.h * s.to.w % PANEL) l.store = SPARSE_STORE_ZEROS, l.store_mask = s.taps.n_masks + 1;
-    fill_epilogue(n, &l);
     return sparse_encode(ctx->arena, t, &l);
 }
 
@@ -106,12 +113,15 @@ static bool emit(Kernel *k) {
     Shape s = shape_of(k->gen->target, n);
     bool residual = n->body && n->body->n_inputs > 1;
     LLVMValueRef masks = s.masked ? planes_mask_table(k, &s.window, &s.taps, SPARSE_MASKS) : NULL;
+    SparseLayer layer = layer_of(n, &s);
+    PackedForm packed = s.packed ? node_packed(n) : (PackedForm){0};
     SparseSize size = {.rows = s.rows,
                        .sources = s.channels * s.taps.n,
                        .x_bytes = s.channels * s.phases * PANEL * 4,
                        .panels = s.panels,
                        .run = s.chunk,
-                       .masked = s.taps.n_masks > 0};
+                       .blocks = s.packed ? packed_blocks(&packed)
+                                          : sparse_blocks(k->gen->target, s.rows, s.taps.n_masks > 0)};
     Grid grid = sparse_grid(k, &size);
     Range share = kernel_share(k, gen_i64(k->gen, (s.panels + s.chunk - 1) / s.chunk), grid.cols, grid.rows),
           halos = kernel_share(k, gen_i64(k->gen, s.rows), 1, k->chunks);
@@ -129,7 +139,8 @@ static bool emit(Kernel *k) {
     if (masks) c.masks = element_at(k, k->gen->i16, masks, i_scale(k, first, SPARSE_MASKS));
     c.panels = i_min(k, gen_i64(k->gen, s.chunk), i_sub(k, gen_i64(k->gen, s.panels), first));
     c.cold = sparse_is_cold(k, f.i, share.from);
-    sparse_call(k, k->in[1], &c);
+    if (s.packed) packed_call(k, &layer, &c);
+    else sparse_call(k, k->in[1], &c);
     for_end(k, &f);
     if_end(k, &some);
     for_end(k, &batch);
@@ -138,12 +149,8 @@ static bool emit(Kernel *k) {
 }
 
 static double work_of(const Node *n) {
-    const Tensor *w = n->in[1]->constant;
-    const float *at = w->data;
     Plane to = node_plane(n, "to");
-    int64_t nonzeros = 0, all = (int64_t)(w->bytes / sizeof *at);
-    for (int64_t i = 0; i < all; i++) nonzeros += at[i] != 0;
-    return (double)nonzeros * (double)(panel_pixels(to.h * to.w) / PANEL) * (double)n->out[0]->type.dims[0]->hi;
+    return sparse_multiplies(n) * (double)(panel_pixels(to.h * to.w) / PANEL) * (double)n->out[0]->type.dims[0]->hi;
 }
 
 /* Its last operand is the residual, which is read for each element of the result before that is written; other rows
@@ -158,3 +165,6 @@ const Emitter sparse_conv_emitter = {.form = "straight-line code of its nonzeros
                                      .in_place = in_place,
                                      .code = code,
                                      .in_code = in_code};
+
+const Emitter packed_conv_emitter = {
+    .form = "packed nonzeros on planes", .emit = emit, .work = work_of, .in_place = in_place};

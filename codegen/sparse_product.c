@@ -22,8 +22,10 @@ typedef struct Product {
 } Product;
 
 static bool has_words(const Node *n) { return n->in[0]->type.dtype != DT_F32; }
-static int64_t cols_of(const Node *n) { return n->in[1]->constant->dims[0]; }
-static int64_t inner_of(const Node *n) { return n->in[1]->constant->dims[1]; } /* in elements or words */
+static int64_t cols_of(const Node *n) { return node_is_packed(n) ? node_packed(n).rows : n->in[1]->constant->dims[0]; }
+static int64_t inner_of(const Node *n) {
+    return node_is_packed(n) ? node_packed(n).sources : n->in[1]->constant->dims[1]; /* in elements or words */
+}
 static double most_rows(const Node *n) { return largest_count(n->out[0]) / (double)cols_of(n); }
 static int64_t most_panels(const Node *n) { return (int64_t)ceil(most_rows(n) / (double)node_int(n, "lanes")); }
 static int64_t runs_of(const Node *n) {
@@ -45,21 +47,26 @@ static bool scratch_bytes(Ctx *ctx, const Node *n, size_t *bytes) {
 
 /* ---- the code ---- */
 
+/* all but the matrix, its sources and the bias */
+static SparseLayer layer_of(const Node *n) {
+    int64_t lanes = node_int(n, "lanes"), vector = lanes * 4, inner = inner_of(n), cols = cols_of(n);
+    return (SparseLayer){.rows = cols,
+                         .n_sources = inner,
+                         .low = -INFINITY,
+                         .high = INFINITY,
+                         .x_step = inner * vector,
+                         .y_step = cols * vector,
+                         .y_row = vector,
+                         .panels = node_int(n, "panels"),
+                         .repeats = most_rows(n) > (double)(node_int(n, "panels") * lanes)};
+}
+
 static Str encode(Ctx *ctx, const Target *t, const Node *n) {
-    const Tensor *w = n->in[1]->constant;
-    int64_t lanes = node_int(n, "lanes"), vector = lanes * 4, inner = w->dims[1];
-    SparseLayer l = {.rows = w->dims[0],
-                     .n_sources = inner,
-                     .low = -INFINITY,
-                     .high = INFINITY,
-                     .x_step = inner * vector,
-                     .y_step = w->dims[0] * vector,
-                     .y_row = vector,
-                     .panels = node_int(n, "panels"),
-                     .repeats = most_rows(n) > (double)(node_int(n, "panels") * lanes)};
-    const void *bias = n->in[2] ? n->in[2]->constant->data : NULL;
-    if (has_words(n)) l.words = w->data, l.word_bias = bias;
-    else l.weights = w->data, l.bias = bias;
+    SparseLayer l = layer_of(n);
+    const void *w = n->in[1]->constant->data, *bias = n->in[2] ? n->in[2]->constant->data : NULL;
+    int64_t inner = l.n_sources, vector = node_int(n, "lanes") * 4;
+    if (has_words(n)) l.words = w, l.word_bias = bias;
+    else l.weights = w, l.bias = bias;
     SparseSource *sources = ARENA_ARRAY(ctx->arena, inner, SparseSource);
     for (int64_t i = 0; i < inner; i++) sources[i].offset = i * vector;
     l.sources = sources;
@@ -69,6 +76,23 @@ static Str encode(Ctx *ctx, const Target *t, const Node *n) {
 static bool in_code(const Node *n, int input) {
     (void)n;
     return input == 1 || input == 2;
+}
+
+static int64_t blocks_of(const Kernel *k) {
+    const Node *n = k->node;
+    PackedForm packed = {0};
+    if (!node_is_packed(n)) return sparse_blocks(k->gen->target, cols_of(n), false);
+    packed = node_packed(n);
+    return packed_blocks(&packed);
+}
+
+static void call_code(Kernel *k, const SparseCall *c) {
+    if (!node_is_packed(k->node)) {
+        sparse_call(k, k->in[1], c);
+        return;
+    }
+    SparseLayer l = layer_of(k->node);
+    packed_call(k, &l, c);
 }
 
 /* ---- squares of lanes × lanes ---- */
@@ -155,8 +179,8 @@ static void multiply_panels(Product *p, LLVMValueRef from, LLVMValueRef n) {
     For in = for_begin(k, none, n, 1);
     each_square(p, p->inner, turn_in, first_row(p, i_add(k, from, in.i)), in.i);
     for_end(k, &in);
-    SparseCall call = {.x = p->x, .y = p->y, .panels = n, .blocks = sparse_all_blocks(k, p->cols, false)};
-    sparse_call(k, k->in[1], &call);
+    SparseCall call = {.x = p->x, .y = p->y, .panels = n, .blocks = sparse_all_blocks(k, blocks_of(k))};
+    call_code(k, &call);
     For out = for_begin(k, none, n, 1);
     each_square(p, p->cols, turn_out, first_row(p, i_add(k, from, out.i)), out.i);
     for_end(k, &out);
@@ -171,7 +195,8 @@ static void emit_blocked(Product *p) {
                        .sources = p->inner,
                        .x_bytes = p->inner * p->lanes * 4,
                        .panels = most_panels(k->node),
-                       .run = p->panels};
+                       .run = p->panels,
+                       .blocks = blocks_of(k)};
     Grid grid = sparse_grid(k, &size);
     Range own = kernel_share(k, i_div_up(k, panels, p->panels), grid.cols, grid.rows);
     SparseCall call = {0};
@@ -182,7 +207,7 @@ static void emit_blocked(Product *p) {
     call.y = f32_at(k, k->out[0], i_scale(k, first, p->cols * p->lanes));
     call.panels = i_min(k, gen_i64(k->gen, p->panels), i_sub(k, panels, first));
     call.cold = sparse_is_cold(k, f.i, own.from);
-    sparse_call(k, k->in[1], &call);
+    call_code(k, &call);
     for_end(k, &f);
     if_end(k, &some);
 }
@@ -221,16 +246,7 @@ static bool emit(Kernel *k) {
     return true;
 }
 
-static int64_t nonzeros(const Node *n) {
-    const Tensor *t = n->in[1]->constant;
-    const float *w = t->data;
-    const int32_t *words = t->data;
-    int64_t count = 0;
-    for (size_t i = 0; i < t->bytes / sizeof *w; i++) count += has_words(n) ? words[i] != 0 : w[i] != 0;
-    return count;
-}
-
-static double work(const Node *n) { return most_rows(n) / (double)node_int(n, "lanes") * (double)nonzeros(n); }
+static double work(const Node *n) { return most_rows(n) / (double)node_int(n, "lanes") * sparse_multiplies(n); }
 
 /* Plain rows turn into panels once a chunk, so that those share out panels alone. */
 static int most_chunks(const Node *n) {
@@ -247,3 +263,9 @@ const Emitter sparse_product_emitter = {.form = "sparse product",
                                         .most_chunks = most_chunks,
                                         .code = encode,
                                         .in_code = in_code};
+
+const Emitter packed_product_emitter = {.form = "packed nonzeros on panels",
+                                        .emit = emit,
+                                        .scratch = scratch_bytes,
+                                        .work = work,
+                                        .most_chunks = most_chunks};

@@ -62,7 +62,7 @@ const Row option_rows[] = {
     {VERB_GENERATES, VALUE, "--winograd", "FORM",
      "of 3x3 convolutions: auto (default), off, f2 or f4; faster, with more weights", set_winograd, 0, 0, 0, 0},
     {VERB_GENERATES, VALUE, "--sparse", "WHERE",
-     "weights with zeros as code that leaves them out: auto (default: where it is faster), off, always", set_sparse, 0,
+     "weights with zeros without them: auto (default: where it is faster), off, always (as code), packed (as data)", set_sparse, 0,
      0, 0, 0},
     {PRODUCES, FLAG, "-g", NULL, "debug information: code as lines of the graph's text, which is written beside FILE",
      set_bool, AT(debug), 0, 0, 0},

@@ -172,14 +172,14 @@ const char *set_winograd(Command *c, const Row *row, const char *value) {
 }
 
 const char *set_sparse(Command *c, const Row *row, const char *value) {
-    static const char *const names[] = {"auto", "off", "always"};
+    static const char *const names[] = {"auto", "off", "always", "packed"};
     (void)row;
-    for (int i = 0; i < 3; i++)
+    for (int i = 0; i < 4; i++)
         if (!strcmp(value, names[i])) {
             c->sparse = (SparseUse)i;
             return fine;
         }
-    return "auto, off or always";
+    return "auto, off, always or packed";
 }
 
 const char *set_warning(Command *c, const Row *row, const char *value) {

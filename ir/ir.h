@@ -386,6 +386,24 @@ Plane node_plane(const Node *n, const char *name);
 void node_set_window(Node *n, const PlaneWindow *w);
 PlaneWindow node_window(const Node *n);
 
+/* ---- packed.c: the nonzeros of a sparse product as data ---- */
+typedef struct PackedForm {
+    int64_t rows, sources; /* of the matrix */
+    int block;             /* rows that share an entry */
+    int vecs;              /* vectors of columns that are multiplied at once */
+    int classes;           /* of sources: 0, and one a mask */
+    int64_t entries;
+    bool wide;          /* places are int32, else uint16 */
+    int64_t unit, base; /* a source is at base + place · unit bytes */
+} PackedForm;
+int64_t packed_blocks(const PackedForm *p);
+int64_t packed_places_at(const PackedForm *p); /* bytes from the constant's start */
+int64_t packed_weights_at(const PackedForm *p);
+int64_t packed_bytes(const PackedForm *p);
+void node_set_packed(Node *n, const PackedForm *p);
+bool node_is_packed(const Node *n);
+PackedForm node_packed(const Node *n);
+
 /* ---- cell.c: the steps of recurrent operators, as packing and code generation must agree on them ---- */
 typedef enum CellKind { CELL_RNN, CELL_LSTM, CELL_GRU, CELL_GRU_LINEAR } CellKind; /* LINEAR: linear_before_reset */
 typedef struct CellPart { /* gates whose sums are one product */

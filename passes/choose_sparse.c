@@ -1,6 +1,7 @@
 /* Which convolutions become straight-line code of their nonzero weights: those for which the cost models of both forms
  * say so, reorders between planes and other layouts counted. From the best choice of each by itself, single ones change
  * sides as long as that makes the whole cheaper. Only zeros begin it: a dense model stays as it is. */
+#include <math.h>
 #include <string.h>
 #include "passes/planar.h"
 
@@ -14,6 +15,8 @@ typedef struct Candidate {
     Node *n;
     double dense, sparse;
     SparseWork work;
+    double bytes;
+    PackChoice packed; /* block 0: as code */
     bool possible;
 } Candidate;
 
@@ -53,6 +56,29 @@ static int64_t zeros_of(const Candidate *c) { return c->work.rows * c->work.sour
 
 static bool has_zeros(const Candidate *c) { return (double)zeros_of(c) >= zeros_to_begin * weights_of(c); }
 
+static double dense_bytes(const Candidate *c) { return weights_of(c) * (double)sizeof(float); }
+
+/* the better of code and data, where both are possible; false: neither is */
+static bool choose_form(const Planar *p, Candidate *c) {
+    const PassCtx *pass = p->pass;
+    double bytes = sparse_bytes(p->target, &c->work);
+    bool small = pass->optimize_size, code = sparse_lanes(p->target) && pass->sparse != SPARSE_PACKED;
+    if (small && pass->sparse != SPARSE_ALWAYS && bytes > dense_bytes(c)) code = false;
+    PackWork w = {.weights = c->n->in[1]->constant->data,
+                  .rows = c->work.rows,
+                  .sources = c->work.sources,
+                  .panels = c->work.panels,
+                  .at_once = c->work.panels,
+                  .masked = c->work.masked};
+    bool packed = packed_possible(pass) && (!code || pass->sparse != SPARSE_ALWAYS) &&
+                  packed_choose(p->target, &w, small, &c->packed);
+    c->sparse = code ? sparse_cycles(p->target, &c->work) : INFINITY, c->bytes = bytes;
+    if (packed && (!code || small || c->packed.cycles < c->sparse))
+        c->sparse = c->packed.cycles, c->bytes = c->packed.bytes;
+    else c->packed.block = 0;
+    return code || packed;
+}
+
 static Candidate candidate_of(Planar *p, Layout *l, Node *n) {
     PlaneWindow w;
     Candidate c = {.n = n};
@@ -66,14 +92,13 @@ static Candidate candidate_of(Planar *p, Layout *l, Node *n) {
                           .panels = panel_pixels(w.out[0] * w.out[1]) / PANEL,
                           .masked = taps.n_masks > 0};
     c.dense = dense_conv_cycles(l, n);
-    c.sparse = sparse_cycles(p->target, &c.work);
+    c.possible = choose_form(p, &c) && c.dense > 0;
     if (!has_zeros(&c)) c.sparse *= doubt; /* what gains a little may as well lose it */
-    c.possible = c.dense > 0;
     return c;
 }
 
 static bool is_too_large(const PassCtx *pass, const Candidate *c) {
-    return pass->optimize_size && sparse_bytes(pass->target, &c->work) > weights_of(c) * (double)sizeof(float);
+    return pass->optimize_size && c->bytes > dense_bytes(c);
 }
 
 static void note(const Planar *p, const Candidate *k) {
@@ -86,7 +111,8 @@ static void note(const Planar *p, const Candidate *k) {
         .rows = k->work.rows,
         .columns = k->work.sources,
         .nonzeros = k->work.nonzeros,
-        .bytes = sparse_bytes(p->target, &k->work),
+        .bytes = k->bytes,
+        .packed = k->packed.block > 0,
         .pattern = sparse_pattern(notes->arena, w->data, k->work.rows, k->work.sources, k->work.sources / w->dims[1]),
         .sparse = p->chosen[k->n->id],
         .cycles = k->sparse,
@@ -170,7 +196,7 @@ static bool improve(Choice *c) {
 
 /* without looking at its neighbours */
 static bool is_wanted(const PassCtx *pass, const Candidate *c) {
-    if (pass->sparse == SPARSE_ALWAYS) return c->possible;
+    if (pass->sparse == SPARSE_ALWAYS || pass->sparse == SPARSE_PACKED) return c->possible;
     if (!c->possible || !has_zeros(c)) return false;
     return c->sparse < c->dense && !is_too_large(pass, c);
 }
@@ -187,6 +213,7 @@ static int fill_candidates(Choice *c) {
         Candidate k = c->list[c->n++] = candidate_of(p, &l, n);
         bool begins = is_wanted(p->pass, &k);
         p->chosen[n->id] = begins;
+        p->packed[n->id] = k.packed;
         begun += begins;
     }
     return begun;

@@ -111,6 +111,26 @@ typedef struct IntegerRows { /* a product of rows of bytes */
 /* The product as a new node before n that has no output type yet; NULL: dense, in so many cycles, is better. */
 Node *lower_sparse_product_integer(Graph *g, const PassCtx *ctx, Node *n, const IntegerRows *p, double dense);
 
+/* ---- sparse_pack.c: their nonzeros as data; where packed_possible() ---- */
+typedef struct PackWork {
+    const float *weights; /* [rows][sources] */
+    int64_t rows, sources;
+    int64_t panels, at_once; /* at_once: in a call */
+    bool masked;             /* some sources are */
+} PackWork;
+typedef struct PackChoice {
+    int block, vecs; /* as in PackedForm */
+    double cycles, bytes;
+} PackChoice;
+typedef struct PackSource { /* see SparseSource in codegen/sparse.h */
+    int64_t offset;
+    int mask;
+} PackSource;
+bool packed_possible(const PassCtx *p);
+/* The best height of blocks; small: of those that are smaller than the matrix. false: there is none. */
+bool packed_choose(const Target *t, const PackWork *w, bool small, PackChoice *best);
+Value *packed_value(Graph *g, const PackWork *w, const PackChoice *c, const PackSource *sources, PackedForm *p);
+
 /* ---- sparse_row.c ---- */
 typedef struct RowProduct { /* y[1, cols] = x[1, inner] · w, element (k, col) being alpha · data[k·in + col·out] */
     Value *x;

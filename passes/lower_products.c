@@ -1,5 +1,6 @@
 /* MatMul and Gemm with constant f32 weights as mcc.PackedMatMul: the weights packed in panels of columns, Gemm's alpha
  * in them, its C as the bias where it is a constant row, else as an addition behind. */
+#include <math.h>
 #include <string.h>
 #include "passes/internal.h"
 #include "passes/lower.h"
@@ -143,37 +144,10 @@ static double turning_cycles(const Product *p, int64_t panels, int lanes) {
     return squares * lanes * 6;
 }
 
-/* Is straight-line code of the nonzeros better, or asked for? Rows that are not known count as many. */
-static bool sparse_is_better(const PassCtx *ctx, const Product *p, int64_t rows, double dense_cycles) {
-    enum { OPEN_ROWS = 64 /* as for dense tiles */, LARGEST = 1 << 19 };
-    const Target *t = ctx->target;
-    int lanes = sparse_lanes(t);
-    if (!lanes || ctx->sparse == SPARSE_OFF || p->w->dtype != DT_F32 || p->inner < lanes || p->cols < lanes)
-        return false;
-    SparseWork work = {.rows = p->cols,
-                       .sources = p->inner,
-                       .nonzeros = count_nonzeros(p->w),
-                       .panels = ((rows ? rows : OPEN_ROWS) + lanes - 1) / lanes};
-    int64_t weights = p->cols * p->inner;
-    if (work.nonzeros == weights || p->inner > LARGEST || p->cols > LARGEST) return false;
-    SparseNote n = {.layer = p->n->name,
-                    .place = 1 + p->n->index,
-                    .rows = p->cols,
-                    .columns = p->inner,
-                    .nonzeros = work.nonzeros,
-                    .bytes = sparse_bytes(t, &work)};
-    bool small = !ctx->optimize_size || n.bytes < (double)weights * (double)sizeof(float);
-    n.cycles = sparse_cycles(t, &work) + turning_cycles(p, work.panels, lanes);
-    n.dense_cycles = dense_cycles;
-    n.sparse = ctx->sparse == SPARSE_ALWAYS || (n.cycles < n.dense_cycles && small);
-    sparse_note(ctx->sparse_notes, &n);
-    return n.sparse;
-}
-
 /* so many that x and y of them take half of L2, in runs of about the same length */
 static int64_t panels_at_once(const Target *t, const Product *p, int64_t rows) {
     enum { MOST = 8, LEAST = 2 };
-    int64_t lanes = sparse_lanes(t), fit = (int64_t)t->l2 / 2 / ((p->inner + p->cols) * lanes * 4),
+    int64_t lanes = PANEL, fit = (int64_t)t->l2 / 2 / ((p->inner + p->cols) * lanes * 4),
             panels = (rows + lanes - 1) / lanes;
     if (fit > MOST) fit = MOST;
     if (fit < LEAST) fit = LEAST;
@@ -181,11 +155,79 @@ static int64_t panels_at_once(const Target *t, const Product *p, int64_t rows) {
     return runs ? (panels + runs - 1) / runs : fit;
 }
 
-static Node *make_sparse(Graph *g, const PassCtx *ctx, const Product *p, Value *bias, int64_t rows) {
-    Value *in[3] = {p->x, sparse_weights(g, p), bias};
+typedef struct SparseForm { /* what a product's zeros make of it */
+    Value *weights;         /* [cols, inner] */
+    int64_t panels;         /* at once */
+    PackChoice packed;      /* block 0: code */
+} SparseForm;
+
+/* the better one of both that are possible; false: none is */
+static bool choose_form(const PassCtx *ctx, const SparseWork *work, int64_t at_once, double turning, SparseForm *f,
+                        SparseNote *n) {
+    const Target *t = ctx->target;
+    double dense = (double)work->rows * (double)work->sources * sizeof(float), code_bytes = sparse_bytes(t, work);
+    PackWork w = {.weights = f->weights->constant->data,
+                  .rows = work->rows,
+                  .sources = work->sources,
+                  .panels = work->panels,
+                  .at_once = at_once};
+    bool code = sparse_lanes(t) && ctx->sparse != SPARSE_PACKED && (!ctx->optimize_size || code_bytes < dense);
+    bool packed = packed_possible(ctx) && (!code || ctx->sparse != SPARSE_ALWAYS) &&
+                  packed_choose(t, &w, ctx->optimize_size, &f->packed);
+    if (!code && !packed) return false;
+    n->cycles = code ? sparse_cycles(t, work) + turning : INFINITY;
+    n->bytes = code_bytes;
+    n->packed = packed && (!code || ctx->optimize_size || f->packed.cycles + turning < n->cycles);
+    if (n->packed) n->cycles = f->packed.cycles + turning, n->bytes = f->packed.bytes;
+    else f->packed.block = 0;
+    return true;
+}
+
+/* Is a form without the zeros better, or asked for? Rows that are not known count as many. */
+static bool sparse_is_better(Graph *g, const PassCtx *ctx, const Product *p, int64_t rows, double dense_cycles,
+                             SparseForm *f) {
+    enum { OPEN_ROWS = 64 /* as for dense tiles */, LARGEST = 1 << 19 };
+    const Target *t = ctx->target;
+    if (ctx->sparse == SPARSE_OFF || p->w->dtype != DT_F32 || p->inner < PANEL || p->cols < PANEL) return false;
+    SparseWork work = {.rows = p->cols,
+                       .sources = p->inner,
+                       .nonzeros = count_nonzeros(p->w),
+                       .panels = ((rows ? rows : OPEN_ROWS) + PANEL - 1) / PANEL};
+    if (work.nonzeros == p->cols * p->inner || p->inner > LARGEST || p->cols > LARGEST) return false;
+    SparseNote n = {.layer = p->n->name,
+                    .place = 1 + p->n->index,
+                    .rows = p->cols,
+                    .columns = p->inner,
+                    .nonzeros = work.nonzeros,
+                    .dense_cycles = dense_cycles};
+    f->weights = sparse_weights(g, p);
+    f->panels = panels_at_once(t, p, rows);
+    if (!choose_form(ctx, &work, f->panels, turning_cycles(p, work.panels, PANEL), f, &n)) return false;
+    n.sparse = ctx->sparse == SPARSE_ALWAYS || ctx->sparse == SPARSE_PACKED || n.cycles < n.dense_cycles;
+    if (ctx->sparse_notes)
+        n.pattern = sparse_pattern(ctx->sparse_notes->arena, f->weights->constant->data, p->cols, p->inner, 1);
+    sparse_note(ctx->sparse_notes, &n);
+    return n.sparse;
+}
+
+static Value *pack_sparse(Graph *g, const SparseForm *f, PackedForm *packed) {
+    const Tensor *w = f->weights->constant;
+    PackWork work = {.weights = w->data, .rows = w->dims[0], .sources = w->dims[1]};
+    Arena *a = arena_new(g->ctx);
+    PackSource *sources = ARENA_ARRAY(a, work.sources, PackSource);
+    for (int64_t i = 0; i < work.sources; i++) sources[i].offset = i * PANEL * (int64_t)sizeof(float);
+    Value *v = packed_value(g, &work, &f->packed, sources, packed);
+    arena_free(a);
+    return v;
+}
+
+static Node *make_sparse(Graph *g, const Product *p, Value *bias, const SparseForm *f) {
+    PackedForm packed;
+    Value *in[3] = {p->x, f->packed.block ? pack_sparse(g, f, &packed) : f->weights, bias};
     Node *made = node_new(g, OP_SparseMatMul, p->n, in, 3, 1);
-    node_set_int(made, "lanes", sparse_lanes(ctx->target));
-    node_set_int(made, "panels", panels_at_once(ctx->target, p, rows));
+    node_set_int(made, "lanes", PANEL);
+    node_set_int(made, "panels", f->panels);
+    if (f->packed.block) node_set_packed(made, &packed);
     return made;
 }
 
@@ -247,8 +289,9 @@ static void lower_product(Graph *g, const PassCtx *ctx, const Product *p) {
     double dense = tile_choice_cycles(ctx->target, &work, &tile);
     if (lower_row(g, ctx, p, &work, dense)) return;
     Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL, *out = p->n->out[0];
-    bool sparse = work.row != 1 && sparse_is_better(ctx, p, work.row, dense);
-    Node *made = sparse ? make_sparse(g, ctx, p, bias, work.row) : make_packed(g, ctx, p, bias, &work, &layer);
+    SparseForm form;
+    bool sparse = work.row != 1 && sparse_is_better(g, ctx, p, work.row, dense, &form);
+    Node *made = sparse ? make_sparse(g, p, bias, &form) : make_packed(g, ctx, p, bias, &work, &layer);
     made->name = p->n->name;
     made->index = p->n->index;
     if (c && !bias) {

@@ -2,15 +2,33 @@
  * planar.c for the layout and choose_sparse.c for the choice. */
 #include "passes/planar.h"
 
+static Value *pack_conv(const Planar *p, const Node *n, const PlaneWindow *w, const Plane *from, PackedForm *packed) {
+    PlaneTaps taps;
+    int64_t phases[MAX_PHASES], channels = n->in[1]->constant->dims[1], plane = plane_phases(w, phases) * from->size;
+    plane_taps(w, from, false, &taps);
+    PackWork work = {.weights = n->in[1]->constant->data, .rows = n->in[1]->constant->dims[0]};
+    work.sources = channels * taps.n;
+    PackSource *sources = ARENA_ARRAY(p->scratch, work.sources, PackSource);
+    for (int64_t i = 0; i < work.sources; i++) {
+        int64_t tap = i % taps.n, elements = i / taps.n * plane + taps.offset[tap];
+        sources[i] = (PackSource){elements * (int64_t)sizeof(float), taps.mask[tap]};
+    }
+    return packed_value(p->g, &work, &p->packed[n->id], sources, packed);
+}
+
 static void lower_sparse_conv(Planar *p, Node *n) {
     PlaneWindow w;
     sparse_conv_window(n, &w);
     Plane from, to = map_plane(p, w.out[0], w.out[1]);
+    PackedForm packed;
+    bool is_packed = p->packed[n->id].block > 0;
     Value *in[3] = {want_window(p, n->in[0], n, &w, &from), n->in[1], node_in(n, 2)};
+    if (is_packed) in[1] = pack_conv(p, n, &w, &from, &packed);
     Node *made = replace_by_planes(p, n, OP_SparseConv, in, 3, false);
     node_set_window(made, &w);
     node_set_plane(made, "from", &from);
     node_set_plane(made, "to", &to);
+    if (is_packed) node_set_packed(made, &packed);
 }
 
 static void lower_plain(Planar *p, Node *n) {
@@ -19,11 +37,13 @@ static void lower_plain(Planar *p, Node *n) {
 }
 
 bool pass_lower_sparse(Graph *g, PassCtx *pass) {
-    if (!pass->target || !sparse_lanes(pass->target) || pass->sparse == SPARSE_OFF) return false;
+    if (!pass->target || pass->sparse == SPARSE_OFF) return false;
+    if (!sparse_lanes(pass->target) && !packed_possible(pass)) return false;
     Planar p = {.g = g, .ctx = g->ctx, .target = pass->target, .pass = pass, .n_ids = g->ctx->next_id};
     p.scratch = arena_new(g->ctx);
     p.twin = ARENA_ARRAY(p.scratch, p.n_ids, Value *);
     p.chosen = ARENA_ARRAY(p.scratch, p.n_ids, bool);
+    p.packed = ARENA_ARRAY(p.scratch, p.n_ids, PackChoice);
     bool changed = choose_sparse(&p);
     for (Node *n = g->first, *next; changed && n; n = next) {
         next = n->next;

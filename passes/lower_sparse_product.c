@@ -21,5 +21,9 @@ bool lower_sparse_product(Layout *l, Node *n) {
     node_set_int(made, "lanes", lanes);
     node_set_int(made, "panels", panels);
     node_set_int(made, "blocked", 1);
+    if (node_is_packed(n)) {
+        PackedForm packed = node_packed(n);
+        node_set_packed(made, &packed);
+    }
     return true;
 }

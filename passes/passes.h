@@ -10,8 +10,9 @@
  * the bytes. */
 typedef enum Winograd { WINOGRAD_AUTO, WINOGRAD_OFF, WINOGRAD_F2, WINOGRAD_F4 } Winograd;
 
-/* Whether weights with zeros become straight-line code that leaves them out (AUTO: where that is estimated to be faster) */
-typedef enum SparseUse { SPARSE_AUTO, SPARSE_OFF, SPARSE_ALWAYS } SparseUse;
+/* Whether weights with zeros become straight-line code that leaves them out, or packed data (AUTO: where either is
+ * estimated to be faster; PACKED: data, never code) */
+typedef enum SparseUse { SPARSE_AUTO, SPARSE_OFF, SPARSE_ALWAYS, SPARSE_PACKED } SparseUse;
 
 /* What was decided about a layer whose weights have zeros. */
 typedef struct SparseNote {

@@ -20,7 +20,8 @@ typedef struct Planar {
     int n_dirty;
     Map *maps;
     int n_maps;
-    bool *chosen; /* by node id: convolutions that become straight-line code */
+    bool *chosen; /* by node id: convolutions that leave their zeros out */
+    PackChoice *packed; /* likewise; block 0: as straight-line code */
 } Planar;
 
 /* ---- planar.c ---- */

@@ -241,6 +241,8 @@ int sparse_lanes(const Target *t) {
     return elf && has ? PANEL_LANES : 0;
 }
 
+bool sparse_panels(const Target *t, bool asked) { return t->vector_bits >= 128 && (asked || !t->is_static); }
+
 bool sparse_words(const Target *t) { return sparse_lanes(t) && t->vector_bits == 512 && t->dot == DOT_VNNI; }
 
 int sparse_rows(const Target *t, bool masked) {

@@ -60,6 +60,9 @@ bool dot_flips(DotForm form, bool is_signed);
 /* Elements of f32 that straight-line code of sparse products (codegen/sparse.h) works on at once; 0: there is none for
  * it. */
 int sparse_lanes(const Target *t);
+/* Are panels of so many columns worth it without code, with nonzeros as data? They take workspace: where there is no
+ * system only if asked for. */
+bool sparse_panels(const Target *t, bool asked);
 bool sparse_words(const Target *t); /* and of bytes, four at a time */
 /* rows of such a product whose sums stay in registers together; masked: some sources are (codegen/sparse.h) */
 int sparse_rows(const Target *t, bool masked);

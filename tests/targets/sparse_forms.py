@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Convolutions and linears of many zeros as straight-line code for aarch64, run under qemu-aarch64: near the dense forms of
+"""Convolutions and linears of many zeros as straight-line code and as packed data for aarch64, run under qemu-aarch64: near the dense forms of
 the same models, and without their weights. Needs the onnx package."""
 import os
 import platform
@@ -52,16 +52,17 @@ def main():
         for make in make_maps, make_tokens:
             make(path, rng)
             outputs = {}
-            for form in "off", "always":
+            for form in "off", "always", "packed":
                 outputs[form] = numpy.frombuffer(run(path, [f"--target={ARM}", f"--sparse={form}"], True, folder)[0], numpy.float32)
                 with open(os.path.join(folder, "m.o"), "rb") as f:
                     if (b".text.mcc_sparse" in f.read()) != (form == "always"):
                         print(f"{make.__name__}: --sparse={form} is not followed")
                         failures += 1
-            apart = numpy.abs(outputs["off"] - outputs["always"]).max()
-            if not apart <= 1e-5 * numpy.abs(outputs["off"]).max():
-                print(f"{make.__name__}: {apart} from the dense form")
-                failures += 1
+            for form in "always", "packed":
+                apart = numpy.abs(outputs["off"] - outputs[form]).max()
+                if not apart <= 1e-5 * numpy.abs(outputs["off"]).max():
+                    print(f"{make.__name__}, {form}: {apart} from the dense form")
+                    failures += 1
     return 1 if failures else 0
 
 
