@@ -1,7 +1,7 @@
-/* A loop nest as LLVM IR. Where every operator of a nest of f32, int32 and bytes has a vector form and the innermost axis runs along
- * memory, that axis is vectors and a rest; else loops are scalar, their bodies call elementwise functions, and LLVM
- * inlines and vectorises them. A reduction folds into LANES partial results, as the reference kernels do, so that
- * vector and scalar units add in one order. */
+/* A loop nest as LLVM IR. Where every operator of a nest of f32, int32 and bytes has a vector form and the innermost
+ * axis runs along memory, that axis is vectors and a rest; else loops are scalar, their bodies call elementwise
+ * functions, and LLVM inlines and vectorises them. A reduction folds into LANES partial results, as the reference
+ * kernels do, so that vector and scalar units add in one order. */
 #include "codegen/contract.h"
 #include "codegen/loops.h"
 
@@ -61,12 +61,17 @@ static LLVMValueRef address(Emit *e, LLVMValueRef base, const Access *a, Dtype t
 
 static unsigned elem_bytes(Dtype t) { return (unsigned)dtype_bits(t) / 8; }
 
-/* a single number that is part of the kernel's key: itself */
-static LLVMValueRef number_of(Emit *e, const Expr *x) {
+/* a single number that is part of the kernel's key, or NULL */
+static const Tensor *number_in_key(const Emit *e, const Expr *x) {
     const Node *n = e->k->node;
     const Tensor *t = n->in[x->access.input]->constant;
+    return t && t->bytes == elem_bytes(x->dtype) && kernel_embeds(n, x->access.input) ? t : NULL;
+}
+
+static LLVMValueRef number_of(Emit *e, const Expr *x) {
+    const Tensor *t = number_in_key(e, x);
     LLVMTypeRef type = gen_elem_type(e->g, x->dtype);
-    if (!t || t->bytes != elem_bytes(x->dtype) || !kernel_embeds(n, x->access.input)) return NULL;
+    if (!t) return NULL;
     if (x->dtype == DT_F32) return LLVMConstReal(type, tensor_float(t, 0));
     return LLVMConstInt(type, (uint64_t)tensor_int(t, 0), 1);
 }
@@ -83,18 +88,34 @@ static LLVMValueRef load(Emit *e, const Expr *x) {
     return vec_load_of(e->k, type, p, 1, elem_bytes(x->dtype));
 }
 
+static Interval interval_of_load(const Emit *e, const Expr *x) {
+    const Tensor *t = number_in_key(e, x);
+    return t ? interval_of_constant(t) : x->dtype == DT_F32 ? interval_any() : interval_of_dtype(x->dtype);
+}
+
+static LLVMValueRef computed(Emit *e, const Node *n, LLVMValueRef *args, const Interval *in) {
+    if (e->lanes == 1) return gen_elementwise(e->g, e->k->b, n, args);
+    if (n->op != OP_QuantizeLinear) return vec_elementwise(e->k, n, args, e->lanes);
+    return vec_narrow(e->k, vec_quantize(e->k, n, args, e->lanes, in[0]), n->out[0]->type.dtype == DT_I8, e->lanes);
+}
+
 static LLVMValueRef evaluate(Emit *e, Expr *x) {
     if (x->point == e->point) return x->value;
-    LLVMBuilderRef b = e->k->b;
     if (x->node) {
         LLVMValueRef args[3];
-        for (int i = 0; i < x->n_args; i++) args[i] = x->args[i] ? evaluate(e, x->args[i]) : NULL;
-        x->value =
-            e->lanes > 1 ? vec_elementwise(e->k, x->node, args, e->lanes) : gen_elementwise(e->g, b, x->node, args);
+        Interval in[3];
+        for (int i = 0; i < x->n_args; i++) {
+            args[i] = x->args[i] ? evaluate(e, x->args[i]) : NULL;
+            in[i] = x->args[i] ? x->args[i]->interval : interval_any();
+        }
+        x->value = computed(e, x->node, args, in);
+        x->interval = interval_of_node(x->node, in);
     } else if (x->access.input == REDUCED) {
         x->value = e->reduced;
+        x->interval = interval_any();
     } else {
         x->value = load(e, x);
+        x->interval = interval_of_load(e, x);
     }
     x->point = e->point;
     return x->value;
@@ -244,8 +265,7 @@ static int lanes_of(const Emit *e) {
     const Target *t = e->g->target;
     int lanes = t->vector_bits / widest(e), inner = e->nest.n_axes - 1;
     int64_t n;
-    if (e->nest.reduce || inner < 0 || !dim_is(e->nest.store.stride[inner], 1) || !has_vectors(e))
-        return 1;
+    if (e->nest.reduce || inner < 0 || !dim_is(e->nest.store.stride[inner], 1) || !has_vectors(e)) return 1;
     while (lanes > 1 && dim_is_const(e->nest.extent[inner], &n) && n < lanes) lanes /= 2;
     return lanes < 4 ? 1 : lanes;
 }

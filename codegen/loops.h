@@ -2,7 +2,7 @@
 #ifndef MCC_CODEGEN_LOOPS_H
 #define MCC_CODEGEN_LOOPS_H
 
-#include "codegen/gen.h"
+#include "codegen/contract.h"
 
 enum {
     MAX_AXES = MCC_MAX_RANK,
@@ -21,6 +21,7 @@ typedef struct Expr { /* out = node(args…), or where node is NULL a load, or t
     Access access;
     Dtype dtype;
     LLVMValueRef value; /* while code is made: at the point that `point` numbers */
+    Interval interval;  /* that it is in */
     int point;
 } Expr;
 

@@ -4,6 +4,7 @@
 #include "runtime/kernels/window.h"
 
 enum { POOL_AVERAGE, POOL_LP };
+enum { COLUMNS = 256, AT_ONCE = 4 }; /* columns, and rows of outputs, that maxima of integers are taken of at once */
 typedef struct pool_shape {
     window window;
     idx planes;

@@ -70,6 +70,9 @@ static inline idx window_hi(const window *w, idx shift, idx first, idx n) {
     return idx_clamp((last < 0 ? 0 : last / w->stride[ROWS] + 1) - first, 0, n);
 }
 
+/* How far along the last axis the window of one output goes. */
+static inline idx window_reach(const window *w) { return (w->kernel[ROWS] - 1) * w->dilation[ROWS] + 1; }
+
 /* How many taps of slot s at output o lie inside of the input, or of the input with its padding. */
 static inline idx window_taps(const window *w, int s, idx o, bool with_padding) {
     idx start = o * w->stride[s] - w->pad[s], end = w->in[s] + (with_padding ? w->pad_end[s] : 0) - start;
