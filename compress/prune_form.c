@@ -1,9 +1,9 @@
 /* --prune-pattern=auto: for each product the zeros that the target has a form for. Nonzeros anywhere where they become
- * instructions, or packed data of products of one row; of integers words of four input channels; else whole channels,
- * which leave every form smaller. */
+ * instructions, or packed data of products of one row; blocks of output channels where they become packed data that
+ * loops read; of integers words of four input channels; else whole channels, which leave every form smaller. */
 #include "compress/prune.h"
 
-enum { WORD = 4 }; /* bytes that an instruction multiplies and adds together */
+enum { WORD = 4 /* bytes that an instruction multiplies and adds together */, TALL = 4 /* rows of packed data */ };
 
 /* x of a product is one row, whatever its sizes turn out to be. */
 static bool is_row(const Node *n) {
@@ -14,15 +14,22 @@ static bool is_row(const Node *n) {
     return true;
 }
 
+static PruneOptions blocks(PruneOptions form, int rows, int cols) {
+    form.pattern = PRUNE_BLOCKS;
+    form.rows = rows;
+    form.cols = cols;
+    return form;
+}
+
 PruneOptions prune_form(const PruneOptions *o, const Node *n) {
     PruneOptions form = *o;
+    const Target *t = o->target;
     if (o->pattern != PRUNE_AUTO) return form;
-    bool code = o->target && (o->integers ? sparse_words(o->target) : sparse_lanes(o->target) > 0);
-    if (code && o->integers) {
-        form.pattern = PRUNE_BLOCKS;
-        form.rows = 1;
-        form.cols = WORD;
-    } else form.pattern = code || (is_row(n) && !o->integers) ? PRUNE_UNSTRUCTURED : PRUNE_CHANNELS;
+    form.pattern = PRUNE_CHANNELS;
+    if (o->integers) return t && sparse_words(t) ? blocks(form, 1, WORD) : form;
+    bool code = t && sparse_lanes(t) && !o->small, data = t && sparse_panels(t, o->small);
+    if (!code && data && !is_row(n)) return blocks(form, TALL, 1);
+    if (code || is_row(n)) form.pattern = PRUNE_UNSTRUCTURED;
     return form;
 }
 

@@ -298,27 +298,32 @@ static void test_refit(Ctx *ctx) {
 
 /* ---- --prune-pattern=auto ---- */
 
-static PruneOptions form_on(Ctx *ctx, const char *triple, const char *cpu, int64_t rows, bool integers) {
+static PruneOptions form_on(Ctx *ctx, const char *triple, const char *cpu, int64_t rows, bool integers, bool small) {
     Graph *g = graph_new(ctx, NULL);
     const char *why = NULL;
     Value *x = value_new(g, (Str){0});
     Dim dims[2] = {dim_const(ctx, rows), dim_const(ctx, 64)};
     value_set_dims(x, DT_F32, 2, dims);
     Node *n = node_new(g, OP_MatMul, NULL, (Value *[]){x, x}, 2, 1);
-    PruneOptions o = {.pattern = PRUNE_AUTO, .integers = integers, .target = target_find(triple, cpu, "", &why)};
+    PruneOptions o = {
+        .pattern = PRUNE_AUTO, .integers = integers, .small = small, .target = target_find(triple, cpu, "", &why)};
     return prune_form(&o, n);
 }
 
 static void test_auto(Ctx *ctx) {
-    const char *x86 = "x86_64-pc-linux-gnu", *arm = "aarch64-linux-gnu";
-    CHECK(form_on(ctx, x86, "x86-64-v4", 128, false).pattern == PRUNE_UNSTRUCTURED);
-    CHECK(form_on(ctx, arm, "", 128, false).pattern == PRUNE_UNSTRUCTURED);
-    CHECK(form_on(ctx, x86, "x86-64", 128, false).pattern == PRUNE_CHANNELS);
-    CHECK(form_on(ctx, x86, "x86-64", 1, false).pattern == PRUNE_UNSTRUCTURED);
-    CHECK(form_on(ctx, arm, "", 128, true).pattern == PRUNE_CHANNELS);
-    PruneOptions words = form_on(ctx, x86, "znver4", 128, true);
+    const char *x86 = "x86_64-pc-linux-gnu", *arm = "aarch64-linux-gnu", *thumb = "thumbv7em-none-eabihf";
+    CHECK(form_on(ctx, x86, "x86-64-v4", 128, false, false).pattern == PRUNE_UNSTRUCTURED);
+    CHECK(form_on(ctx, arm, "", 128, false, false).pattern == PRUNE_UNSTRUCTURED);
+    CHECK(form_on(ctx, thumb, "", 1, false, false).pattern == PRUNE_UNSTRUCTURED);
+    CHECK(form_on(ctx, thumb, "", 128, false, false).pattern == PRUNE_CHANNELS);
+    CHECK(form_on(ctx, arm, "", 128, true, false).pattern == PRUNE_CHANNELS);
+    PruneOptions words = form_on(ctx, x86, "znver4", 128, true, false);
     CHECK(words.pattern == PRUNE_BLOCKS && words.rows == 1 && words.cols == 4);
     CHECK(!strcmp(prune_form_text(ctx, &words), "blocks of 1x4"));
+    PruneOptions plain = form_on(ctx, x86, "x86-64", 128, false, false),
+                 small = form_on(ctx, arm, "", 128, false, true);
+    CHECK(plain.pattern == PRUNE_BLOCKS && plain.rows == 4 && plain.cols == 1);
+    CHECK(small.pattern == PRUNE_BLOCKS && small.rows == 4 && small.cols == 1);
 }
 
 static void test_all(Ctx *ctx) {
