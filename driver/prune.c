@@ -63,8 +63,7 @@ static int find_zeros(Pipeline *p, PrunePlan *plan) {
         result = prune_once(p, plan, round);
         p->pruned = plan;
     }
-    if (result == DONE && plan->options.by == PRUNE_BY_UPDATE) result = prune_fit(p, plan);
-    return result == DONE && p->command->n_calibrate ? prune_correct(p, plan) : result;
+    return result == DONE && p->command->n_calibrate ? prune_recover(p, plan) : result;
 }
 
 static void say_layers(const PrunePlan *p) {

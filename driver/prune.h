@@ -14,6 +14,10 @@ int pipeline_prune(Pipeline *p);
  * an otherwise dense network. DONE, or an exit code after a message */
 int prune_sense(const Pipeline *p, PrunePlan *plan);
 
+/* ---- prune_recover.c ---- */
+/* What makes up for the zeros of p->pruned, which is the plan. DONE, or an exit code after a message */
+int prune_recover(const Pipeline *p, PrunePlan *plan);
+
 /* ---- prune_refit.c ---- */
 /* Weights of p->pruned, which is the plan, move to make up for what layers before theirs have lost. DONE, or an exit
  * code after a message */

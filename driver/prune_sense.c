@@ -78,18 +78,6 @@ static bool add_twins(Sense *s) {
 
 /* ---- runs ---- */
 
-static Tensor tensor_of(const mcc_tensor *t, Arena *a) {
-    Tensor out = {.dtype = (Dtype)t->dtype, .rank = t->rank, .bytes = t->bytes, .data = t->data};
-    int64_t n;
-    memcpy(out.dims, t->dims, sizeof out.dims);
-    if (product_i64(t->dims, t->rank, &n)) dtype_bytes(out.dtype, n, &out.bytes);
-    if (!a) return out;
-    void *data = arena_alloc(a, out.bytes + 1);
-    if (out.bytes) memcpy(data, t->data, out.bytes);
-    out.data = data;
-    return out;
-}
-
 static bool run(Sense *s, const Tensor *const *in) {
     int returned = sampled_run(&s->call, in);
     if (returned != MCC_OK)
@@ -101,14 +89,14 @@ static bool measure_sample(Sense *s, const Tensor *const *in) {
     Arena *a = arena_new(s->p.ctx);
     Tensor *want = ARENA_ARRAY(a, s->n_outputs + 1, Tensor);
     bool good = run(s, in);
-    for (int k = 0; k < s->n_outputs && good; k++) want[k] = tensor_of(&s->call.out[k], a);
+    for (int k = 0; k < s->n_outputs && good; k++) want[k] = sampled_tensor(&s->call.out[k], a);
     for (int i = 0; i < s->n && good; i++) {
         s->layers[i].gate = 1;
         good = run(s, in);
         s->layers[i].gate = 0;
         for (int k = 0; k < s->n_outputs && good; k++) {
             Loss loss = {0};
-            Tensor got = tensor_of(&s->call.out[k], NULL);
+            Tensor got = sampled_tensor(&s->call.out[k], NULL);
             loss_add(&loss, METRIC_SQNR, &got, &want[k]);
             double noise = loss_value(&loss, METRIC_SQNR);
             s->layers[i].noise += noise < 1 ? noise : 1;

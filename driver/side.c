@@ -31,6 +31,18 @@ int sampled_run(SampledCall *c, const Tensor *const *in) {
     return c->model->run(c->in, c->out, c->workspace);
 }
 
+Tensor sampled_tensor(const mcc_tensor *t, Arena *a) {
+    Tensor out = {.dtype = (Dtype)t->dtype, .rank = t->rank, .bytes = t->bytes, .data = t->data};
+    int64_t n;
+    memcpy(out.dims, t->dims, sizeof out.dims);
+    if (product_i64(t->dims, t->rank, &n)) dtype_bytes(out.dtype, n, &out.bytes);
+    if (!a) return out;
+    void *data = arena_alloc(a, out.bytes + 1);
+    if (out.bytes) memcpy(data, t->data, out.bytes);
+    out.data = data;
+    return out;
+}
+
 void expose_room(Graph *g, int more) {
     Value **outputs = ARENA_ARRAY(g->arena, g->n_outputs + more + 1, Value *);
     memcpy(outputs, g->outputs, sizeof *outputs * (size_t)g->n_outputs);

@@ -14,6 +14,8 @@ typedef struct SampledCall { /* buffers of a model; its inputs are a sample's */
 bool sampled_prepare(SampledCall *c, const mcc_model *m, Arena *a);
 int sampled_run(SampledCall *c, const Tensor *const *in); /* an MCC_… code */
 
+Tensor sampled_tensor(const mcc_tensor *t, Arena *a); /* a copy in `a`; NULL: until the next call */
+
 typedef struct Exposed { /* where a tensor is seen from outside: among the inputs, or the outputs; -1 */
     int input, output;
 } Exposed;
