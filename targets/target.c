@@ -161,6 +161,11 @@ static int pointer_bits(const char *triple) {
     return bits;
 }
 
+/* Floats made of integers: a multiplication and an addition take a hundred cycles, conversions as long each. The unit
+ * is the one of costs.def, at SOFT_BITS a cycle. */
+enum { SOFT_BITS = 1 };
+static const IntegerCost beside_soft_floats = {0.4, 0.1, 6, 8, 3};
+
 /* A row that only its features led to gives numbers, not its name. */
 static const char *llvm_cpu(const Asked *a) {
     const Row *row = *a->cpu ? a->row : a->generic;
@@ -193,10 +198,10 @@ static const Target *make_target(const Asked *a) {
                   .vector_bits = vectors ? row->vector_bits : 0,
                   .vector_registers = vectors ? row->vector_registers : 0,
                   .has_fma = fma_of(row, all),
-                  .multiply_bits = row->multiply_bits,
+                  .multiply_bits = a->soft ? SOFT_BITS : row->multiply_bits,
                   .converts_half = converts_half(row, a->cpu, all),
                   .dot = dot_of(row, all),
-                  .cost = row->cost,
+                  .cost = a->soft ? &beside_soft_floats : row->cost,
                   .lookup = lookup_of(row, all),
                   .lane_multiply = row->lane_multiply,
                   .l1 = row->l1,
