@@ -12,6 +12,23 @@ LLVMValueRef planes_mask_table(Kernel *k, const PlaneWindow *w, const PlaneTaps 
 
 void store_lanes(Kernel *k, LLVMValueRef v, LLVMValueRef p, int64_t there); /* the first of them, up to PANEL */
 
+/* ---- plane_streams.c ---- */
+typedef struct PlaneStreams {
+    int n, of[MAX_KERNEL * MAX_KERNEL];      /* of: by tap */
+    int64_t phase[MAX_KERNEL * MAX_KERNEL];  /* that it is a piece of */
+    int64_t column[MAX_KERNEL * MAX_KERNEL]; /* of the window, which sees the rest; -1: nothing is zeroed */
+    int64_t shift[MAX_KERNEL * MAX_KERNEL];  /* by tap: from the output's pixel, within the stream */
+    int64_t before, behind;                  /* elements around the panels, whole vectors */
+} PlaneStreams;
+typedef struct StreamCopy {
+    LLVMValueRef x, to, first, panels; /* x: planes of a batch element; to: [channels][streams][size]; the panels */
+    int64_t channels, phases, most_panels;
+} StreamCopy;
+void plane_streams(const PlaneWindow *w, const Plane *from, const PlaneTaps *taps, PlaneStreams *s);
+int64_t plane_stream_size(const PlaneStreams *s, int64_t panels);
+void planes_copy_streams(Kernel *k, const PlaneWindow *w, const Plane *from, const PlaneStreams *s,
+                         const StreamCopy *what);
+
 /* ---- plane_body.c ---- */
 typedef struct PlanePlace { /* of some pixels of the result */
     LLVMValueRef batch, channel, plane, pixel;

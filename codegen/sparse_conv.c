@@ -11,7 +11,8 @@ typedef struct Shape {
     Plane from, to;
     int64_t rows, channels, phases, panels;
     int64_t chunk; /* panels in a call */
-    bool masked, packed;
+    bool masked, packed, copied;
+    PlaneStreams streams; /* copied: what the code reads */
 } Shape;
 
 /* Enough panels that the code, which is read again for each chunk, is worth its way through the caches; of wide inputs
@@ -32,8 +33,10 @@ static Shape shape_of(const Target *t, const Node *n) {
     s.packed = node_is_packed(n);
     s.rows = s.packed ? node_packed(n).rows : n->in[1]->constant->dims[0];
     s.channels = s.packed ? node_packed(n).sources / s.taps.n : n->in[1]->constant->dims[1];
-    s.masked = s.taps.n_masks > 0 || pixels % PANEL;
-    s.chunk = chunk_of(t, &s);
+    s.copied = node_int(n, "copied") > 0;
+    s.masked = (s.taps.n_masks > 0 && !s.copied) || pixels % PANEL;
+    if (s.copied) plane_streams(&s.window, &s.from, &s.taps, &s.streams);
+    s.chunk = s.copied ? sparse_run(s.panels, node_int(n, "copied")) : chunk_of(t, &s);
     return s;
 }
 
@@ -57,6 +60,14 @@ static void fill_epilogue(const Node *n, SparseLayer *l) {
             clamp(l, e->op == OP_Relu ? 0 : bound(e, 1, -INFINITY),
                   e->op == OP_Relu ? INFINITY : bound(e, 2, INFINITY));
     }
+}
+
+static SparseSource source_of(const Shape *s, int64_t channel, int tap) {
+    const PlaneStreams *p = &s->streams;
+    if (!s->copied)
+        return (SparseSource){(channel * s->phases * s->from.size + s->taps.offset[tap]) * 4, s->taps.mask[tap]};
+    int64_t stream = channel * p->n + p->of[tap];
+    return (SparseSource){(stream * plane_stream_size(p, s->chunk) + p->before + p->shift[tap]) * 4, 0};
 }
 
 /* all but the matrix, its sources and the bias */
@@ -85,8 +96,7 @@ static Str code(Ctx *ctx, const Target *t, const Node *n) {
     l.bias = bias ? bias->constant->data : NULL;
     SparseSource *sources = ARENA_ARRAY(ctx->arena, l.n_sources, SparseSource);
     for (int64_t c = 0, at = 0; c < s.channels; c++)
-        for (int i = 0; i < s.taps.n; i++, at++)
-            sources[at] = (SparseSource){(c * s.phases * s.from.size + s.taps.offset[i]) * 4, s.taps.mask[i]};
+        for (int i = 0; i < s.taps.n; i++, at++) sources[at] = source_of(&s, c, i);
     l.sources = sources;
     return sparse_encode(ctx->arena, t, &l);
 }
@@ -108,6 +118,31 @@ static LLVMValueRef panel_at(Kernel *k, LLVMValueRef base, const Plane *p, LLVMV
     return f32_at(k, base, i_plus(k, i_scale(k, panel, PANEL), p->lead));
 }
 
+static LLVMValueRef copy_streams(Kernel *k, const Shape *s, LLVMValueRef x, LLVMValueRef first, LLVMValueRef panels) {
+    StreamCopy copy = {.x = x,
+                       .to = k->scratch,
+                       .first = first,
+                       .panels = panels,
+                       .channels = s->channels,
+                       .phases = s->phases,
+                       .most_panels = s->chunk};
+    planes_copy_streams(k, &s->window, &s->from, &s->streams, &copy);
+    return k->scratch;
+}
+
+static bool scratch_bytes(Ctx *ctx, const Node *n, size_t *bytes) {
+    *bytes = 0;
+    if (!node_int(n, "copied")) return true;
+    Shape s = shape_of(NULL, n);
+    int64_t all;
+    if (mul_i64(s.channels * s.streams.n, plane_stream_size(&s.streams, s.chunk) * 4, &all)) {
+        *bytes = (size_t)all;
+        return true;
+    }
+    diag_error(ctx, n, "needs more scratch memory than there are addresses");
+    return false;
+}
+
 static bool emit(Kernel *k) {
     const Node *n = k->node;
     Shape s = shape_of(k->gen->target, n);
@@ -117,11 +152,11 @@ static bool emit(Kernel *k) {
     PackedForm packed = s.packed ? node_packed(n) : (PackedForm){0};
     SparseSize size = {.rows = s.rows,
                        .sources = s.channels * s.taps.n,
-                       .x_bytes = s.channels * s.phases * PANEL * 4,
+                       .x_bytes = s.channels * (s.copied ? 2 * s.streams.n : s.phases) * PANEL * 4,
                        .panels = s.panels,
                        .run = s.chunk,
                        .blocks = s.packed ? packed_blocks(&packed)
-                                          : sparse_blocks(k->gen->target, s.rows, s.taps.n_masks > 0)};
+                                          : sparse_blocks(k->gen->target, s.rows, s.taps.n_masks > 0 && !s.copied)};
     Grid grid = sparse_grid(k, &size);
     Range share = kernel_share(k, gen_i64(k->gen, (s.panels + s.chunk - 1) / s.chunk), grid.cols, grid.rows),
           halos = kernel_share(k, gen_i64(k->gen, s.rows), 1, k->chunks);
@@ -133,11 +168,12 @@ static bool emit(Kernel *k) {
     If some = sparse_blocks_begin(k, &c, &grid, &size);
     For f = for_begin(k, share.from, share.to, 1);
     LLVMValueRef first = i_scale(k, f.i, s.chunk);
-    c.x = panel_at(k, x, &s.from, first);
+    LLVMValueRef panels = i_min(k, gen_i64(k->gen, s.chunk), i_sub(k, gen_i64(k->gen, s.panels), first));
+    c.x = s.copied ? copy_streams(k, &s, x, first, panels) : panel_at(k, x, &s.from, first);
     c.y = panel_at(k, y, &s.to, first);
     if (residual) c.residual = panel_at(k, f32_at(k, k->in[n->n_in - 1], start), &s.to, first);
     if (masks) c.masks = element_at(k, k->gen->i16, masks, i_scale(k, first, SPARSE_MASKS));
-    c.panels = i_min(k, gen_i64(k->gen, s.chunk), i_sub(k, gen_i64(k->gen, s.panels), first));
+    c.panels = panels;
     c.cold = sparse_is_cold(k, f.i, share.from);
     if (s.packed) packed_call(k, &layer, &c);
     else sparse_call(k, k->in[1], &c);
@@ -161,6 +197,7 @@ static bool in_place(const Node *n, int input) {
 
 const Emitter sparse_conv_emitter = {.form = "straight-line code of its nonzeros",
                                      .emit = emit,
+                                     .scratch = scratch_bytes,
                                      .work = work_of,
                                      .in_place = in_place,
                                      .code = code,

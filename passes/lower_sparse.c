@@ -16,6 +16,22 @@ static Value *pack_conv(const Planar *p, const Node *n, const PlaneWindow *w, co
     return packed_value(p->g, &work, &p->packed[n->id], sources, packed);
 }
 
+/* Panels whose input is copied at once where masks would take the pipes that multiply, a piece for each column of the
+ * window: about what takes half of L2. 0: nothing is masked, or pieces would be too large. */
+static int64_t panels_to_copy(const Target *t, const PlaneWindow *w, const Plane *from, int64_t channels) {
+    enum { LEAST = 4, MOST = 16 };
+    const double most_bytes = 1 << 26;
+    int64_t phases[MAX_PHASES], before = 0, behind = 0;
+    int64_t pieces = plane_phases(w, phases) * w->kernel[1] * channels;
+    int64_t fit = (int64_t)t->l2 / 2 / (pieces * PANEL * (int64_t)sizeof(float));
+    PlaneTaps taps;
+    plane_taps(w, from, false, &taps);
+    plane_reach(w, &before, &behind);
+    double each = (double)(before + behind + (MOST + 2) * PANEL) * sizeof(float);
+    if (!t->lane_multiply || !taps.n_masks || (double)pieces * each > most_bytes) return 0;
+    return fit < LEAST ? LEAST : fit > MOST ? MOST : fit;
+}
+
 static void lower_sparse_conv(Planar *p, Node *n) {
     PlaneWindow w;
     sparse_conv_window(n, &w);
@@ -29,6 +45,7 @@ static void lower_sparse_conv(Planar *p, Node *n) {
     node_set_plane(made, "from", &from);
     node_set_plane(made, "to", &to);
     if (is_packed) node_set_packed(made, &packed);
+    else node_set_int(made, "copied", panels_to_copy(p->target, &w, &from, in[1]->constant->dims[1]));
 }
 
 static void lower_plain(Planar *p, Node *n) {

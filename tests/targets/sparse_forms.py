@@ -36,6 +36,16 @@ def make_maps(path, rng):
     save(path, nodes, [1, 24, 23, 19], [1, 70, 12, 10], constants)
 
 
+def make_windows(path, rng):
+    """Taps that leave the map by a side: two columns away, further ones by dilation, along one axis, in phases, in maps of a few columns."""
+    constants = {"w1": zeros(rng, 24, 20, 5, 5), "w2": zeros(rng, 33, 24, 3, 3), "w3": zeros(rng, 20, 33, 1, 3), "w4": zeros(rng, 26, 20, 5, 3),
+                 "w5": zeros(rng, 30, 26, 3, 3)}
+    nodes = [("Conv", ["x", "w1"], ["a"], {"pads": [2] * 4}), ("Conv", ["a", "w2"], ["b"], {"pads": [3] * 4, "dilations": [3, 3]}),
+             ("Conv", ["b", "w3"], ["c"], {"pads": [0, 1, 0, 1]}), ("Conv", ["c", "w4"], ["d"], {"pads": [2, 1, 2, 1], "strides": [1, 2]}),
+             ("Conv", ["d", "w5"], ["y"], {"pads": [1] * 4, "strides": [3, 3]})]
+    save(path, nodes, [2, 20, 40, 14], [2, 30, 14, 3], constants)
+
+
 def make_tokens(path, rng):
     constants = {"w1": zeros(rng, 96, 128), "w2": zeros(rng, 128, 40), "b": rng.normal(size=40).astype(numpy.float32)}
     nodes = [("MatMul", ["x", "w1"], ["a"], {}), ("Relu", ["a"], ["b1"], {}), ("MatMul", ["b1", "w2"], ["c"], {}), ("Add", ["c", "b"], ["y"], {})]
@@ -49,7 +59,7 @@ def main():
     rng = numpy.random.default_rng(5)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.onnx")
-        for make in make_maps, make_tokens:
+        for make in make_maps, make_windows, make_tokens:
             make(path, rng)
             outputs = {}
             for form in "off", "always", "packed":
