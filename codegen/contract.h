@@ -83,6 +83,10 @@ LLVMValueRef vec_narrow(Kernel *k, LLVMValueRef wide, bool is_signed, int lanes)
 /* n vectors of int32 as saturated bytes, one behind the other, in one vector; the lanes of all are a power of two */
 LLVMValueRef vec_narrow_many(Kernel *k, LLVMValueRef *wide, int n, bool is_signed, int lanes);
 
+/* ---- byte_sums.c ---- */
+/* For a QuantizeLinear of two dequantized bytes' sum: what multiplies as its scale divides. 0: none was found */
+float byte_sum_multiplier(const Node *n);
+
 /* ---- widen.c ---- */
 bool vec_has_widening(const Node *n); /* Cast of float16 or bfloat16 to float32 */
 LLVMValueRef vec_widen(Kernel *k, LLVMValueRef v, Dtype from, int lanes);

@@ -115,6 +115,7 @@ typedef struct Kernel {
     int n_symbols;
     float checked_scale; /* of the last vec_quantize, and what was found of it */
     bool divides_by_multiplying;
+    const struct Multiplier *multipliers; /* what byte_sum_multiplier has answered so far */
 } Kernel;
 LLVMValueRef kernel_dim(Kernel *k, Dim d);
 /* Calls the node's kernel from the body, made first where no equal one exists. in/out: pointers as the body has them.

@@ -169,7 +169,9 @@ LLVMValueRef vec_quantized(Kernel *k, LLVMValueRef x, LLVMValueRef zero, Dtype t
         x = select_if(k, LLVMRealOLT, x, lo, lo, x);
         x = select_if(k, LLVMRealOGT, x, hi, hi, x);
     }
-    return LLVMBuildAdd(k->b, rounded(k, x, lanes), zero, "");
+    LLVMValueRef whole = rounded(k, x, lanes);
+    /* said to stay an int32: what follows may subtract the zero point again */
+    return fits ? LLVMBuildNSWAdd(k->b, whole, zero, "") : LLVMBuildAdd(k->b, whole, zero, "");
 }
 
 /* v / s as q + (v - q·s) / s with q = v / s, where / s is · (1 / s): almost always the quotient as it is rounded. */
@@ -232,6 +234,21 @@ static LLVMValueRef divided(Kernel *k, LLVMValueRef x, LLVMValueRef scale, int l
     return call_intrinsic(k, "llvm.fma", &type, 1, (LLVMValueRef[]){left, inverse, q}, 3);
 }
 
+typedef struct Multiplier {
+    const Node *n;
+    float value;
+    const struct Multiplier *next;
+} Multiplier;
+
+static float multiplier_of(Kernel *k, const Node *n) {
+    for (const Multiplier *m = k->multipliers; m; m = m->next)
+        if (m->n == n) return m->value;
+    Multiplier *m = ARENA_NEW(k->gen->ctx->arena, Multiplier);
+    *m = (Multiplier){n, byte_sum_multiplier(n), k->multipliers};
+    k->multipliers = m;
+    return m->value;
+}
+
 LLVMValueRef vec_quantize(Kernel *k, const Node *n, LLVMValueRef *a, int lanes, Interval v) {
     Dtype t = n->out[0]->type.dtype;
     LLVMValueRef zero = has(n, 2) ? widened(k, a[2], t, lanes) : LLVMConstNull(i32_vec(k, lanes));
@@ -239,7 +256,9 @@ LLVMValueRef vec_quantize(Kernel *k, const Node *n, LLVMValueRef *a, int lanes, 
     const double room = 2147480000.0; /* with the zero point still an int32 */
     bool fits =
         read_splat(a[1], &scale) && is_known(v) && scale > 0 && fmax(fabs(v.lo), fabs(v.hi)) / (double)scale < room;
-    LLVMValueRef x = divided(k, a[0], a[1], lanes, &fits);
+    float multiplier = fits && scale != 1 ? multiplier_of(k, n) : 0;
+    LLVMValueRef x = multiplier > 0 ? LLVMBuildFMul(k->b, a[0], vec_const(k->gen, (double)multiplier, lanes), "")
+                                    : divided(k, a[0], a[1], lanes, &fits);
     return vec_quantized(k, x, zero, t, lanes, fits);
 }
 

@@ -149,6 +149,22 @@ static bool rule_relu(Rewrite *r, Node *n) {
     return false;
 }
 
+/* QuantizeLinear(Relu(x)) -> QuantizeLinear(x), where 0 becomes the least integer, which what is below becomes anyway */
+static bool rule_quantize(Rewrite *r, Node *n) {
+    Node *relu = value_def(n->in[0], OP_Relu);
+    const Tensor *scale = n->in[1]->constant, *zero = node_in(n, 2) ? node_in(n, 2)->constant : NULL;
+    Dtype t = n->out[0]->type.dtype;
+    int64_t scales, zeros;
+    if (!relu || !scale || !zero || (t != DT_U8 && t != DT_I8) || scale->dtype != DT_F32) return false;
+    if (!product_i64(scale->dims, scale->rank, &scales) || !product_i64(zero->dims, zero->rank, &zeros)) return false;
+    for (int64_t i = 0; i < scales; i++)
+        if (!(tensor_float(scale, i) > 0)) return false;
+    for (int64_t i = 0; i < zeros; i++)
+        if (tensor_int(zero, i) != (t == DT_U8 ? 0 : -128)) return false;
+    rewrite_input(r, n, 0, relu->in[0]);
+    return true;
+}
+
 /* ---- casts ---- */
 
 /* Every value of a is one of b */
@@ -214,6 +230,7 @@ static const struct {
     {OP_Min, rule_min},
     {OP_Clip, rule_clip},
     {OP_Relu, rule_relu},
+    {OP_QuantizeLinear, rule_quantize},
     {OP_Cast, rule_cast},
     {OP_Concat, rule_concat},
 };

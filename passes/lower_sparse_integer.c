@@ -28,7 +28,7 @@ double sparse_word_bytes(const SparseWork *w) {
 
 /* of a Zen 5 */
 double sparse_word_cycles(const Target *t, const SparseWork *w) {
-    const double overhead = 1.12, row = 3, source = 3, bytes_a_cycle = 12, step = vector_cycles(t, sparse_lanes(t));
+    const double overhead = 1.12, row = 7, source = 10, bytes_a_cycle = 20, step = vector_cycles(t, sparse_lanes(t));
     double panel =
         ((double)w->nonzeros + source_loads(t, w)) * overhead + row * (double)w->rows + source * (double)w->sources;
     return panel * step * (double)w->panels + sparse_word_bytes(w) / bytes_a_cycle;
@@ -153,7 +153,7 @@ static bool read_sparse(SparseInteger *s) {
 /* Enough panels that the code, which is read again for each chunk, is worth its way through the caches, their x within
  * a part of L2; and so many rows that their sums stay near L1. */
 static void set_chunks(const SparseInteger *s, Node *made) {
-    enum { MOST = 8, LEAST = 4, UNITS = 7, LINE = 64 };
+    enum { MOST = 5, LEAST = 4, UNITS = 9, LINE = 64 };
     const Value *x = s->x;
     int64_t quads = x->type.dims[1]->value * (block_of(x) / STEP), panel = quads * s->c->w.taps * LINE;
     int64_t fit = (int64_t)s->c->l->target->l2 / 4 / panel, units = s->words.work.rows / BLOCK;
