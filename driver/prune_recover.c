@@ -1,6 +1,7 @@
 /* After the rounds of pruning: what is to be had back without another zero less. By update, weights are fitted to the
  * dense network (prune_refit.c), means and deviations are corrected in any case (prune_moments.c). A fit layer by layer
  * is no promise for the whole: the network's outputs on the first samples say whether it stays. */
+#include "driver/kept.h"
 #include "driver/prune.h"
 #include "driver/side.h"
 #include <string.h>
@@ -93,13 +94,15 @@ int prune_recover(const Pipeline *p, PrunePlan *plan) {
     double plain = 0, fitted = 0;
     Arena *a = arena_new(p->ctx);
     const Weights *before = save(plan, a), *without = NULL;
-    int result = prune_correct(p, plan);
+    Pipeline twice = *p; /* the dense network's moments are found once */
+    if (!twice.kept) twice.kept = kept_new(a);
+    int result = prune_correct(&twice, plan);
     if (result == DONE && plan->options.by == PRUNE_BY_UPDATE) {
         result = find_noise(p, &plain);
         without = save(plan, a);
         restore(plan, before);
         if (result == DONE) result = prune_fit(p, plan);
-        if (result == DONE) result = prune_correct(p, plan);
+        if (result == DONE) result = prune_correct(&twice, plan);
         if (result == DONE) result = find_noise(p, &fitted);
         if (result == DONE && !(fitted < plain)) restore(plan, without);
     }
