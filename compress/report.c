@@ -248,7 +248,8 @@ static void share_remarks(ReportModel *m, Report *r) {
         ReportLayer *l = layer_at(m, r, k->index);
         if (!l || strstr(l->why, k->text)) continue;
         l->why = *l->why ? arena_printf(m->arena, "%s; %s", k->text, l->why) : k->text;
-        if (!strcmp(l->dtype, "float32") && strcmp(l->weights, "int8") != 0) l->scheme = "f32"; /* whatever was planned */
+        if (!strcmp(l->dtype, "float32") && strcmp(l->weights, "int8") != 0)
+            l->scheme = "f32"; /* whatever was planned */
     }
 }
 
