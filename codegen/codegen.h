@@ -6,20 +6,6 @@
 #include "targets/target.h"
 #include <llvm-c/Types.h>
 
-typedef struct CodeOptions {
-    const char *name;     /* the symbols' prefix, a C identifier */
-    const Target *target; /* what the code is for */
-    int opt_level;        /* 0…3 */
-    bool optimize_size;   /* -Os */
-    const char *weights_section; /* its name; NULL: .rodata.mcc_weights */
-    int max_threads;      /* kernels are cut into chunks for mcc_parallel_for, and slots are below this; 0: plain loops */
-    bool cut_always;      /* for tests: kernels are cut however small they are */
-    int part_cost;        /* for tests: how full a part of the code becomes before the next begins; 0: as they are best */
-    const char *debug_file; /* -g: the name of the graph's text (graph_print), whose lines code is mapped to; NULL: no debug information */
-    bool profile;         /* count calls and ticks of each node */
-    bool time;            /* print how long each stage took */
-} CodeOptions;
-
 typedef struct Segment { /* a constant in the weights section; segments are in order of offset, 64-byte aligned */
     const void *data;
     size_t bytes, offset;
@@ -31,6 +17,38 @@ typedef struct Segments {
     int n;
     size_t bytes;
 } Segments;
+
+enum { MAX_VARIANTS = 4 };
+typedef struct Fat { /* code for several processors in one object: what its variants share. All Ctx live until it is written */
+    struct Variant {
+        const char *cpu;
+        int level;            /* of the psABI, falling */
+        const char *build_id; /* filled, as the rest */
+        size_t added;         /* bytes of constants that those before have not */
+    } variants[MAX_VARIANTS];
+    int n, at; /* at: which one is compiled */
+    Segments weights, code;
+    size_t workspace;
+    LLVMMemoryBufferRef *objects;
+    int n_objects;
+} Fat;
+void fat_free(Fat *f);
+bool object_can_merge(const Target *t); /* can it be joined of several? */
+
+typedef struct CodeOptions {
+    const char *name;     /* the symbols' prefix, a C identifier */
+    const Target *target; /* what the code is for */
+    int opt_level;        /* 0…3 */
+    bool optimize_size;   /* -Os */
+    const char *weights_section; /* its name; NULL: .rodata.mcc_weights */
+    int max_threads;      /* kernels are cut into chunks for mcc_parallel_for, and slots are below this; 0: plain loops */
+    bool cut_always;      /* for tests: kernels are cut however small they are */
+    int part_cost;        /* for tests: how full a part of the code becomes before the next begins; 0: as they are best */
+    const char *debug_file; /* -g: the name of the graph's text (graph_print), whose lines code is mapped to; NULL: no debug information */
+    Fat *fat;             /* NULL: code for one processor. Of the last variant comes the whole object */
+    bool profile;         /* count calls and ticks of each node */
+    bool time;            /* print how long each stage took */
+} CodeOptions;
 
 typedef struct PlanBlock { /* of workspace, for one or more values that take turns in it */
     size_t bytes, offset;

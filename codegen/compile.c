@@ -95,12 +95,15 @@ static const char *build_id(Gen *g) {
     const char *how = arena_printf(g->ctx->arena, "%s %s %d %d %u.%u.%u", g->target->cpu, g->target->features,
                                    g->opt->opt_level, g->opt->optimize_size, llvm[0], llvm[1], llvm[2]);
     h = hash_more(h, how, strlen(how));
+    for (int i = 0; g->opt->fat && i < g->opt->fat->at; i++) h = hash_more(h, g->opt->fat->variants[i].build_id, 32);
     return arena_printf(g->ctx->arena, "%016llx%016llx", (unsigned long long)h.a, (unsigned long long)h.b);
 }
 
 static void stamp(Gen *g, const char *id) {
     LLVMValueRef text = LLVMGetNamedGlobal(g->module, "mcc_build_id");
     LLVMSetInitializer(text, LLVMConstStringInContext2(g->llvm, id, 33, 1));
+    if (g->opt->fat) g->opt->fat->variants[g->opt->fat->at].build_id = id;
+    if (g->opt->fat && !fat_is_last(g->opt->fat)) return;
     LLVMValueRef symbol = LLVMAddGlobal(g->module, g->i8, arena_printf(g->ctx->arena, "%s_build_%s", g->opt->name, id));
     LLVMSetInitializer(symbol, LLVMConstInt(g->i8, 0, 0));
     LLVMSetGlobalConstant(symbol, 1);
@@ -123,20 +126,27 @@ static void tell_time(const Gen *g, const char *what, double from) {
     if (g->opt->time) fprintf(stderr, "%8.1f ms  %s\n", (seconds() - from) * 1e3, what);
 }
 
-/* the parts as one object */
-static bool join_parts(Gen *g, Code *out) {
-    LLVMMemoryBufferRef *objects = ARENA_ARRAY(g->ctx->arena, g->n_parts, LLVMMemoryBufferRef);
-    for (int i = 0; i < g->n_parts; i++) objects[i] = g->parts[i]->object;
-    if (g->n_parts == 1) {
-        out->object = objects[0];
-        g->object = NULL;
-        return true;
-    }
+static bool join(Gen *g, const LLVMMemoryBufferRef *objects, int n, Code *out) {
     const char *why = NULL;
-    out->object = object_merge(objects, g->n_parts, &why);
+    out->object = object_merge(objects, n, &why);
     if (!out->object && !why) mem_fail(g->ctx, LLVMGetBufferSize(objects[0]));
     if (!out->object) diag_error(g->ctx, NULL, "internal error: the parts of the object do not join: %s", why);
     return out->object != NULL;
+}
+
+/* the parts as one object, with those of the variants before; a variant that is not the last has none */
+static bool join_parts(Gen *g, Code *out) {
+    Fat *fat = g->opt->fat;
+    LLVMMemoryBufferRef *objects = ARENA_ARRAY(g->ctx->arena, g->n_parts, LLVMMemoryBufferRef);
+    if (fat) {
+        fat_take_objects(fat, g);
+        return !fat_is_last(fat) || join(g, fat->objects, fat->n_objects, out);
+    }
+    for (int i = 0; i < g->n_parts; i++) objects[i] = g->parts[i]->object;
+    if (g->n_parts > 1) return join(g, objects, g->n_parts, out);
+    out->object = objects[0];
+    g->object = NULL;
+    return true;
 }
 
 bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {

@@ -106,7 +106,9 @@ void gen_typed_entry(Gen *g, LLVMValueRef body) {
     for (int i = 0; i < g->n_open; i++) types[used++] = g->i64;
     types[used++] = g->ptr;
     Entry e;
-    const char *name = arena_printf(a, "%s_run", g->opt->name);
+    const Fat *fat = g->opt->fat;
+    const char *seen = arena_printf(a, "%s_run", g->opt->name),
+               *name = fat ? fat_symbol(g, "run", fat->variants[fat->at].cpu) : seen;
     LLVMValueRef fn = entry_new(&e, g, name, LLVMFunctionType(g->i32, types, (unsigned)used, 0), LLVMExternalLinkage);
     LLVMValueRef *args = ARENA_ARRAY(a, n, LLVMValueRef), *dims = ARENA_ARRAY(a, graph->n_outputs, LLVMValueRef);
     Symbol *open = ARENA_ARRAY(a, g->n_open, Symbol);
@@ -140,6 +142,7 @@ void gen_typed_entry(Gen *g, LLVMValueRef body) {
     LLVMBuildRet(e.b, LLVMBuildCall2(e.b, LLVMGlobalGetValueType(body), body, args, (unsigned)used, ""));
     LLVMDisposeBuilder(e.b);
     debug_whole(g, fn, NULL);
+    if (fat) fat_function(g, fn, "run", seen);
 }
 
 /* ---- the description ---- */
@@ -194,6 +197,7 @@ static LLVMValueRef describe_model(Gen *g, LLVMValueRef run) {
     LLVMValueRef model = LLVMAddGlobal(g->module, LLVMTypeOf(init), arena_printf(g->ctx->arena, "%s_model", name));
     LLVMSetInitializer(model, init);
     LLVMSetGlobalConstant(model, 1);
+    if (g->opt->fat && !fat_is_last(g->opt->fat)) LLVMSetLinkage(model, LLVMInternalLinkage);
     return model;
 }
 
@@ -281,9 +285,11 @@ void gen_described_entry(Gen *g, LLVMValueRef body) {
     Arena *a = g->ctx->arena;
     LLVMTypeRef params[3] = {g->ptr, g->ptr, g->ptr};
     Entry e;
-    LLVMValueRef fn = entry_new(&e, g, "described", LLVMFunctionType(g->i32, params, 3, 0), LLVMInternalLinkage);
+    const Fat *fat = g->opt->fat;
+    const char *name = fat ? fat_symbol(g, "described", fat->variants[fat->at].cpu) : "described";
+    LLVMValueRef fn = entry_new(&e, g, name, LLVMFunctionType(g->i32, params, 3, 0), LLVMInternalLinkage);
     LLVMValueRef in = LLVMGetParam(fn, 0), out = LLVMGetParam(fn, 1), workspace = LLVMGetParam(fn, 2);
-    LLVMValueRef model = describe_model(g, fn);
+    LLVMValueRef model = describe_model(g, fat ? fat_function(g, fn, "described", NULL) : fn);
     LLVMValueRef symbols = gen_alloca(g, e.b, LLVMArrayType2(g->i64, (uint64_t)g->n_open + 1), 8);
     LLVMValueRef args[7] = {model, in, out, workspace, symbol_table(g), symbols, gen_i32(g, g->n_open)};
     require_ok(&e, call_check(&e, "mcc_check_inputs", args, 7));

@@ -177,6 +177,15 @@ void gen_described_entry(Gen *g, LLVMValueRef body);
 bool output_has_data_dims(const Value *v);
 bool typed_entry_exists(const Graph *g);
 
+/* ---- fat.c: variants for several processors ---- */
+bool fat_is_last(const Fat *f);
+const char *fat_symbol(Gen *g, const char *what, const char *cpu);
+Segment *fat_segments(Arena *a, const Segments *all, int most);
+void fat_take_plan(Fat *f, Plan *p); /* its constants are everybody's; the workspace is the largest */
+/* fn, a variant's, gets to be seen by the others; in the last one an indirect function of all of them is returned, local without a symbol */
+LLVMValueRef fat_function(Gen *g, LLVMValueRef fn, const char *what, const char *symbol);
+void fat_take_objects(Fat *f, Gen *g);
+
 /* ---- debug.c: -g, lines of the graph's text. Without it nothing happens here; node NULL: the graph itself ---- */
 void debug_open(Gen *g, Gen *first);                                            /* a part's module is there */
 void debug_close(Gen *g);                                                       /* and now complete */
@@ -203,7 +212,6 @@ bool is_carried(const char *name);    /* must a function of this name come from 
 const char *header_text(Gen *g, const char *build_id);
 
 /* ---- object.c, object_merge.c ---- */
-bool object_can_merge(const Target *t);
 const char *object_next_undefined(LLVMMemoryBufferRef object, size_t *at); /* from *at = 0 on; NULL: no more. ELF */
 /* One relocatable object of several, ELF64 little endian; why: set where they cannot be merged (NULL: no memory). */
 LLVMMemoryBufferRef object_merge(const LLVMMemoryBufferRef *objects, int n, const char **why);

@@ -107,7 +107,9 @@ static LLVMValueRef scratch_of(Kernel *k, LLVMValueRef all) {
 static LLVMValueRef kernel_new(Gen *g, const Node *n, int number, Symbol *symbols, int n_symbols, unsigned in_place, int chunks) {
     const Emitter *e = emitter_of(n);
     Arena *a = g->ctx->arena;
-    const char *name = arena_printf(a, "kernel.%s.%d", op_info(n->op)->name, number);
+    const Fat *fat = g->opt->fat;
+    const char *name = arena_printf(a, "kernel.%s.%d%s%s", op_info(n->op)->name, number, fat ? "." : "",
+                                    fat ? fat->variants[fat->at].cpu : ""); /* variants are joined */
     LLVMValueRef fn = LLVMAddFunction(g->module, name, kernel_type(g, n, n_symbols, chunks));
     LLVMSetLinkage(fn, LLVMInternalLinkage);
     gen_function_attrs(g, fn);

@@ -278,11 +278,17 @@ static bool place_scratch(Planner *s, const Node *n, int at) {
     return true;
 }
 
+/* Another variant's constants are known by their bytes alone. */
+static bool is_segment(const Planner *s, const Segment *a, const Tensor *t) {
+    if (a->bytes != t->bytes) return false;
+    return a->data == t->data || (s->opt->fat && t->bytes && !memcmp(a->data, t->data, t->bytes));
+}
+
 static void place_weight(Planner *s, const Value *v, const Node *reader) {
     Plan *p = s->p;
     if (p->loc[v->id].kind != LOC_NONE) return;
     for (int i = 0; i < p->n_weights; i++)
-        if (p->weights[i].data == v->constant->data && p->weights[i].bytes == v->constant->bytes) {
+        if (is_segment(s, &p->weights[i], v->constant)) {
             p->loc[v->id] = (Loc){LOC_WEIGHTS, i, p->weights[i].offset};
             return;
         }
@@ -304,8 +310,9 @@ static void place_code(Planner *s) {
     Plan *p = s->p;
     int most = 0;
     for (const Node *n = s->g->first; n; n = n->next) most += emitter_of(n)->code != NULL;
-    Segment *list = ARENA_ARRAY(s->g->arena, most, Segment);
-    p->code.list = list;
+    const Segments before = s->opt->fat ? s->opt->fat->code : (Segments){0};
+    Segment *list = fat_segments(s->g->arena, &before, most);
+    p->code = (Segments){list, before.n, before.bytes};
     for (const Node *n = s->g->first; n; n = n->next) {
         const Emitter *e = emitter_of(n);
         p->code_of[n->id] = e->code ? code_segment(&p->code, list, e->code(s->ctx, s->opt->target, n), n) : -1;
@@ -315,7 +322,10 @@ static void place_code(Planner *s) {
 static void place_weights(Planner *s) {
     int most = s->g->n_outputs;
     for (const Node *n = s->g->first; n; n = n->next) most += n->n_in;
-    s->p->weights = ARENA_ARRAY(s->g->arena, most, Segment);
+    const Segments before = s->opt->fat ? s->opt->fat->weights : (Segments){0};
+    s->p->weights = fat_segments(s->g->arena, &before, most);
+    s->p->n_weights = before.n;
+    s->p->weights_bytes = before.bytes;
     for (const Node *n = s->g->first; n; n = n->next)
         for (int i = 0; i < n->n_in; i++)
             if (n->in[i] && n->in[i]->constant) {
@@ -414,5 +424,6 @@ bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     p->blocks = s.blocks;
     p->n_blocks = s.n_blocks;
     if (p->workspace < ALIGN) p->workspace = ALIGN;
+    if (o->fat) fat_take_plan(o->fat, p);
     return true;
 }

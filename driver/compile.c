@@ -1,5 +1,6 @@
 /* mcc MODEL.onnx -o MODEL.o: the compiler proper. Nothing is written before all of it is known. */
 #include "compress/report.h"
+#include "driver/fat.h"
 #include "driver/footprint.h"
 #include "driver/quantize.h"
 #include "passes/passes.h"
@@ -21,6 +22,7 @@ typedef struct Compile {
     double start;
     size_t written;
     SparseNotes sparse;
+    Variants variants; /* --target-cpus */
 } Compile;
 
 static bool is_text(Emit e) { return e == OUT_ASM || e == OUT_LLVM || e == OUT_LOOPS || e == OUT_GRAPH; }
@@ -234,7 +236,8 @@ static void say_sparse(Ctx *ctx, const SparseNote *n) {
 }
 
 static int generate(Compile *k, const Command *c) {
-    int result = pipeline_generate(&k->p, k->name);
+    int result = k->p.fat ? variants_generate(&k->variants, c, k->name) : DONE;
+    if (result == DONE) result = pipeline_generate(&k->p, k->name);
     if (result == DONE && k->imported)
         k->report = report_end(k->p.ctx, k->imported, k->p.graph, &k->p.code, k->p.target->triple, &k->ranges,
                                &k->sparse);
@@ -253,6 +256,7 @@ static void summarise(const Compile *k) {
             stderr,
             "mcc: %zu bytes of the weights are what Winograd's convolutions add (--winograd=f2, --winograd=off, -Os)\n",
             growth);
+    if (k->p.fat) variants_say(&k->variants);
     for (const SparseNote *n = k->sparse.first; n; n = n->next) say_sparse(k->p.ctx, n);
 }
 
@@ -317,7 +321,8 @@ int compile_main(const Command *c) {
     if (c->report && (result = choose_report(&k, c->report)) != DONE) goto end;
     if ((result = choose_paths(&k, c)) != DONE) goto end;
     result = BAD_USAGE;
-    if (!(k.p.target = pipeline_target(c))) goto end;
+    if (c->target_cpus) k.p.fat = &k.variants.fat;
+    if (!(k.p.target = c->target_cpus ? variants_find(&k.variants, c) : pipeline_target(c))) goto end;
     if (c->report_times && !target_runs_here(k.p.target)) {
         say_error("--report-times runs the code on this machine, which is no %s with -mcpu=%s", k.p.target->triple, k.p.target->cpu);
         goto end;
@@ -337,6 +342,7 @@ int compile_main(const Command *c) {
     pipeline_free(&k.p);
     ctx_free(k.p.ctx);
 end:
+    variants_free(&k.variants);
     free(k.path);
     free(k.header);
     free(k.graph);

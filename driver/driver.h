@@ -41,6 +41,7 @@ typedef struct Command {
     DimPin *dims, *max_dims;
     ShapePin *shapes;
     const char *triple, *cpu, *features, *float_abi, *weights_section;
+    const char *target_cpus; /* several, separated by commas; NULL: one */
     int opt_level;
     bool optimize_size;
     Winograd winograd;
@@ -143,6 +144,7 @@ typedef struct Pipeline {
     struct ReportRanges *ranges; /* where calibration leaves what it saw; NULL: nobody asks */
     struct Kept *kept;           /* what other compilations of the model have found; NULL: there are none */
     const PrunePlan *pruned;     /* --prune: weights for each reading of the model; NULL: none */
+    Fat *fat;                    /* --target-cpus; NULL: code for one processor */
     const char *debug_file;      /* -g: how debug information calls the graph's text; NULL: there is none */
     bool is_float;               /* --quantize and --prune are not for this one */
 } Pipeline;

@@ -121,6 +121,7 @@ static CodeOptions code_options(const Pipeline *p, const char *name) {
                          .weights_section = c->weights_section,
                          .max_threads = c->threads ? (int)c->max_threads : 0,
                          .cut_always = c->cut_kernels,
+                         .fat = p->fat,
                          .debug_file = p->debug_file,
                          .profile = c->profile,
                          .time = c->time_passes};

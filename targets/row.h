@@ -15,6 +15,7 @@ typedef struct Row {
     const char *cpu;      /* LLVM's name for it, where it is not name */
     const char *features; /* "+a,-b": what it has beyond LLVM's idea of the CPU */
     const char *when;     /* "+a,+b": stands for CPUs without a row that have these features */
+    int level;            /* of the x86-64 psABI, where the row is one; 0: it is not */
     const char *abi;      /* LLVM's name of the calling convention; NULL: the triple's */
     int float_bits;       /* the widest float that it computes in hardware; 0: none */
     int vector_bits, vector_registers;

@@ -192,6 +192,7 @@ static const Target *make_target(const Asked *a) {
                   .cpu = llvm_cpu(a),
                   .features = all,
                   .abi = row->abi,
+                  .level = strcmp(a->cpu, row->name) == 0 ? row->level : 0,
                   .bare = !has_system(a->triple),
                   .is_static = starts(row->arch, "thumb") && !has_system(a->triple),
                   .float_bits = floats == 64 && !feature_is(all, "fp64", true) ? 32 : floats,

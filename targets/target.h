@@ -31,6 +31,7 @@ typedef struct Target {
     const char *cpu;      /* LLVM's name; "" generic */
     const char *features; /* "+a,-b" on top of the cpu's */
     const char *abi;      /* the calling convention by LLVM's name; NULL: what the triple means */
+    int level;            /* of the x86-64 psABI, where the CPU is one of these; 0: it is not */
     bool bare;            /* no operating system */
     bool is_static;       /* code and data stay where they are linked */
     int float_bits;       /* the widest float that it computes in hardware; 0: none */

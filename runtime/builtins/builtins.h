@@ -11,6 +11,8 @@
 #include "runtime/builtins/convert.h"
 #include "runtime/builtins/integer.h"
 
+int32_t mcc_x86_level(void); /* 1 … 4: of the x86-64 psABI, that this processor reaches; 0: it is none of these */
+
 #define EACH_UNARY(DECLARE)                                                                                            \
     DECLARE(floor)                                                                                                     \
     DECLARE(ceil)                                                                                                      \
