@@ -26,6 +26,7 @@ static bool read_table(Table *t, const QuantOptions *o, bool halves, Arena *a) {
     t->form = (RoundWeights){.w = w->data, .channels = t->rows, .by_channel = t->cols, .by_depth = 1};
     t->form.range = (CodeRange){-most - 1, most, o->asymmetric};
     t->form.block = t->packed ? block : t->cols;
+    t->form.find_scales = true;
     t->blocks = round_blocks(&t->form, t->cols);
     t->form.scales = ARENA_ARRAY(a, t->rows * t->blocks, CodeScale);
     t->form.codes = ARENA_ARRAY(a, t->rows * t->cols, int8_t);

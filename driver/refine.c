@@ -109,6 +109,7 @@ static void measure_layers(Refinement *r, int *result) {
         if (!s) continue;
         double gain = r->base->drop - s->drop, price = setting_cost(h, s) - setting_cost(h, r->base);
         r->layers[i].measured = true;
+        h->measured++;
         r->layers[i].worth = gain > 0 && price <= 0 ? 1e300 : gain / (price > 1e-9 ? price : 1e-9);
         if (gain <= h->worst_gain) continue;
         h->worst_gain = gain;

@@ -102,6 +102,8 @@ static int blame_drop(const Hunt *h) {
     diag_error(ctx, NULL, "--max-drop=%s: within the budgets the nearest is '%s', at %s", h->command->max_drop,
                best->name, drop);
     if (h->worst_name) diag_note(ctx, "the layer that loses most is '%s'", diag_name(ctx, str_of(h->worst_name)));
+    else if (h->measured) diag_note(ctx, "no layer alone would bring it nearer");
+    else diag_note(ctx, "there was no time to measure layers one by one: see --seconds");
     diag_note(ctx, "give it more bytes or time, or a larger drop");
     return BAD_MODEL;
 }

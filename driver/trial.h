@@ -32,6 +32,7 @@ typedef struct Hunt {
     int n;
     int untried; /* settings that there was no time for */
     double deadline, last_deadline; /* the last: while nothing is within all bounds */
+    int measured; /* layers, one by one, in refinements */
     const char *worst_name; /* the layer that a refinement has gained most by */
     double worst_gain;
 } Hunt;
