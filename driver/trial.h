@@ -30,10 +30,10 @@ typedef struct Hunt {
     struct Kept *kept; /* what the trials find out alike */
     Setting *settings; /* in the order in which they were tried; the first is the float model */
     int n;
-    int untried; /* settings that there was no time for */
+    int untried;                    /* settings that there was no time for */
     double deadline, last_deadline; /* the last: while nothing is within all bounds */
-    int measured; /* layers, one by one, in refinements */
-    const char *worst_name; /* the layer that a refinement has gained most by */
+    int measured;                   /* layers, one by one, in refinements */
+    const char *worst_name;         /* the layer that a refinement has gained most by */
     double worst_gain;
 } Hunt;
 
@@ -46,7 +46,7 @@ const Setting *try_setting(Hunt *h, const Setting *s, int *result);
 void say_setting(const Hunt *h, const Setting *s, FILE *out);
 
 /* ---- front.c ---- */
-bool zeros_pay(const Hunt *h, const Setting *s); /* in bytes or in time, against the same without */
+bool zeros_pay(const Hunt *h, const Setting *s);      /* in bytes or in time, against the same without */
 double setting_cost(const Hunt *h, const Setting *s); /* of that of the float model, what is bounded */
 bool within_budgets(const Hunt *h, const Setting *s);
 bool within_drop(const Hunt *h, const Setting *s);
