@@ -37,12 +37,10 @@ const char *set_method(Command *c, const Row *row, const char *value) {
 const char *set_rounding(Command *c, const Row *row, const char *value) {
     static const char *const names[] = {"nearest", "gptq", "adaround"};
     (void)row;
-    for (int i = 0; i < 3; i++)
-        if (!strcmp(value, names[i])) {
-            c->quant.rounding = (Rounding)i;
-            return fine;
-        }
-    return "nearest, gptq or adaround";
+    int i = option_choice(names, 3, value);
+    if (i < 0) return "nearest, gptq or adaround";
+    c->quant.rounding = (Rounding)i;
+    return fine;
 }
 
 const char *set_equalize(Command *c, const Row *row, const char *value) {
@@ -132,12 +130,10 @@ const char *set_scope(Command *c, const Row *row, const char *value) {
 const char *set_prune_by(Command *c, const Row *row, const char *value) {
     static const char *const names[] = {"magnitude", "inputs", "update"};
     (void)row;
-    for (int i = 0; i < 3; i++)
-        if (!strcmp(value, names[i])) {
-            c->prune.by = (PruneBy)i;
-            return fine;
-        }
-    return "magnitude, inputs or update";
+    int i = option_choice(names, 3, value);
+    if (i < 0) return "magnitude, inputs or update";
+    c->prune.by = (PruneBy)i;
+    return fine;
 }
 
 const char *set_prune_skip(Command *c, const Row *row, const char *value) {

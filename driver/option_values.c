@@ -160,26 +160,28 @@ const char *set_threads(Command *c, const Row *row, const char *value) {
     return !c->threads || !strcmp(value, "openmp") || !strcmp(value, "callback") ? fine : "none, openmp or callback";
 }
 
+int option_choice(const char *const *names, int n, const char *value) {
+    for (int i = 0; i < n; i++)
+        if (!strcmp(value, names[i])) return i;
+    return -1;
+}
+
 const char *set_winograd(Command *c, const Row *row, const char *value) {
     static const char *const names[] = {"auto", "off", "f2", "f4"};
     (void)row;
-    for (int i = 0; i < 4; i++)
-        if (!strcmp(value, names[i])) {
-            c->winograd = (Winograd)i;
-            return fine;
-        }
-    return "auto, off, f2 or f4";
+    int i = option_choice(names, 4, value);
+    if (i < 0) return "auto, off, f2 or f4";
+    c->winograd = (Winograd)i;
+    return fine;
 }
 
 const char *set_sparse(Command *c, const Row *row, const char *value) {
     static const char *const names[] = {"auto", "off", "always", "packed"};
     (void)row;
-    for (int i = 0; i < 4; i++)
-        if (!strcmp(value, names[i])) {
-            c->sparse = (SparseUse)i;
-            return fine;
-        }
-    return "auto, off, always or packed";
+    int i = option_choice(names, 4, value);
+    if (i < 0) return "auto, off, always or packed";
+    c->sparse = (SparseUse)i;
+    return fine;
 }
 
 const char *set_warning(Command *c, const Row *row, const char *value) {

@@ -29,6 +29,7 @@ extern const int n_option_rows;
 
 /* ---- option_values.c ---- */
 bool option_number(const char *text, int64_t low, int64_t high, int64_t *out);
+int option_choice(const char *const *names, int n, const char *value); /* which of the names; -1: none */
 Setter set_bool, set_text, set_number, set_size, set_duration, set_clock, set_dim, set_shape, set_input, set_level,
     set_emit, set_threads, set_winograd, set_sparse, set_warning, set_random, set_depfile;
 

@@ -3,37 +3,9 @@
  * call must do what the whole does. Needs a processor that runs the code; or, with arguments TRIPLE CPU FILE, writes
  * layers for tests/targets/sparse_runner.c, and with its RESULTS as a fourth one checks those. */
 #include <math.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-#include "codegen/sparse.h"
+#include "tests/unit/executed.h"
 
-static int failures;
-static uint64_t state = 88172645463325252ull;
-
-static uint32_t random_bits(void) {
-    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-    return (uint32_t)(state >> 32);
-}
-static int64_t below(int64_t n) { return (int64_t)(random_bits() % (uint64_t)n); }
 static float random_float(void) { return (float)(int32_t)random_bits() * 0x1p-31f; }
-
-static void check(bool ok, const char *what, int test) {
-    if (ok) return;
-    fprintf(stderr, "test %d: %s\n", test, what);
-    failures++;
-}
-
-/* the code in memory that may be executed and no longer written */
-static SparseCode *load_code(Str code) {
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), n = (code.n + page - 1) / page * page;
-    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (p == MAP_FAILED) return NULL;
-    memcpy(p, code.p, code.n);
-    SparseCode *f = NULL;
-    if (!mprotect(p, n, PROT_READ | PROT_EXEC)) memcpy(&f, &p, sizeof f);
-    return f;
-}
 
 enum { LANES = 16, MARGIN = 64 };
 #define UNTOUCHED 12345.0f

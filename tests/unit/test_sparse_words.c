@@ -1,27 +1,9 @@
 /* Sparse products of bytes as code, executed: words of four weights against plain sums in int32, over densities, sizes,
  * few rows, and rows in parts, each of which writes its own y. Needs a processor that runs the code. */
-#include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
-#include "codegen/sparse.h"
+#include "tests/unit/executed.h"
 
 enum { LANES = 16, LINE = 64, UNIT = 16 };
 #define UNTOUCHED 0x12345678
-
-static int failures;
-static uint64_t state = 88172645463325252ull;
-
-static uint32_t random_bits(void) {
-    state ^= state << 13, state ^= state >> 7, state ^= state << 17;
-    return (uint32_t)(state >> 32);
-}
-static int64_t below(int64_t n) { return (int64_t)(random_bits() % (uint64_t)n); }
-
-static void check(bool ok, const char *what, int test) {
-    if (ok) return;
-    fprintf(stderr, "test %d: %s\n", test, what);
-    failures++;
-}
 
 static int32_t *random_words(Arena *a, int64_t n, double density) {
     int32_t *w = ARENA_ARRAY(a, n, int32_t);
@@ -36,19 +18,15 @@ static int32_t dot(int32_t acc, uint32_t x, uint32_t w) {
 
 static void run(const Target *t, Arena *a, const SparseLayer *l, const uint32_t *x, int32_t *y, int64_t panels) {
     Str code = sparse_encode(a, t, l);
-    size_t page = (size_t)sysconf(_SC_PAGESIZE), n = (code.n + page - 1) / page * page;
-    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    SparseCode *f = NULL;
-    if (p == MAP_FAILED) return;
-    memcpy(p, code.p, code.n);
-    if (!mprotect(p, n, PROT_READ | PROT_EXEC)) memcpy(&f, &p, sizeof f);
+    SparseCode *f = load_code(code);
+    if (!f) return; /* y stays untouched, which is a failure */
     int64_t parts = l->shares ? l->shares : 1, unit = l->shares ? l->unit : l->rows;
     int64_t most = (l->rows / unit + parts - 1) / parts * unit, blocks = sparse_blocks(t, most, false);
-    for (int64_t i = 0; f && i < parts; i++) {
+    for (int64_t i = 0; i < parts; i++) {
         char *own = (char *)y + l->rows / unit * i / parts * unit * (l->shares ? l->y_row : 0);
         f(x, own, NULL, NULL, panels, i * blocks | (i + 1) * blocks << 32, i == 0);
     }
-    munmap(p, n);
+    munmap((void *)(uintptr_t)f, code.n);
 }
 
 static void test_random(const Target *t, Ctx *ctx, int number) {
