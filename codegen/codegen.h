@@ -48,6 +48,8 @@ typedef struct CodeOptions {
     Fat *fat;             /* NULL: code for one processor. Of the last variant comes the whole object */
     bool profile;         /* count calls and ticks of each node */
     bool time;            /* print how long each stage took */
+    const Target *host;   /* where target is a GPU: what runs the functions that the app calls */
+    bool tf32;            /* GPUs: products of f32 may round their factors to 11 bits, for the tensor cores */
 } CodeOptions;
 
 typedef struct PlanBlock { /* of workspace, for one or more values that take turns in it */

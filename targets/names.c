@@ -131,13 +131,25 @@ static bool system_known(const char *triple) {
     return any_starts(os, "linux darwin macos ios windows freebsd netbsd openbsd");
 }
 
+/* nvptx64 alone, or as clang spells it */
+static bool is_cuda(const char *triple) {
+    static const char *const all[] = {"nvptx64", "nvptx64-cuda", "nvptx64-nvidia-cuda", "nvptx64-unknown-cuda", "nvptx64--cuda"};
+    bool is = false;
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++) is = is || !strcmp(triple, all[i]);
+    return is;
+}
+
 char *names_triple(const char *triple, const char *cpu, char *why, size_t n) {
     char *normal = triple && *triple ? LLVMNormalizeTargetTriple(triple) : LLVMGetDefaultTargetTriple();
     size_t first = strcspn(normal, "-");
     char name[64], whole[160], what[256];
     snprintf(name, sizeof name, "%.*s", (int)first, normal);
     const char *arch = arch_named(name, cpu);
-    if (arch && system_known(normal)) {
+    if (arch && !strcmp(arch, "nvptx64") && is_cuda(normal)) {
+        LLVMDisposeMessage(normal);
+        return LLVMCreateMessage("nvptx64-nvidia-cuda");
+    }
+    if (arch && strcmp(arch, "nvptx64") != 0 && system_known(normal)) {
         snprintf(whole, sizeof whole, "%s%s", arch, normal + first);
         LLVMDisposeMessage(normal);
         return LLVMCreateMessage(whole);

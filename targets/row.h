@@ -26,6 +26,8 @@ typedef struct Row {
     const IntegerCost *cost; /* where it is not what costs.def says of the form */
     LookupForm lookup;
     size_t l1, l2; /* data bytes; bytes a core */
+    int sm;        /* of GPUs: the compute capability, 10 times */
+    size_t shared; /* likewise: bytes of shared memory that a block may ask for */
 } Row;
 
 int row_count(void);

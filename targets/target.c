@@ -105,7 +105,7 @@ static bool fail(const char *format, ...) {
 
 static bool has_system(const char *triple) {
     return strstr(triple, "-linux") || strstr(triple, "-darwin") || strstr(triple, "-macos") ||
-           strstr(triple, "-windows") || strstr(triple, "bsd") || strstr(triple, "-ios");
+           strstr(triple, "-windows") || strstr(triple, "bsd") || strstr(triple, "-ios") || strstr(triple, "-cuda");
 }
 
 static bool is_arm32(const Row *row) { return starts(row->arch, "arm") || starts(row->arch, "thumb"); }
@@ -173,6 +173,11 @@ static const char *llvm_cpu(const Asked *a) {
     return row->cpu ? row->cpu : row->name;
 }
 
+/* a name like sm_86 that a row stands for says it better than the row */
+static int sm_of(const Row *row, const char *cpu) {
+    return row->sm && starts(cpu, "sm_") ? atoi(cpu + 3) : row->sm;
+}
+
 static const Target *make_target(const Asked *a) {
     Kept *k = calloc(1, sizeof *k);
     char *all = all_features(a);
@@ -206,7 +211,9 @@ static const Target *make_target(const Asked *a) {
                   .lookup = lookup_of(row, all),
                   .lane_multiply = row->lane_multiply,
                   .l1 = row->l1,
-                  .l2 = row->l2};
+                  .l2 = row->l2,
+                  .sm = sm_of(row, llvm_cpu(a)),
+                  .shared = row->shared};
     t->pointer_bits = pointer_bits(a->triple);
     return t;
 }
@@ -226,6 +233,11 @@ const Target *target_find_abi(const char *triple, const char *cpu, const char *f
     a.triple = names_triple(triple, a.cpu, problem, sizeof problem);
     if (!a.triple) return NULL;
     a.generic = names_arch(a.triple);
+    if (native && a.generic->sm) {
+        fail("-mcpu=native is this machine's processor, not a GPU: name one, as in -mcpu=sm_80");
+        LLVMDisposeMessage(a.triple);
+        return NULL;
+    }
     a.row = names_cpu(a.generic, a.cpu, native, a.features, problem, sizeof problem);
     const Target *t = NULL;
     if (a.row && names_features(a.generic, a.features, problem, sizeof problem) && settle_floats(&a))
@@ -267,8 +279,9 @@ static const char *floats_of(const Row *row) {
     return row->float_bits == 64 ? "f64" : row->float_bits == 32 ? "f32" : "soft";
 }
 
-static const char *bytes_of(DotForm form) {
-    switch (form) {
+static const char *bytes_of(const Row *row) {
+    if (row->sm) return row->sm >= 80 ? "tensor" : "mma";
+    switch (row->dot) {
     case DOT_WIDEN: return "widen";
     case DOT_PAIRS: return "pairs";
     case DOT_VNNI: return "vnni";
@@ -286,7 +299,7 @@ void target_print_all(FILE *out) {
         const Row *row = row_at(i);
         fprintf(out, "%-16s %-16s %6s %11d %9d %4s %-8s %7zu %7zu  %s\n", row->arch,
                 *row->name ? row->name : "(generic)", floats_of(row), row->vector_bits, row->vector_registers,
-                row->fma ? "yes" : "no", bytes_of(row->dot), row->l1 / 1024, row->l2 / 1024,
+                row->fma ? "yes" : "no", bytes_of(row), row->l1 / 1024, row->l2 / 1024,
                 row->triple ? row->triple : "");
     }
 }

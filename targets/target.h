@@ -46,6 +46,8 @@ typedef struct Target {
     const IntegerCost *cost; /* NULL: what costs.def says of the form */
     LookupForm lookup;
     size_t l1, l2; /* data cache bytes a core */
+    int sm;        /* NVIDIA GPUs: the compute capability, 75 for 7.5; 0: it is a processor */
+    size_t shared; /* of these: bytes of shared memory that a block may ask for */
 } Target;
 
 /* "" or NULL triple: the host's. cpu "native": the host's with all its features; NULL or "": the triple's generic one.
