@@ -48,9 +48,9 @@ void neutralise(Gen *g, LLVMModuleRef m) {
     }
 }
 
-/* what the carried kernels must define; mcc_parallel_for is the app's */
+/* what the carried kernels must define; mcc_parallel_for is the app's, and mcc_cuda_… libmcc_cuda's */
 bool is_carried(const char *name) {
-    if (!strcmp(name, "mcc_parallel_for")) return false;
+    if (!strcmp(name, "mcc_parallel_for") || !strncmp(name, "mcc_cuda_", 9)) return false;
     return !strncmp(name, "ref_", 4) || !strncmp(name, "shape_", 6) || !strncmp(name, "mcc_", 4);
 }
 

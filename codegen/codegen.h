@@ -35,7 +35,8 @@ typedef struct Fat { /* code for several processors in one object: what its vari
 void fat_free(Fat *f);
 bool object_can_merge(const Target *t); /* can it be joined of several? */
 
-typedef struct CodeOptions {
+typedef struct CodeOptions CodeOptions;
+struct CodeOptions {
     const char *name;     /* the symbols' prefix, a C identifier */
     const Target *target; /* what the code is for */
     int opt_level;        /* 0…3 */
@@ -48,9 +49,10 @@ typedef struct CodeOptions {
     Fat *fat;             /* NULL: code for one processor. Of the last variant comes the whole object */
     bool profile;         /* count calls and ticks of each node */
     bool time;            /* print how long each stage took */
-    const Target *host;   /* where target is a GPU: what runs the functions that the app calls */
+    const Target *host;   /* where target is a GPU: what runs the functions that the app calls; NULL: this machine's kind */
+    const CodeOptions *device; /* of the host's own code: those of the GPU's. Set by codegen_compile */
     bool tf32;            /* GPUs: products of f32 may round their factors to 11 bits, for the tensor cores */
-} CodeOptions;
+};
 
 typedef struct PlanBlock { /* of workspace, for one or more values that take turns in it */
     size_t bytes, offset;

@@ -47,14 +47,22 @@ static void declare_sections(Gen *g) {
     g->weights = declare_section(g, "weights", g->plan.weights_bytes);
 }
 
+static void gen_device_entries(Gen *g) {
+    if (typed_entry_exists(g->graph)) gen_stream_entry(g, gpu_stream_body(g));
+    gpu_handle_entries(g);
+    gpu_program(g);
+}
+
 static bool build_module(Gen *g) {
-    if (!plan_memory(g->ctx, g->graph, g->opt, &g->plan)) return false;
+    const CodeOptions *device = g->opt->device;
+    if (!plan_memory(g->ctx, g->graph, device ? device : g->opt, &g->plan)) return false;
     collect_open_dims(g);
     declare_sections(g);
-    LLVMValueRef body = gen_body(g);
+    LLVMValueRef body = device ? gpu_body(g) : gen_body(g);
     if (!body) return false;
     if (typed_entry_exists(g->graph)) gen_typed_entry(g, body);
     gen_described_entry(g, body);
+    if (device) gen_device_entries(g);
     if (g->opt->profile) gen_profile_entries(g);
     for (int i = 0; i < g->n_parts; i++) debug_close(g->parts[i]);
     return true;
@@ -149,8 +157,29 @@ static bool join_parts(Gen *g, Code *out) {
     return true;
 }
 
+typedef struct Pair { /* options of a model for a GPU */
+    CodeOptions host, device;
+} Pair;
+
+/* What the host's own code is made with, o being the GPU's; of other targets, o. NULL after diag_error. */
+static const CodeOptions *options_of_host(Ctx *ctx, const CodeOptions *o, Pair *pair) {
+    const char *why = NULL;
+    if (!o->target->sm) return o;
+    pair->host = pair->device = *o;
+    pair->device.max_threads = pair->host.max_threads = 0;
+    pair->device.debug_file = pair->host.debug_file = NULL;
+    pair->device.profile = pair->host.profile = false;
+    pair->host.device = &pair->device;
+    pair->host.target = o->host ? o->host : target_find("", "", "", &why);
+    if (pair->host.target && pair->host.target->pointer_bits == 64) return &pair->host;
+    diag_error(ctx, NULL, "a GPU needs a host with addresses of 64 bits%s%s", why ? ": " : "", why ? why : "");
+    return NULL;
+}
+
 bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
     Gen g;
+    Pair pair;
+    if (!(o = options_of_host(ctx, o, &pair))) return false;
     *out = (Code){.name = o->name, .pointer_bits = o->target->pointer_bits};
     double start = seconds();
     int64_t most_cost = !object_can_merge(o->target) || kernels_shared(o) ? INT64_MAX
@@ -207,6 +236,10 @@ static void print_code(const Gen *g, FILE *out) {
 /* text is the whole in one part */
 static bool print_module(Gen *g, EmitText what, FILE *out) {
     if (!build_module(g)) return false;
+    if (g->device && what == EMIT_ASM) {
+        fwrite(g->device_text.p, 1, g->device_text.n, out);
+        return true;
+    }
     stamp(g, build_id(g));
     if (what == EMIT_ASM) {
         if (!compile_parts(g, LLVMAssemblyFile)) return false;
@@ -226,6 +259,8 @@ static bool print_module(Gen *g, EmitText what, FILE *out) {
 
 bool codegen_print(Ctx *ctx, Graph *graph, const CodeOptions *o, EmitText what, FILE *out) {
     Gen g;
+    Pair pair;
+    if (!(o = options_of_host(ctx, o, &pair))) return false;
     bool ok = part_open(&g, ctx, graph, o, INT64_MAX);
     if (ok && what == EMIT_LOOPS) print_loops(&g, out);
     else ok = ok && print_module(&g, what, out);

@@ -86,17 +86,20 @@ static LLVMValueRef byte_count(Entry *e, const Value *v, const Symbol *open, int
     return gen_byte_count(g, e->b, v->type.dtype, n);
 }
 
-static void require_buffer(Entry *e, const Value *v, LLVMValueRef p, const Symbol *open, int n_open) {
+static void require_buffer(Entry *e, const Value *v, LLVMValueRef p, unsigned align, const Symbol *open, int n_open) {
     Gen *g = e->g;
     LLVMValueRef empty = LLVMBuildICmp(e->b, LLVMIntEQ, byte_count(e, v, open, n_open), gen_i64(g, 0), "");
     gen_require(e->g, e->b, LLVMBuildOr(e->b, empty, LLVMBuildIsNotNull(e->b, p, ""), ""), gen_i32(g, MCC_E_NULL));
-    require_aligned(e, p, elem_align(v));
+    require_aligned(e, p, align > elem_align(v) ? align : elem_align(v));
 }
 
-void gen_typed_entry(Gen *g, LLVMValueRef body) {
+/* stream: the pointers are a device's, aligned to DEVICE_ALIGN, and a stream stands behind the workspace */
+static void typed_entry(Gen *g, LLVMValueRef body, const char *what, bool stream) {
+    enum { DEVICE_ALIGN = 16 };
     const Graph *graph = g->graph;
     Arena *a = g->ctx->arena;
-    int n = graph->n_inputs + graph->n_outputs * 2 + g->n_open + 1, used = 0, at = 0;
+    int n = graph->n_inputs + graph->n_outputs * 2 + g->n_open + 2, used = 0, at = 0;
+    unsigned align = stream ? DEVICE_ALIGN : 1;
     LLVMTypeRef *types = ARENA_ARRAY(a, n, LLVMTypeRef);
     for (int i = 0; i < graph->n_inputs; i++) types[used++] = g->ptr;
     for (int i = 0; i < graph->n_outputs; i++) {
@@ -105,9 +108,10 @@ void gen_typed_entry(Gen *g, LLVMValueRef body) {
     }
     for (int i = 0; i < g->n_open; i++) types[used++] = g->i64;
     types[used++] = g->ptr;
+    if (stream) types[used++] = g->ptr;
     Entry e;
     const Fat *fat = g->opt->fat;
-    const char *seen = arena_printf(a, "%s_run", g->opt->name),
+    const char *seen = arena_printf(a, "%s_%s", g->opt->name, what),
                *name = fat ? fat_symbol(g, "run", fat->variants[fat->at].cpu) : seen;
     LLVMValueRef fn = entry_new(&e, g, name, LLVMFunctionType(g->i32, types, (unsigned)used, 0), LLVMExternalLinkage);
     LLVMValueRef *args = ARENA_ARRAY(a, n, LLVMValueRef), *dims = ARENA_ARRAY(a, graph->n_outputs, LLVMValueRef);
@@ -129,12 +133,13 @@ void gen_typed_entry(Gen *g, LLVMValueRef body) {
                     gen_i32(g, MCC_E_BOUND));
     }
     args[used++] = LLVMGetParam(fn, (unsigned)at);
+    if (stream) args[used++] = LLVMGetParam(fn, (unsigned)at + 1);
     require_equal_dims(&e, open, g->n_open);
     require_dims(&e, open, g->n_open);
     require_workspace(&e, LLVMGetParam(fn, (unsigned)at));
-    for (int i = 0; i < graph->n_inputs; i++) require_buffer(&e, graph->inputs[i], args[i], open, g->n_open);
+    for (int i = 0; i < graph->n_inputs; i++) require_buffer(&e, graph->inputs[i], args[i], align, open, g->n_open);
     for (int i = 0; i < graph->n_outputs; i++) {
-        require_buffer(&e, graph->outputs[i], args[graph->n_inputs + i], open, g->n_open);
+        require_buffer(&e, graph->outputs[i], args[graph->n_inputs + i], align, open, g->n_open);
         if (!dims[i]) continue;
         gen_require(e.g, e.b, LLVMBuildIsNotNull(e.b, dims[i], ""), gen_i32(g, MCC_E_NULL));
         require_aligned(&e, dims[i], 8);
@@ -144,6 +149,10 @@ void gen_typed_entry(Gen *g, LLVMValueRef body) {
     debug_whole(g, fn, NULL);
     if (fat) fat_function(g, fn, "run", seen);
 }
+
+void gen_typed_entry(Gen *g, LLVMValueRef body) { typed_entry(g, body, "run", false); }
+
+void gen_stream_entry(Gen *g, LLVMValueRef body) { typed_entry(g, body, "run_on_stream", true); }
 
 /* ---- the description ---- */
 

@@ -64,6 +64,9 @@ typedef struct Gen { /* one partition of the code: an LLVM module in a context o
     char error[256];             /* what went wrong; "": nothing. Only the first may call diag_error, once all threads are done */
     LLVMMemoryBufferRef object;
     size_t stack; /* bytes that a call takes at most; 0: not known */
+    struct Device *device; /* of the host's code for a GPU; NULL: there is none */
+    Str device_text;       /* PTX */
+    size_t device_bytes;   /* of device memory that a run works in */
 } Gen;
 LLVMValueRef gen_i64(Gen *g, int64_t v);
 LLVMValueRef gen_i32(Gen *g, int v);
@@ -116,7 +119,11 @@ typedef struct Kernel {
     float checked_scale; /* of the last vec_quantize, and what was found of it */
     bool divides_by_multiplying;
     const struct Multiplier *multipliers; /* what byte_sum_multiplier has answered so far */
+    LLVMValueRef status; /* of device kernels: where errors go (gpu_fail) */
 } Kernel;
+/* What decides over a kernel's code, as text: nodes with equal keys share it. in_place: inputs that output 0 overwrites. */
+const char *kernel_key(Ctx *ctx, const Node *n, unsigned in_place);
+bool kernel_has_constant(const Node *n, int input); /* whose bytes are part of the key and of the code */
 LLVMValueRef kernel_dim(Kernel *k, Dim d);
 /* Calls the node's kernel from the body, made first where no equal one exists. in/out: pointers as the body has them.
  * Returns its i32 status; NULL after diag_error. */
@@ -158,6 +165,9 @@ bool kernel_has_code_of(const Node *n, int input); /* a constant that is part of
 
 /* ---- reference.c: a call of ref_<op>; shape_<op> for dims that depend on data ---- */
 extern const Emitter reference_emitter;
+LLVMValueRef reference_call(Kernel *k); /* of ref_<op>, for all of the node; its status */
+/* Its arguments alone, for other functions on a node: *args and *attrs. */
+void reference_arguments(Kernel *k, LLVMValueRef *args, LLVMValueRef *attrs);
 #define SMALL 0.5
 bool value_is_small(const Value *v); /* constant numbers of f32, all between -SMALL and SMALL; part of a kernel's key */
 bool kernel_embeds(const Node *n, int input); /* a small constant whose bytes the kernel should see */
@@ -174,8 +184,16 @@ LLVMValueRef gen_elementwise(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueR
 LLVMValueRef gen_body(Gen *g);  /* internal: inputs, outputs, dims pointers, open dims, workspace; NULL after diag_error */
 void gen_typed_entry(Gen *g, LLVMValueRef body);
 void gen_described_entry(Gen *g, LLVMValueRef body);
+void gen_stream_entry(Gen *g, LLVMValueRef body); /* NAME_run_on_stream */
 bool output_has_data_dims(const Value *v);
 bool typed_entry_exists(const Graph *g);
+
+/* ---- gpu_host.c: the host's functions of a model for a GPU (codegen/gpu.h) ---- */
+LLVMValueRef gpu_body(Gen *g);        /* in place of gen_body; makes the device's code first. NULL after diag_error */
+LLVMValueRef gpu_stream_body(Gen *g); /* on device pointers, and with a stream at the end */
+void gpu_program(Gen *g);             /* once the description is there */
+void gpu_handle_entries(Gen *g);      /* NAME_open, NAME_close, NAME_wait */
+size_t gpu_state_bytes(const Graph *g); /* at the start of device memory */
 
 /* ---- fat.c: variants for several processors ---- */
 bool fat_is_last(const Fat *f);

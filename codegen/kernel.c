@@ -62,9 +62,9 @@ static void key_node(Ctx *ctx, FILE *f, const Node *n) {
     for (int i = 0; i < n->n_out; i++) key_value(ctx, f, n->out[i]);
 }
 
-static bool embedded(const Node *n, int i) { return n->in[i] && n->in[i]->constant && kernel_embeds(n, i); }
+bool kernel_has_constant(const Node *n, int i) { return n->in[i] && n->in[i]->constant && kernel_embeds(n, i); }
 
-static const char *kernel_key(Ctx *ctx, const Node *n, unsigned in_place) {
+const char *kernel_key(Ctx *ctx, const Node *n, unsigned in_place) {
     char *text = NULL;
     size_t size = 0;
     FILE *f = open_memstream(&text, &size);
@@ -72,7 +72,7 @@ static const char *kernel_key(Ctx *ctx, const Node *n, unsigned in_place) {
     fprintf(f, "%u|", in_place);
     key_node(ctx, f, n);
     for (int i = 0; i < n->n_in; i++)
-        if (embedded(n, i)) key_bytes(f, n->in[i]->constant->data, n->in[i]->constant->bytes), fputc('|', f);
+        if (kernel_has_constant(n, i)) key_bytes(f, n->in[i]->constant->data, n->in[i]->constant->bytes), fputc('|', f);
     for (int i = 0; i < n->n_in && n->body; i++) fputc(n->in[i] && value_is_small(n->in[i]) ? 's' : '-', f);
     if (n->body) key_body(ctx, f, n->body);
     if (fclose(f)) mem_fail(ctx, size);
@@ -125,7 +125,7 @@ static LLVMValueRef kernel_new(Gen *g, const Node *n, int number, Symbol *symbol
         if (!n->in[i]) continue;
         const Tensor *t = n->in[i]->constant;
         bool shared = in_place >> i & 1;
-        k.in[i] = embedded(n, i) ? gen_bytes(g, t->data, t->bytes, 16) : LLVMGetParam(fn, shared ? (unsigned)n->n_in : at);
+        k.in[i] = kernel_has_constant(n, i) ? gen_bytes(g, t->data, t->bytes, 16) : LLVMGetParam(fn, shared ? (unsigned)n->n_in : at);
     }
     for (int i = 0; i < n->n_out; i++, at++) k.out[i] = n->out[i] ? LLVMGetParam(fn, at) : NULL;
     LLVMValueRef scratch = LLVMGetParam(fn, at++);

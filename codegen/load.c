@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "codegen/gen.h"
+#include "runtime/cuda/program.h"
 
 struct LoadedModel {
     LLVMOrcLLJITRef jit;
@@ -18,15 +19,35 @@ static bool failed(Ctx *ctx, LLVMErrorRef e) {
     return true;
 }
 
+/* what objects may leave undefined for mcc's libraries */
+static LLVMErrorRef define_runtime(LLVMOrcLLJITRef jit, LLVMOrcJITDylibRef main) {
+    static const struct {
+        const char *name;
+        void (*function)(void);
+    } all[] = {{"mcc_parallel_for", (void (*)(void))mcc_parallel_for},
+               {"mcc_cuda_open", (void (*)(void))mcc_cuda_open},
+               {"mcc_cuda_close", (void (*)(void))mcc_cuda_close},
+               {"mcc_cuda_wait", (void (*)(void))mcc_cuda_wait},
+               {"mcc_cuda_run_on_host", (void (*)(void))mcc_cuda_run_on_host},
+               {"mcc_cuda_run_on_stream", (void (*)(void))mcc_cuda_run_on_stream},
+               {"mcc_cuda_launch", (void (*)(void))mcc_cuda_launch},
+               {"mcc_cuda_copy", (void (*)(void))mcc_cuda_copy}};
+    enum { N = sizeof all / sizeof *all };
+    LLVMOrcCSymbolMapPair pairs[N];
+    for (size_t i = 0; i < N; i++)
+        pairs[i] = (LLVMOrcCSymbolMapPair){
+            LLVMOrcLLJITMangleAndIntern(jit, all[i].name),
+            {(uintptr_t)all[i].function, {LLVMJITSymbolGenericFlagsExported, 0}}};
+    return LLVMOrcJITDylibDefine(main, LLVMOrcAbsoluteSymbols(pairs, N));
+}
+
 static bool add_object(Ctx *ctx, LLVMOrcLLJITRef jit, const Code *c) {
     LLVMOrcJITDylibRef main = LLVMOrcLLJITGetMainJITDylib(jit);
     LLVMOrcDefinitionGeneratorRef process;
     if (failed(ctx, LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(jit), NULL, NULL)))
         return false;
     LLVMOrcJITDylibAddGenerator(main, process); /* memcpy and its like */
-    LLVMJITEvaluatedSymbol threads = {(uintptr_t)mcc_parallel_for, {LLVMJITSymbolGenericFlagsExported, 0}};
-    LLVMOrcCSymbolMapPair symbol = {LLVMOrcLLJITMangleAndIntern(jit, "mcc_parallel_for"), threads};
-    if (failed(ctx, LLVMOrcJITDylibDefine(main, LLVMOrcAbsoluteSymbols(&symbol, 1)))) return false;
+    if (failed(ctx, define_runtime(jit, main))) return false;
     char *bytes;
     size_t n;
     if (!object_with_weights(ctx, c, &bytes, &n)) return false;

@@ -5,7 +5,7 @@
  * bound is the largest sum of blocks alive at one node. */
 #include <stdlib.h>
 #include <string.h>
-#include "codegen/gen.h"
+#include "codegen/gpu.h"
 
 enum { ALIGN = 64 };
 
@@ -227,9 +227,10 @@ static int block_new(Planner *s, size_t bytes, int first, int last, int owner) {
 }
 
 static bool reuse_input(Planner *s, const Node *n, int at, size_t bytes, int out_base) {
-    const Emitter *e = emitter_of(n);
-    for (int i = 0; e->in_place && i < n->n_in; i++) {
-        if (!n->in[i] || n->in[i]->constant || !e->in_place(n, i)) continue;
+    bool (*in_place)(const Node *, int) =
+        s->opt->target->sm ? gpu_form(s->opt, n)->in_place : emitter_of(n)->in_place;
+    for (int i = 0; in_place && i < n->n_in; i++) {
+        if (!n->in[i] || n->in[i]->constant || !in_place(n, i)) continue;
         int in_base = base_of(s, n->in[i]), b = s->block_of[in_base];
         if (b < 0 || s->shared[in_base] || s->last_use[in_base] != at || s->blocks[b].bytes < bytes ||
             s->blocks[b].last != at)
@@ -265,10 +266,11 @@ static bool place_outputs(Planner *s, const Node *n, int at) {
 }
 
 static bool place_scratch(Planner *s, const Node *n, int at) {
-    const Emitter *e = emitter_of(n);
+    bool (*scratch)(Ctx *, const Node *, size_t *) =
+        s->opt->target->sm ? gpu_form(s->opt, n)->scratch : emitter_of(n)->scratch;
     size_t bytes = 0;
-    if (!e->scratch) return true;
-    if (!e->scratch(s->ctx, n, &bytes)) return false;
+    if (!scratch) return true;
+    if (!scratch(s->ctx, n, &bytes)) return false;
     size_t chunks = (size_t)node_chunks(s->opt, n); /* each has its own */
     if (bytes > SIZE_MAX / 2 / chunks) {
         diag_error(s->ctx, n, "needs more scratch memory than there are addresses");
@@ -393,7 +395,7 @@ static void fill_locations(Planner *s) {
 bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     size_t ids = (size_t)ctx->next_id;
     Planner s = {.ctx = ctx, .g = g, .opt = o, .p = p};
-    p->state = p->workspace = o->profile ? round_up(profile_bytes(g)) : 0;
+    p->state = p->workspace = o->target->sm ? gpu_state_bytes(g) : o->profile ? round_up(profile_bytes(g)) : 0;
     p->loc = ARENA_ARRAY(g->arena, ids, Loc);
     p->scratch = ARENA_ARRAY(g->arena, ids, size_t);
     for (size_t i = 0; i < ids; i++) p->scratch[i] = NO_SCRATCH;

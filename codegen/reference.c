@@ -88,10 +88,21 @@ static LLVMValueRef call(Kernel *k, const char *prefix, const char *kernel, RefC
     return LLVMBuildCall2(k->b, type, fn, args, 2, "");
 }
 
-static bool emit(Kernel *k) {
+static RefCall build_all_args(Kernel *k) {
     RefCall c = build_args(k);
     for (int i = 0; i < k->node->n_out; i++) store_data_dims(k, c.args, c.n_args - k->node->n_out + i, k->node->out[i]);
-    LLVMBuildRet(k->b, call(k, "ref_", kernel_name(k->node), c));
+    return c;
+}
+
+LLVMValueRef reference_call(Kernel *k) { return call(k, "ref_", kernel_name(k->node), build_all_args(k)); }
+
+void reference_arguments(Kernel *k, LLVMValueRef *args, LLVMValueRef *attrs) {
+    RefCall c = build_all_args(k);
+    *args = c.args, *attrs = c.attrs;
+}
+
+static bool emit(Kernel *k) {
+    LLVMBuildRet(k->b, reference_call(k));
     return true;
 }
 

@@ -43,7 +43,7 @@ const Row option_rows[] = {
     {VERB_READS, VALUE, "--dim", "NAME=N", "the open dimension NAME (or INPUT.AXIS) is N", set_dim, 0, 0, 0, 0},
     {VERB_READS, VALUE, "--max-dim", "NAME=N", "it stays open, up to N; '*=N' bounds all others", set_dim, 0, 0, 0, 1},
     HEADING("Target", VERB_GENERATES),
-    {PRODUCES, VALUE, "--target", "TRIPLE", "what the code is for, as clang spells it (default: this machine)",
+    {PRODUCES | VERB_EXECUTES, VALUE, "--target", "TRIPLE", "what the code is for, as clang spells it (default: this machine)",
      set_text, AT(triple), 0, 0, 0},
     {VERB_GENERATES, VALUE, "-mcpu", "CPU", "the processor, or native", set_text, AT(cpu), 0, 0, 0},
     {VERB_GENERATES, VALUE, "-mattr", "+A,-B", "features on top of the processor's", set_text, AT(features), 0, 0, 0},

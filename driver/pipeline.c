@@ -59,7 +59,8 @@ Winograd pipeline_winograd(const Command *c, const Target *t) {
 static PassCtx pass_options(const Pipeline *p) {
     const Command *c = p->command;
     PassCtx pass = {.ctx = p->ctx,
-                    .target = p->target,
+                    .target = p->target->sm ? NULL : p->target, /* nothing is lowered for a GPU but by its forms */
+                    .gpu = p->target->sm != 0,
                     .opt_level = c->opt_level,
                     .winograd = pipeline_winograd(c, p->target),
                     .sparse = c->sparse,

@@ -42,7 +42,7 @@ static void check_node(Check *c, const Node *n) {
     if (n->graph != c->graph) broken(c, n, "belongs to another graph");
     if (n->next ? n->next->prev != n : c->graph->last != n) broken(c, n, "list links disagree");
     if (n->op == OP_NONE || n->op >= OP_COUNT) broken(c, n, "no operator");
-    if (n->n_in < op->min_in || (op->max_in != VAR && n->n_in > op->max_in)) broken(c, n, "input count outside the table");
+    if (n->n_in < op->min_in || (op->max_in != VAR && !n->body && n->n_in > op->max_in)) broken(c, n, "input count outside the table");
     if (n->n_out < op->min_out || (op->max_out != VAR && n->n_out > op->max_out)) broken(c, n, "output count outside the table");
     for (int i = 0; i < n->n_in; i++) {
         const Value *v = n->in[i];

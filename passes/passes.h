@@ -39,6 +39,7 @@ void sparse_note(SparseNotes *notes, const SparseNote *n); /* a copy, at the end
 typedef struct PassCtx {
     Ctx *ctx;
     const Target *target; /* NULL: nothing is lowered for one */
+    bool gpu;             /* contractions stay the standard's, and take what follows them (codegen/gpu.h) */
     int opt_level;
     Winograd winograd;
     const char *dump_after; /* a pass's name, or "all"; NULL: none */

@@ -60,6 +60,9 @@ typedef struct mcc_node_profile {
  * Objects compiled with --threads=openmp or callback call it; libmcc_rt.a defines it over OpenMP. */
 void mcc_parallel_for(int32_t chunks, void (*body)(void *ctx, int32_t chunk, int32_t slot), void *ctx);
 
+/* Of an object for a GPU, which libmcc_cuda.a runs: what went wrong in this thread's last call that returned MCC_E_DEVICE. */
+const char *mcc_cuda_problem(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -298,7 +298,7 @@ int main(int n, char **args) {
     for (int i = 0; i < row_count(); i++) {
         const Row *row = row_at(i);
         if (n > 1 && strcmp(args[1], row->arch) != 0) continue;
-        if (!all && !row->generic) continue;
+        if (row->sm || (!all && !row->generic)) continue; /* a GPU's code is no object */
         if (running == 2) failed += wait_one(), running--;
         start(triple_of(row), row->name, n > 2 ? args[2] : NULL, all);
         running++;
