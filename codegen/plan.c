@@ -87,6 +87,9 @@ static void move(Planner *s, int from, int to, size_t by) {
     s->shared[to] = true;
 }
 
+/* kernels of GPUs count on it */
+static bool may_begin_at(const Planner *s, size_t at) { return !s->opt->target->sm || at % GPU_ALIGN == 0; }
+
 /* Inputs that nobody placed yet go into the output's place; where all of them lie behind one another already, in that
  * of a later Concat, the output is there. false: it has to be copied together. */
 static bool join(Planner *s, const Node *n) {
@@ -96,7 +99,7 @@ static bool join(Planner *s, const Node *n) {
     if (!constant_bytes(s, n->out[0], &bytes)) return false;
     for (int i = 0; i < n->n_in; i++, at += bytes) {
         const Value *v = n->in[i];
-        if (v->constant || !constant_bytes(s, v, &bytes)) return false;
+        if (v->constant || !constant_bytes(s, v, &bytes) || !may_begin_at(s, at)) return false;
         movable = movable && can_move(s, v, bytes) && base_of(s, v) != out;
         movable = movable && s->joined_by[base_of(s, v)] != n; /* no part twice */
         s->joined_by[base_of(s, v)] = n;
@@ -182,6 +185,7 @@ static void place_slices(Planner *s) {
         if (base_of(s, x) == base_of(s, y) || !can_move(s, y, bytes) || !is_worth_keeping(s, base_of(s, x), bytes))
             continue;
         size_t step = all / (size_t)x->type.dims[axis]->value;
+        if (!may_begin_at(s, (size_t)start * step)) continue;
         move(s, base_of(s, y), base_of(s, x), shift_of(s, x) + (size_t)start * step);
         s->p->joined[n->id] = true;
     }

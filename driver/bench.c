@@ -86,7 +86,7 @@ static int work(void *arg) {
 
 int bench_main(const Command *c) {
     Bench b = {.p = {.command = c}};
-    if (!one_model(c) || !(b.p.target = pipeline_target(c))) return BAD_USAGE;
+    if (!one_model(c) || !(b.p.target = pipeline_target(c)) || !pipeline_find_host(&b.p)) return BAD_USAGE;
     if (!(b.p.ctx = pipeline_ctx(c, c->files[0]))) return BAD_MODEL;
     int result = with_memory(b.p.ctx, work, &b);
     call_free(&b.call);

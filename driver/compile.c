@@ -323,6 +323,7 @@ int compile_main(const Command *c) {
     result = BAD_USAGE;
     if (c->target_cpus) k.p.fat = &k.variants.fat;
     if (!(k.p.target = c->target_cpus ? variants_find(&k.variants, c) : pipeline_target(c))) goto end;
+    if (!pipeline_find_host(&k.p)) goto end;
     if (c->report_times && !target_runs_here(k.p.target)) {
         say_error("--report-times runs the code on this machine, which is no %s with -mcpu=%s", k.p.target->triple, k.p.target->cpu);
         goto end;

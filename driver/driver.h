@@ -41,6 +41,8 @@ typedef struct Command {
     DimPin *dims, *max_dims;
     ShapePin *shapes;
     const char *triple, *cpu, *features, *float_abi, *weights_section;
+    const char *host_triple; /* of what runs the functions of a model for a GPU; NULL: this machine's */
+    bool tf32;               /* products of f32 on tensor cores */
     const char *target_cpus; /* several, separated by commas; NULL: one */
     int opt_level;
     bool optimize_size;
@@ -137,6 +139,7 @@ typedef struct Pipeline {
     struct LayerNotes *notes; /* where the passes list layers that could be tuned; NULL: nowhere */
     Ctx *ctx;
     const Target *target;
+    const Target *host; /* where that is a GPU: what its functions run on */
     Graph *graph;
     Code code;
     LoadedModel *loaded;
@@ -152,6 +155,7 @@ typedef struct Pipeline {
 int with_memory(Ctx *ctx, int (*work)(void *), void *arg);
 Ctx *pipeline_ctx(const Command *c, const char *file); /* with the command's options; NULL after a message */
 const Target *pipeline_target(const Command *c);       /* NULL after a message */
+bool pipeline_find_host(Pipeline *p); /* of a GPU, and that the options fit its target; false after a message */
 Winograd pipeline_winograd(const Command *c, const Target *t);
 /* Each needs the one before it and returns DONE or an exit code after a message. */
 int pipeline_read(Pipeline *p);

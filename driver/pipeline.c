@@ -42,6 +42,24 @@ const Target *pipeline_target(const Command *c) {
     return t;
 }
 
+bool pipeline_find_host(Pipeline *p) {
+    const Command *c = p->command;
+    const char *why = NULL;
+    if (!p->target->sm) {
+        if (c->host_triple || c->tf32) say_error("%s is for GPUs, not %s", c->tf32 ? "-mtf32" : "--host-target", p->target->triple);
+        return !c->host_triple && !c->tf32;
+    }
+    if (c->debug || c->profile) {
+        say_error("%s: there is none of it for GPUs; NVIDIA's tools show kernels by their operators' names",
+                  c->debug ? "-g" : "--profile");
+        return false;
+    }
+    p->host = target_find(c->host_triple, NULL, NULL, &why);
+    if (p->host && p->host->pointer_bits == 64 && !p->host->bare && !p->host->sm) return true;
+    say_error("--host-target: %s", !p->host && why ? why : "a system with addresses of 64 bits is needed");
+    return false;
+}
+
 /* Warnings that -Werror made errors stop a step that went well otherwise. */
 static int outcome(const Pipeline *p, bool good) { return good && !diag_errors(p->ctx) ? DONE : BAD_MODEL; }
 
@@ -60,7 +78,8 @@ static PassCtx pass_options(const Pipeline *p) {
     const Command *c = p->command;
     PassCtx pass = {.ctx = p->ctx,
                     .target = p->target->sm ? NULL : p->target, /* nothing is lowered for a GPU but by its forms */
-                    .gpu = p->target->sm != 0,
+                    .gpu = p->target->sm ? p->target : NULL,
+                    .tf32 = c->tf32,
                     .opt_level = c->opt_level,
                     .winograd = pipeline_winograd(c, p->target),
                     .sparse = c->sparse,
@@ -125,7 +144,9 @@ static CodeOptions code_options(const Pipeline *p, const char *name) {
                          .fat = p->fat,
                          .debug_file = p->debug_file,
                          .profile = c->profile,
-                         .time = c->time_passes};
+                         .time = c->time_passes,
+                         .host = p->host,
+                         .tf32 = c->tf32};
 }
 
 int pipeline_generate(Pipeline *p, const char *name) {

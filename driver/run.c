@@ -89,7 +89,7 @@ static int work(void *arg) {
 
 int run_main(const Command *c) {
     Run r = {.p = {.command = c}};
-    if (!one_model(c) || !(r.p.target = pipeline_target(c))) return BAD_USAGE;
+    if (!one_model(c) || !(r.p.target = pipeline_target(c)) || !pipeline_find_host(&r.p)) return BAD_USAGE;
     if (!(r.p.ctx = pipeline_ctx(c, c->files[0]))) return BAD_MODEL;
     int result = with_memory(r.p.ctx, work, &r);
     call_free(&r.call);

@@ -82,8 +82,15 @@ static bool is_pointwise(const Node *n) {
 
 static bool is_pixels(const Node *root) { return root->op == OP_PixelConv || root->op == OP_PixelDepthwise; }
 
+/* a contraction as the standard has it: on GPUs all of them are (codegen/gpu.h) */
+static bool is_plain(const Node *n) {
+    return n->op == OP_Conv || n->op == OP_ConvTranspose || n->op == OP_MatMul || n->op == OP_Gemm ||
+           n->op == OP_ConvInteger || n->op == OP_MatMulInteger;
+}
+
 /* does the contraction's kernel read and write numbers of v's dtype? */
 static bool has_dtype(const Node *root, const Value *v) {
+    if (is_plain(root)) return dtype_computes(v->type.dtype);
     bool words = root->op == OP_SparseMatMul && !value_is_f32(root->in[0]);
     bool integers = root->op == OP_BlockConv || root->op == OP_SparseBlockConv || root->op == OP_BlockDepthwise || root->op == OP_PackedMatMul || words || is_pixels(root);
     return integers ? value_in_blocks(v) : value_is_f32(v);
@@ -100,7 +107,7 @@ static bool is_operand(const Node *root, const Value *v) {
     if (shift < 0) return false;
     for (int i = 0; i < v->type.rank; i++)
         if (!dim_is(v->type.dims[i], 1) && v->type.dims[i] != out->type.dims[i + shift]) return false;
-    if (root->op == OP_PanelMatMul) return true;
+    if (root->op == OP_PanelMatMul || is_plain(root)) return true;
     if (is_planar(root)) return dim_is(v->type.dims[v->type.rank - 1], 1) || same_dims(v, out);
     if (root->op == OP_PackedMatMul || root->op == OP_NarrowMatMul || root->op == OP_SparseMatMul || root->op == OP_SparseGemv || is_pixels(root))
         return moves_as_one(v, out, 0, rank - 1);
@@ -278,9 +285,12 @@ static void fill_body(Build *b, const Tail *t, Value *out) {
     }
 }
 
+/* behind the operator's own, of which those that are left out at the end are NULL then */
 static void take_operands(Node *root, const Build *b) {
-    Value **in = ARENA_ARRAY(root->graph->arena, root->n_in + b->n, Value *);
+    int own = is_plain(root) ? op_info(root->op)->max_in : root->n_in;
+    Value **in = ARENA_ARRAY(root->graph->arena, own + b->n, Value *);
     memcpy(in, root->in, sizeof *in * (size_t)root->n_in);
+    root->n_in = own;
     for (int i = 1; i < b->n; i++) in[root->n_in + i - 1] = b->outside[i];
     root->in = in;
     root->n_in += b->n - 1;
@@ -325,14 +335,13 @@ static bool is_contraction(const Node *n) {
 bool pass_fuse_epilogues(Graph *g, PassCtx *p) {
     Search s = {.g = g, .scratch = arena_new(g->ctx), .n_ids = g->ctx->next_id};
     bool changed = false;
-    (void)p;
     s.users = ARENA_ARRAY(s.scratch, s.n_ids, Users);
     s.place = ARENA_ARRAY(s.scratch, s.n_ids, int);
     s.is_output = ARENA_ARRAY(s.scratch, s.n_ids, bool);
     fill_users(&s);
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
-        if (!is_contraction(n) || n->body) continue;
+        if (!(p->gpu ? is_plain(n) : is_contraction(n)) || n->body) continue;
         Tail t = {.root = n};
         Value *out = NULL;
         gather(&s, &t);

@@ -253,6 +253,7 @@ static inline idx resize_row(const attrs_Resize *t, const resize_slot *s, const 
 #undef TEMPLATE
 #define TEMPLATE "runtime/kernels/resize_nearest.inc"
 #include "runtime/kernels/for_sizes.h"
+#undef TEMPLATE
 
 /* The bits of extrapolation_value as an element. */
 static inline uint64_t element_bits(int32_t dtype, double v) {
@@ -291,3 +292,33 @@ int ref_Resize(const mcc_arg *a, const mcc_attr *at) {
         DISPATCH_SIZES(x->dtype, resize_nearest, y->data, x->data, t, s, element_bits(x->dtype, t->extrapolation_value))
     DISPATCH_REAL(x->dtype, resize, y->data, x->data, t, s)
 }
+
+/* ---- an element of the output alone (runtime/kernels/at.h) ---- */
+
+typedef struct resize_place { /* its slots, and where it is along each */
+    resize_slot s[RANK];
+    idx o[RANK];
+} resize_place;
+
+static inline bool resize_find(const mcc_arg *a, const mcc_attr *at, int64_t e, resize_place *p) {
+    const attrs_Resize *t = (const attrs_Resize *)at;
+    int64_t dims[RANK];
+    if (resize_parse(a, at, p->s, dims) != MCC_OK || !same_dims(output(a, at, 0), dims)) return false;
+    const bool crops = t->coordinate_transformation_mode == TF_CROP_AND_RESIZE;
+    const bool shifts = t->coordinate_transformation_mode == TF_HALF_PIXEL_FOR_NN;
+    uint64_t rest = (uint64_t)e;
+    UNROLL for (int k = LAST; k >= 0; k--) {
+        resize_slot *s = &p->s[k];
+        const bool whole = !crops || (s->roi_start == 0 && s->roi_end == 1);
+        s->same = s->in == s->out && s->scale == 1 && whole && (!shifts || s->position < 0);
+        s->taps = resize_taps(t, s);
+        p->o[k] = s->out > 1 ? (idx)(rest % (uint64_t)s->out) : 0;
+        rest = s->out > 1 ? rest / (uint64_t)s->out : rest;
+    }
+    return elements(&a[0]) > 0;
+}
+
+#define TEMPLATE "runtime/kernels/at_resize.inc"
+#include "runtime/kernels/for_floats.h"
+#include "runtime/kernels/for_ints_real.h"
+#undef TEMPLATE
