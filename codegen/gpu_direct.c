@@ -6,7 +6,14 @@
 
 enum { THREADS = 256 };
 
-typedef enum Family { NONE, FLOATS, NUMBERS, SIZES, REAL, WORDS } Family; /* of the functions: see common.h's dispatch */
+typedef enum Family {
+    NONE,
+    FLOATS,
+    NUMBERS,
+    SIZES,
+    REAL,
+    WORDS
+} Family; /* of the functions: see common.h's dispatch */
 
 static Family family_of(Op op) {
     switch (op) {

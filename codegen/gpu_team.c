@@ -34,9 +34,9 @@ TeamLoop team_loop(Team *t, LLVMValueRef n, LLVMValueRef init) {
     LLVMBuildBr(k->b, l.head);
     LLVMPositionBuilderAtEnd(k->b, l.head);
     l.i = LLVMBuildPhi(k->b, LLVMTypeOf(n), "");
-    l.acc = LLVMBuildPhi(k->b, LLVMTypeOf(init), "");
     LLVMAddIncoming(l.i, &t->lane, &before, 1);
-    LLVMAddIncoming(l.acc, &init, &before, 1);
+    l.acc = init ? LLVMBuildPhi(k->b, LLVMTypeOf(init), "") : NULL;
+    if (init) LLVMAddIncoming(l.acc, &init, &before, 1);
     LLVMBuildCondBr(k->b, LLVMBuildICmp(k->b, LLVMIntSLT, l.i, n, ""), l.body, l.exit);
     LLVMPositionBuilderAtEnd(k->b, l.body);
     return l;
@@ -47,7 +47,7 @@ void team_loop_end(Team *t, TeamLoop *l, LLVMValueRef next) {
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(k->b);
     LLVMValueRef i = i_plus(k, l->i, t->size);
     LLVMAddIncoming(l->i, &i, &latch, 1);
-    LLVMAddIncoming(l->acc, &next, &latch, 1);
+    if (next) LLVMAddIncoming(l->acc, &next, &latch, 1);
     LLVMBuildBr(k->b, l->head);
     LLVMPositionBuilderAtEnd(k->b, l->exit);
 }

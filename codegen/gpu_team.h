@@ -15,7 +15,7 @@ typedef struct Team {
     LLVMValueRef lane;
 } Team;
 
-typedef struct TeamLoop { /* over every size-th of n elements, with an accumulator */
+typedef struct TeamLoop { /* over every size-th of n elements, with an accumulator or (init NULL) none */
     LLVMBasicBlockRef head, body, exit;
     LLVMValueRef i, acc;
 } TeamLoop;
