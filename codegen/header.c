@@ -41,16 +41,37 @@ static void put_sizes(Gen *g, FILE *f, const char *prefix, const char *what, Val
     }
 }
 
-static void put_typed_entry(Gen *g, FILE *f) {
+/* stream: a second entry, on device pointers */
+static void put_typed_entry(Gen *g, FILE *f, bool stream) {
     const Graph *graph = g->graph;
-    fprintf(f, "int %s_run(", g->opt->name);
+    fprintf(f, "int %s_run%s(", g->opt->name, stream ? "_on_stream" : "");
     for (int i = 0; i < graph->n_inputs; i++) fprintf(f, "const %s *in%d, ", c_type(graph->inputs[i]->type.dtype), i);
     for (int i = 0; i < graph->n_outputs; i++) {
         fprintf(f, "%s *out%d, ", c_type(graph->outputs[i]->type.dtype), i);
         if (output_has_data_dims(graph->outputs[i])) fprintf(f, "int64_t *out%d_dims, ", i);
     }
     for (int i = 0; i < g->n_open; i++) fprintf(f, "int64_t d%d, ", i);
-    fputs("void *workspace);\n", f);
+    fprintf(f, "void *workspace%s);\n", stream ? ", void *stream" : "");
+}
+
+/* the functions of a model for a GPU */
+static void put_device_entries(Gen *g, FILE *f, const char *prefix) {
+    const char *name = g->opt->name;
+    fprintf(f, "\n/* The model runs on an NVIDIA GPU, sm_%d or later; link libmcc_cuda.a and -ldl. %s_open loads it, with its weights\n",
+            g->opt->device->target->sm, name);
+    fprintf(f, " * and %s_DEVICE_BYTES of device memory, into the CUDA context that is current, or into the first device's primary one,\n",
+            prefix);
+    fprintf(f, " * and leaves a handle in the workspace, one a thread; %s_close frees all. On a workspace that is not open %s_run,\n",
+            name, name);
+    fprintf(f, " * and %s_model.run, open it for the call and close it again, which is slow. MCC_E_DEVICE: there is no driver or GPU,\n",
+            name);
+    fprintf(f, " * or it failed; mcc_cuda_problem() says why. */\n#define %s_DEVICE_BYTES %zu\n", prefix, g->device_bytes);
+    fprintf(f, "int %s_open(void *workspace);\nint %s_close(void *workspace);\n", name, name);
+    if (!typed_entry_exists(g->graph)) return;
+    fprintf(f, "/* The same on device pointers, aligned to 16 bytes, dims too: queued on a CUstream (or cudaStream_t) without waiting.\n");
+    fprintf(f, " * With the pointers and sizes of the call before, one graph launch. The workspace must be open. */\n");
+    put_typed_entry(g, f, true);
+    fprintf(f, "/* Waits for the stream; what the last run on it came to. */\nint %s_wait(void *workspace, void *stream);\n", name);
 }
 
 const char *header_text(Gen *g, const char *build_id) {
@@ -73,7 +94,8 @@ const char *header_text(Gen *g, const char *build_id) {
         fprintf(f, "/* d%d: %s, at most %" PRId64 " */\n", i, dim_text(ctx, g->open[i].dim), g->open[i].dim->hi);
     for (int i = 0; i < graph->n_inputs; i++) put_tensor(g, f, "in", i, graph->inputs[i]);
     for (int i = 0; i < graph->n_outputs; i++) put_tensor(g, f, "out", i, graph->outputs[i]);
-    if (typed_entry_exists(graph)) put_typed_entry(g, f);
+    if (typed_entry_exists(graph)) put_typed_entry(g, f, false);
+    if (g->device) put_device_entries(g, f, prefix);
     if (g->opt->profile) profile_header(g, f, prefix);
     fprintf(f, "\nextern const mcc_model %s_model;\n\n", name);
     fprintf(f, "/* A header and an object of different builds do not link. */\nextern const char %s_build_%s;\n", name, build_id);
