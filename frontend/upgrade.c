@@ -247,6 +247,7 @@ static const Upgrade upgrades[] = {
     {"Clip", 11, upgrade_clip, {"min", "max"}},
     {"Dropout", 10, upgrade_dropout_mask, {NULL}},
     {"Dropout", 12, upgrade_dropout, {"ratio"}},
+    {"Hardmax", 13, upgrade_softmax, {NULL}},
     {"LogSoftmax", 13, upgrade_softmax, {NULL}},
     {"Pad", 11, upgrade_pad, {"pads", "value"}},
     {"ReduceL1", 18, axes_to_input, {"axes"}},

@@ -339,6 +339,13 @@ int node_attr_words(const Node *n, int64_t words[MAX_ATTR_WORDS]); /* how many; 
 /* Memory that the reference kernel of an OP_SCRATCH operator needs, at the dims' upper bounds; false: overflow. */
 bool node_scratch(const Node *n, size_t *bytes);
 
+/* ---- einsum.c ---- */
+enum { EINSUM_LABELS = 52 + MCC_MAX_RANK };
+typedef struct EinsumTerm { /* of an operand or the result: a label for each axis; `dots` of them are an ellipsis's */
+    int rank, dots, labels[MCC_MAX_RANK];
+} EinsumTerm;
+bool einsum_read(Ctx *ctx, const Node *n, EinsumTerm *in, EinsumTerm *out); /* in: one an operand; false after diag_error */
+
 /* ---- panel.c: grouped convolutions in blocks of channels ---- */
 typedef struct Grouping { /* columns (output channels) and input channels of a group, how many groups, channels in a block */
     int64_t cols, channels, groups, block;

@@ -1,5 +1,5 @@
 /* Operators without a kernel of their own become others that have one. Required: code generation meets none of them. */
-#include "passes/internal.h"
+#include "passes/decompose.h"
 
 /* A node before n that combines a and b */
 static Value *combine(Rewrite *r, Node *n, Op op, Value *a, Value *b) {
@@ -60,11 +60,39 @@ static void split_dropout(Rewrite *r, Node *n) {
     rewrite_become(r, n, OP_Identity, (Value *[]){n->in[0]}, 1);
 }
 
+static const struct {
+    Op op;
+    void (*run)(Build *b);
+} subjects[] = {
+    {OP_Attention, decompose_attention},
+    {OP_CausalConvWithState, decompose_causal_conv},
+    {OP_Einsum, decompose_einsum},
+    {OP_GroupNormalization, decompose_group_norm},
+    {OP_Hardmax, decompose_hardmax},
+    {OP_LpNormalization, decompose_lp_norm},
+    {OP_MeanVarianceNormalization, decompose_mean_variance},
+    {OP_NegativeLogLikelihoodLoss, decompose_nll},
+    {OP_RotaryEmbedding, decompose_rotary},
+    {OP_SoftmaxCrossEntropyLoss, decompose_cross_entropy},
+};
+
+/* false: n is none of them */
+static bool split_subject(Rewrite *r, Node *n) {
+    for (size_t i = 0; i < sizeof subjects / sizeof *subjects; i++) {
+        if (subjects[i].op != n->op) continue;
+        Build b = {.r = r, .at = n};
+        subjects[i].run(&b);
+        return true;
+    }
+    return false;
+}
+
 bool pass_decompose(Graph *g, PassCtx *p) {
     Rewrite r;
     (void)p;
     rewrite_begin(&r, g);
     for (Node *n; (n = rewrite_next(&r));) {
+        if (split_subject(&r, n)) continue;
         if (n->op == OP_Sum) split_chain(&r, n, OP_Add, n->n_in);
         else if (n->op == OP_Mean) split_mean(&r, n);
         else if (n->op == OP_CastLike) split_cast_like(&r, n);

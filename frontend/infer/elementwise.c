@@ -6,7 +6,7 @@ static bool check_per_channel(Ctx *ctx, const Node *n, int in) {
            equal_dims(ctx, n, type_of(n, in)->dims[0], type_of(n, 0)->dims[1], "its length and the number of channels");
 }
 
-/* CumSum's axis is an input; where it is a constant it is checked here, else by the kernel. */
+/* The axis of CumSum and CumProd is an input; where it is a constant it is checked here, else by the kernel. */
 static bool check_axis_input(Ctx *ctx, const Node *n) {
     int64_t v;
     int axis, rank = type_of(n, 0)->rank;
@@ -26,6 +26,7 @@ static bool check_same(Ctx *ctx, const Node *n) {
         if (node_int(n, "size") < 1)
             return fail(ctx, n, "size is %lld, must be at least 1", (long long)node_int(n, "size"));
         return need_rank(ctx, n, 0, 2, MCC_MAX_RANK);
+    case OP_CumProd:
     case OP_CumSum: return check_axis_input(ctx, n);
     case OP_Trilu:
         return need_rank(ctx, n, 0, 2, MCC_MAX_RANK) &&

@@ -145,6 +145,7 @@ static void fuzz_indices(int rank) {
     y = indices;
     y.dtype = MCC_F32;
     run(ref_GatherElements, ARGS(x, indices, y), ATTRS(GatherElements, 2, 1, .axis = axis));
+    run(ref_CumProd, ARGS(x, scalar_int(0), x), ATTRS(CumProd, 2, 1, .exclusive = below(2)));
     run(ref_CumSum, ARGS(x, scalar_int(0), x), ATTRS(CumSum, 2, 1, .reverse = below(2)));
     if (rank > 1) run(ref_Trilu, ARGS(x, scalar_int(0), x), ATTRS(Trilu, 2, 1, .upper = below(2)));
 }

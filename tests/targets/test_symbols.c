@@ -47,6 +47,7 @@ static const char *const recipes[] = {
     "ReduceSumSquare 2,3 i:1",
     "ArgMax 2,3",
     "ArgMin 2,3",
+    "CumProd 2,3 i:1",
     "CumSum 2,3 i:1",
     "Identity 2,3",
     "Reshape 2,3 i:3,2",

@@ -1,7 +1,7 @@
 /* Small graphs as text, for tests of inference. A program is a list of statements:
  *   x: float32[N, 3, H<64]       an input; open dims are 1 to 512, or to what follows <
  *   i: int64{0, 1}  j: int64(5)  constants of rank 1 and 0
- *   a, b = Split(x, i) axis=1 mode=CRD pads=[1, 1] alpha=.5 : float32[2]     a node, and its outputs' declared type
+ *   a, b = Split(x, i) axis=1 mode=CRD pads=[1, 1] alpha=.5 text='…' : float32[2]     a node, and its outputs' declared type
  * program_result gives the types of the last node's outputs, content behind them, or the first message. */
 #ifndef MCC_TEST_INFER_PROGRAM_H
 #define MCC_TEST_INFER_PROGRAM_H
@@ -151,6 +151,11 @@ static inline void take_attr(Program *p, Node *n) {
             take(p, ',');
         }
         node_set_ints(n, name, v, count);
+    } else if (take(p, '\'')) {
+        const char *end = strchr(p->at, '\'');
+        if (!end) program_bad(p, "a quote that ends");
+        node_set_string(n, name, arena_printf(p->ctx->arena, "%.*s", (int)(end - p->at), p->at));
+        p->at = end + 1;
     } else if (schema->kind == ATTR_STRING) {
         Str word = take_name(p);
         char text[64];

@@ -232,6 +232,8 @@ static void test_scans(void) {
     mcc_arg c[] = {F32(ramp, 4), SCALAR(MCC_I32, &axis), F32(y, 4)};
     CHECK(ref_CumSum(c, ATTRS(CumSum, 2, 1, )) == MCC_OK && SAME_F32(y, 1, 3, 6, 10));
     CHECK(ref_CumSum(c, ATTRS(CumSum, 2, 1, .exclusive = 1, .reverse = 1)) == MCC_OK && SAME_F32(y, 9, 7, 4, 0));
+    CHECK(ref_CumProd(c, ATTRS(CumProd, 2, 1, )) == MCC_OK && SAME_F32(y, 1, 2, 6, 24));
+    CHECK(ref_CumProd(c, ATTRS(CumProd, 2, 1, .exclusive = 1, .reverse = 1)) == MCC_OK && SAME_F32(y, 24, 12, 4, 1));
     axis = 1;
     CHECK(ref_CumSum(c, ATTRS(CumSum, 2, 1, )) == MCC_E_INDEX);
 }
