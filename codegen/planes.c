@@ -183,16 +183,38 @@ static LLVMValueRef last_panel(Kernel *k, LLVMValueRef p, int64_t there, LLVMVal
     return LLVMBuildSelect(k->b, lanes, vec_load(k, p, PANEL, 4), none, "");
 }
 
+typedef struct Channels { /* of planes, or of panels [N, P, lines, PANEL] */
+    LLVMValueRef count;
+    int64_t channels, lead, size; /* panels: of each element of the batch; elements before, and all of one channel */
+    int64_t step;                 /* 16 pixels are so many times 16 elements behind those before */
+} Channels;
+
+static Channels channels_of(Kernel *k, const Plane *p) {
+    const Type *t = &k->node->in[0]->type;
+    if (!node_int(k->node, "panels")) return (Channels){kernel_dims(k, t->dims, 2), 1, p->lead, p->size, 1};
+    int64_t channels = k->node->out[0]->type.dims[1]->value, lines = t->dims[2]->value;
+    return (Channels){.count = i_scale(k, kernel_dim(k, t->dims[0]), channels),
+                      .channels = channels,
+                      .size = t->dims[1]->value * lines * PANEL,
+                      .step = lines};
+}
+
+static LLVMValueRef channel_at(Kernel *k, const Channels *c, LLVMValueRef i) {
+    LLVMValueRef group = i_div(k, i, c->channels), own = i_sub(k, i, i_scale(k, group, c->channels));
+    return f32_at(k, k->in[0], i_plus(k, i_add(k, i_scale(k, group, c->size), i_scale(k, own, PANEL)), c->lead));
+}
+
 static bool emit_global_pool(Kernel *k) {
     Gen *g = k->gen;
     const Node *n = k->node;
     Plane p = node_plane(n, "from");
     bool mean = node_int(n, "mean");
     int64_t pixels = p.h * p.w, whole = pixels / (PARTS * PANEL) * PARTS * PANEL, at = whole;
+    Channels c = channels_of(k, &p);
     LLVMValueRef none = vec_const(g, mean ? 0 : -__builtin_inf(), PANEL), sums[PARTS];
-    Range share = kernel_share(k, kernel_dims(k, n->in[0]->type.dims, 2), 1, k->chunks);
+    Range share = kernel_share(k, c.count, 1, k->chunks);
     For plane = for_begin(k, share.from, share.to, 1);
-    LLVMValueRef x = f32_at(k, k->in[0], i_plus(k, i_scale(k, plane.i, p.size), p.lead));
+    LLVMValueRef x = channel_at(k, &c, plane.i);
     Tile t;
     tile_begin(&t, k, PARTS, 1, PANEL);
     for (int i = 0; i < PARTS; i++) tile_put(&t, i, 0, none);
@@ -200,13 +222,14 @@ static bool emit_global_pool(Kernel *k) {
         For f = for_begin(k, gen_i64(g, 0), gen_i64(g, whole), PARTS * PANEL);
         for (int i = 0; i < PARTS; i++)
             tile_put(&t, i, 0,
-                     join(k, mean, tile_get(&t, i, 0), vec_load(k, f32_at(k, x, i_plus(k, f.i, i * PANEL)), PANEL, 4)));
+                     join(k, mean, tile_get(&t, i, 0),
+                          vec_load(k, f32_at(k, x, i_scale(k, i_plus(k, f.i, i * PANEL), c.step)), PANEL, 4)));
         for_end(k, &f);
     }
     for (int i = 0; i < PARTS; i++, at += PANEL) {
         sums[i] = tile_get(&t, i, 0);
         if (at >= pixels) continue;
-        LLVMValueRef from = pixels_at(k, x, at);
+        LLVMValueRef from = pixels_at(k, x, at * c.step);
         sums[i] = join(k, mean, sums[i],
                        at + PANEL <= pixels ? vec_load(k, from, PANEL, 4) : last_panel(k, from, pixels - at, none));
     }

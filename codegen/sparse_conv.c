@@ -12,6 +12,7 @@ typedef struct Shape {
     int64_t rows, channels, phases, panels;
     int64_t chunk; /* panels in a call */
     bool masked, packed, copied;
+    int64_t in_panels;    /* PANELS_X … */
     PlaneStreams streams; /* copied: what the code reads */
 } Shape;
 
@@ -24,17 +25,21 @@ static int64_t chunk_of(const Target *t, const Shape *s) {
     return sparse_run(s->panels, most);
 }
 
+/* Lanes of the last panel that are no pixels are 0 in planes, where other windows read them. */
+static bool has_rest(const Shape *s) { return s->to.h * s->to.w % PANEL && !(s->in_panels & PANELS_Y); }
+
 static Shape shape_of(const Target *t, const Node *n) {
     Shape s = {.window = node_window(n), .from = node_plane(n, "from"), .to = node_plane(n, "to")};
-    int64_t phases[MAX_PHASES], pixels = s.to.h * s.to.w;
+    int64_t phases[MAX_PHASES];
     s.phases = plane_phases(&s.window, phases);
-    s.panels = panel_pixels(pixels) / PANEL;
+    s.panels = panel_pixels(s.to.h * s.to.w) / PANEL;
     plane_taps(&s.window, &s.from, false, &s.taps);
     s.packed = node_is_packed(n);
     s.rows = s.packed ? node_packed(n).rows : n->in[1]->constant->dims[0];
     s.channels = s.packed ? node_packed(n).sources / s.taps.n : n->in[1]->constant->dims[1];
     s.copied = node_int(n, "copied") > 0;
-    s.masked = (s.taps.n_masks > 0 && !s.copied) || pixels % PANEL;
+    s.in_panels = node_int(n, "panels");
+    s.masked = (s.taps.n_masks > 0 && !s.copied) || has_rest(&s);
     if (s.copied) plane_streams(&s.window, &s.from, &s.taps, &s.streams);
     s.chunk = s.copied ? sparse_run(s.panels, node_int(n, "copied")) : chunk_of(t, &s);
     return s;
@@ -64,26 +69,42 @@ static void fill_epilogue(const Node *n, SparseLayer *l) {
 
 static SparseSource source_of(const Shape *s, int64_t channel, int tap) {
     const PlaneStreams *p = &s->streams;
+    if (s->in_panels & PANELS_X) return (SparseSource){channel * PANEL * 4, 0};
     if (!s->copied)
         return (SparseSource){(channel * s->phases * s->from.size + s->taps.offset[tap]) * 4, s->taps.mask[tap]};
     int64_t stream = channel * p->n + p->of[tap];
     return (SparseSource){(stream * plane_stream_size(p, s->chunk) + p->before + p->shift[tap]) * 4, 0};
 }
 
+typedef struct Steps { /* of x, y or the residual: elements from panel to panel, from channel to channel, of a batch
+                          element */
+    int64_t panel, channel, all;
+} Steps;
+
+static Steps steps_of(const Shape *s, int64_t which) {
+    const Plane *p = which == PANELS_X ? &s->from : &s->to;
+    int64_t channels = which == PANELS_X ? s->channels * s->phases : s->rows;
+    if (s->in_panels & which) {
+        int64_t panel = panel_lines(channels) * PANEL;
+        return (Steps){panel, PANEL, s->panels * panel};
+    }
+    return (Steps){PANEL, p->size, channels * p->size};
+}
+
 /* all but the matrix, its sources and the bias */
 static SparseLayer layer_of(const Node *n, const Shape *s) {
-    int64_t line = PANEL * 4, plane = s->to.size * 4;
+    Steps x = steps_of(s, PANELS_X), y = steps_of(s, PANELS_Y), residual = steps_of(s, PANELS_RESIDUAL);
     SparseLayer l = {.rows = s->rows,
                      .n_sources = s->channels * s->taps.n,
                      .whole_lines = true,
-                     .x_step = line,
-                     .y_step = line,
-                     .residual_step = line,
-                     .y_row = plane,
-                     .residual_row = plane,
+                     .x_step = x.panel * 4,
+                     .y_step = y.panel * 4,
+                     .residual_step = residual.panel * 4,
+                     .y_row = y.channel * 4,
+                     .residual_row = residual.channel * 4,
                      .panels = s->chunk,
                      .repeats = s->panels > s->chunk};
-    if (s->to.h * s->to.w % PANEL) l.store = SPARSE_STORE_ZEROS, l.store_mask = s->taps.n_masks + 1;
+    if (has_rest(s)) l.store = SPARSE_STORE_ZEROS, l.store_mask = s->taps.n_masks + 1;
     fill_epilogue(n, &l);
     return l;
 }
@@ -114,8 +135,13 @@ static void fill_halos(Kernel *k, const Shape *s, LLVMValueRef y, Range rows) {
     for_end(k, &f);
 }
 
-static LLVMValueRef panel_at(Kernel *k, LLVMValueRef base, const Plane *p, LLVMValueRef panel) {
-    return f32_at(k, base, i_plus(k, i_scale(k, panel, PANEL), p->lead));
+/* of x, y or the residual of a batch element */
+static LLVMValueRef panel_at(Kernel *k, const Shape *s, int64_t which, LLVMValueRef value, LLVMValueRef batch,
+                             LLVMValueRef panel) {
+    const Plane *p = which == PANELS_X ? &s->from : &s->to;
+    Steps steps = steps_of(s, which);
+    LLVMValueRef start = f32_at(k, value, i_scale(k, batch, steps.all));
+    return f32_at(k, start, i_plus(k, i_scale(k, panel, steps.panel), s->in_panels & which ? 0 : p->lead));
 }
 
 static LLVMValueRef copy_streams(Kernel *k, const Shape *s, LLVMValueRef x, LLVMValueRef first, LLVMValueRef panels) {
@@ -161,17 +187,17 @@ static bool emit(Kernel *k) {
     Range share = kernel_share(k, gen_i64(k->gen, (s.panels + s.chunk - 1) / s.chunk), grid.cols, grid.rows),
           halos = kernel_share(k, gen_i64(k->gen, s.rows), 1, k->chunks);
     For batch = for_begin(k, gen_i64(k->gen, 0), kernel_dim(k, n->out[0]->type.dims[0]), 1);
-    LLVMValueRef x = f32_at(k, k->in[0], i_scale(k, batch.i, s.channels * s.phases * s.from.size)),
-                 start = i_scale(k, batch.i, s.rows * s.to.size), y = f32_at(k, k->out[0], start);
-    fill_halos(k, &s, y, halos);
+    LLVMValueRef x = f32_at(k, k->in[0], i_scale(k, batch.i, steps_of(&s, PANELS_X).all));
+    if (!(s.in_panels & PANELS_Y))
+        fill_halos(k, &s, f32_at(k, k->out[0], i_scale(k, batch.i, s.rows * s.to.size)), halos);
     SparseCall c = {0};
     If some = sparse_blocks_begin(k, &c, &grid, &size);
     For f = for_begin(k, share.from, share.to, 1);
     LLVMValueRef first = i_scale(k, f.i, s.chunk);
     LLVMValueRef panels = i_min(k, gen_i64(k->gen, s.chunk), i_sub(k, gen_i64(k->gen, s.panels), first));
-    c.x = s.copied ? copy_streams(k, &s, x, first, panels) : panel_at(k, x, &s.from, first);
-    c.y = panel_at(k, y, &s.to, first);
-    if (residual) c.residual = panel_at(k, f32_at(k, k->in[n->n_in - 1], start), &s.to, first);
+    c.x = s.copied ? copy_streams(k, &s, x, first, panels) : panel_at(k, &s, PANELS_X, k->in[0], batch.i, first);
+    c.y = panel_at(k, &s, PANELS_Y, k->out[0], batch.i, first);
+    if (residual) c.residual = panel_at(k, &s, PANELS_RESIDUAL, k->in[n->n_in - 1], batch.i, first);
     if (masks) c.masks = element_at(k, k->gen->i16, masks, i_scale(k, first, SPARSE_MASKS));
     c.panels = panels;
     c.cold = sparse_is_cold(k, f.i, share.from);
@@ -192,6 +218,8 @@ static double work_of(const Node *n) {
 /* Its last operand is the residual, which is read for each element of the result before that is written; other rows
  * still read x. */
 static bool in_place(const Node *n, int input) {
+    int64_t panels = node_int(n, "panels");
+    if (!(panels & PANELS_Y) != !(panels & PANELS_RESIDUAL)) return false;
     return n->body && n->body->n_inputs > 1 && input == n->n_in - 1 && n->in[input] != n->in[0];
 }
 

@@ -364,6 +364,7 @@ typedef struct NarrowForm { /* of a panel of narrow weights: [groups][n] scales,
 int64_t narrow_panel_bytes(const NarrowForm *f, int64_t n, int64_t steps);
 
 /* ---- plane.c: maps whose channels are planes of pixels ---- */
+enum { PANELS_X = 1, PANELS_Y = 2, PANELS_RESIDUAL = 4 }; /* of mcc.SparseConv: what lies in panels */
 enum { PANEL = 16, MAX_STRIDE = 4, MAX_PHASES = MAX_STRIDE * MAX_STRIDE, MAX_KERNEL = 15 };
 typedef struct Plane { /* elements: zeros, h rows of w pixels, zeros; all of it together */
     int64_t h, w, lead, size;
@@ -387,6 +388,7 @@ void plane_taps(const PlaneWindow *w, const Plane *from, bool rows, PlaneTaps *t
 void plane_masks(const PlaneWindow *w, const PlaneTaps *t, int words, uint16_t *out);
 void plane_reach(const PlaneWindow *w, int64_t *before, int64_t *behind); /* raises both to what whole panels read beyond the pixels */
 Plane plane_of(int64_t h, int64_t w, int64_t before, int64_t behind);
+int64_t panel_lines(int64_t channels); /* of a panel [lines][PANEL] of so many channels: an odd number, so that panels spread over the caches' sets */
 int64_t panel_pixels(int64_t pixels); /* rounded up to whole panels */
 void node_set_plane(Node *n, const char *name, const Plane *p);
 Plane node_plane(const Node *n, const char *name);

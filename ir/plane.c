@@ -135,6 +135,8 @@ void plane_reach(const PlaneWindow *w, int64_t *before, int64_t *behind) {
         }
 }
 
+int64_t panel_lines(int64_t channels) { return channels | 1; }
+
 int64_t panel_pixels(int64_t pixels) { return (pixels + PANEL - 1) / PANEL * PANEL; }
 
 Plane plane_of(int64_t h, int64_t w, int64_t before, int64_t behind) {
