@@ -71,6 +71,7 @@ typedef struct Code {
     size_t workspace_bytes, workspace_lower_bound;
     size_t stack_bytes; /* that a call takes at most; 0: not known */
     const char *name, *build_id;
+    const Target *target; /* what the kernels are for */
     int pointer_bits;
     const Segment *segments; /* how weights and workspace are laid out, whatever the object's format */
     const PlanBlock *blocks;
@@ -83,7 +84,7 @@ typedef enum EmitText { EMIT_ASM, EMIT_LLVM, EMIT_LOOPS } EmitText;
 /* false: diag_error was called. What `out` points to lives as long as the Ctx and the graph; object: until code_free. */
 bool codegen_compile(Ctx *ctx, Graph *g, const CodeOptions *o, Code *out);
 bool codegen_print(Ctx *ctx, Graph *g, const CodeOptions *o, EmitText what, FILE *out);
-const char *codegen_form(const Node *n); /* what kind of code the node's kernel is: "blocked convolution", "loops", … */
+const char *codegen_form(const Target *t, const Node *n); /* what kind of code the node's kernel is: "blocked convolution", "loops", … */
 void code_free(Code *c);
 bool code_write_object(Ctx *ctx, const Code *c, FILE *out);
 bool object_is_elf(const Target *t);

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include "codegen/gen.h"
+#include "codegen/loops.h"
 
 enum { PART_COST = 4000 /* instructions before optimisation: some 50 ms of LLVM's time */ };
 
@@ -179,8 +179,9 @@ static const CodeOptions *options_of_host(Ctx *ctx, const CodeOptions *o, Pair *
 bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
     Gen g;
     Pair pair;
+    const CodeOptions *asked = o;
     if (!(o = options_of_host(ctx, o, &pair))) return false;
-    *out = (Code){.name = o->name, .pointer_bits = o->target->pointer_bits};
+    *out = (Code){.name = o->name, .target = asked->target, .pointer_bits = o->target->pointer_bits};
     double start = seconds();
     int64_t most_cost = !object_can_merge(o->target) || kernels_shared(o) ? INT64_MAX
                         : o->part_cost                                    ? o->part_cost
@@ -199,7 +200,7 @@ bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
         out->segments = g.plan.weights, out->n_segments = g.plan.n_weights;
         out->blocks = g.plan.blocks, out->n_blocks = g.plan.n_blocks;
         out->n_parts = g.n_parts;
-        out->workspace_bytes = g.plan.workspace;
+        out->workspace_bytes = g.device ? g.device_bytes : g.plan.workspace;
         out->workspace_lower_bound = g.plan.lower_bound;
         out->stack_bytes = g.stack;
     }
@@ -211,9 +212,10 @@ bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
 static void print_loops(Gen *g, FILE *out) {
     int at = 0;
     for (const Node *n = g->graph->first; n; n = n->next) {
+        const Target *t = g->opt->device ? g->opt->device->target : g->target;
         const Emitter *e = emitter_of(n);
-        fprintf(out, "%d: %s %s\n", at++, e->form, op_info(n->op)->name);
-        if (e->print) e->print(g->ctx, n, out);
+        fprintf(out, "%d: %s %s\n", at++, codegen_form(t, n), op_info(n->op)->name);
+        if (e->print && (!t->sm || e == &fused_emitter)) e->print(g->ctx, n, out);
     }
 }
 
@@ -235,8 +237,9 @@ static void print_code(const Gen *g, FILE *out) {
 
 /* text is the whole in one part */
 static bool print_module(Gen *g, EmitText what, FILE *out) {
+    g->device_ir = what == EMIT_LLVM;
     if (!build_module(g)) return false;
-    if (g->device && what == EMIT_ASM) {
+    if (g->device) { /* the host's own code is of no interest */
         fwrite(g->device_text.p, 1, g->device_text.n, out);
         return true;
     }

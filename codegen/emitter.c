@@ -1,5 +1,5 @@
 /* Which form a node's kernel takes: the first that fits, the reference kernel otherwise. */
-#include "codegen/contract.h"
+#include "codegen/gpu.h"
 #include "codegen/loops.h"
 #include "codegen/pixels.h"
 #include "codegen/planes.h"
@@ -52,4 +52,7 @@ bool kernel_has_code_of(const Node *n, int input) {
     return e->code && n->in[input] && n->in[input]->constant && e->in_code(n, input);
 }
 
-const char *codegen_form(const Node *n) { return emitter_of(n)->form; }
+const char *codegen_form(const Target *t, const Node *n) {
+    CodeOptions o = {.target = t};
+    return t->sm ? gpu_form(&o, n)->form : emitter_of(n)->form;
+}

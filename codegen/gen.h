@@ -65,7 +65,8 @@ typedef struct Gen { /* one partition of the code: an LLVM module in a context o
     LLVMMemoryBufferRef object;
     size_t stack; /* bytes that a call takes at most; 0: not known */
     struct Device *device; /* of the host's code for a GPU; NULL: there is none */
-    Str device_text;       /* PTX */
+    Str device_text;       /* PTX, or with device_ir LLVM's text of it */
+    bool device_ir;
     size_t device_bytes;   /* of device memory that a run works in */
 } Gen;
 LLVMValueRef gen_i64(Gen *g, int64_t v);

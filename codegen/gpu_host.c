@@ -356,15 +356,6 @@ static LLVMValueRef body_function(Gen *g, const char *name, const char *callee, 
     return fn;
 }
 
-static bool device_text(Gen *g, LLVMCodeGenFileType what) {
-    LLVMMemoryBufferRef text = NULL;
-    Device *d = g->device;
-    if (!device_finish(d, what, &text)) return false;
-    g->device_text = arena_str(g->ctx->arena, LLVMGetBufferStart(text), LLVMGetBufferSize(text));
-    LLVMDisposeMemoryBuffer(text);
-    return true;
-}
-
 LLVMValueRef gpu_body(Gen *g) {
     Device *d = ARENA_NEW(g->ctx->arena, Device);
     *d = (Device){0};
@@ -372,7 +363,7 @@ LLVMValueRef gpu_body(Gen *g) {
     g->device_bytes = g->plan.workspace;
     g->plan.workspace = HANDLE_BYTES;
     bool ok = part_open(&d->gen, g->ctx, g->graph, g->opt->device, INT64_MAX);
-    ok = ok && queue_function(g, d) && device_text(g, LLVMAssemblyFile);
+    ok = ok && queue_function(g, d) && device_finish(d, g->device_ir, &g->device_text);
     parts_close(&d->gen);
     if (!ok) return NULL;
     LLVMValueRef program = LLVMAddGlobal(g->module, program_type(g), "program");

@@ -197,8 +197,24 @@ const DeviceKernel *device_dims_kernel(Device *d, const Value *v) {
     return made;
 }
 
-bool device_finish(Device *d, LLVMCodeGenFileType what, LLVMMemoryBufferRef *text) {
-    bool ok = part_optimise(&d->gen) && part_emit(&d->gen, what, text);
-    if (!ok) diag_error(d->gen.ctx, NULL, "%s", d->gen.error);
+static bool print_ir(Gen *g, Str *out) {
+    char *text = LLVMPrintModuleToString(g->module);
+    *out = arena_str(g->ctx->arena, text, strlen(text));
+    LLVMDisposeMessage(text);
+    return true;
+}
+
+static bool print_ptx(Gen *g, Str *out) {
+    LLVMMemoryBufferRef text = NULL;
+    if (!part_emit(g, LLVMAssemblyFile, &text)) return false;
+    *out = arena_str(g->ctx->arena, LLVMGetBufferStart(text), LLVMGetBufferSize(text));
+    LLVMDisposeMemoryBuffer(text);
+    return true;
+}
+
+bool device_finish(Device *d, bool ir, Str *text) {
+    Gen *g = &d->gen;
+    bool ok = part_optimise(g) && (ir ? print_ir(g, text) : print_ptx(g, text));
+    if (!ok) diag_error(g->ctx, NULL, "%s", g->error);
     return ok;
 }

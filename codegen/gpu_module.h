@@ -37,6 +37,6 @@ const DeviceKernel *device_kernel(Device *d, const Node *n, unsigned in_place, c
 const DeviceKernel *device_shape_kernel(Device *d, const Node *n, const Dim *dims, const int *places, int n_dims);
 /* Writes an output's dims to the last pointer. */
 const DeviceKernel *device_dims_kernel(Device *d, const Value *v);
-bool device_finish(Device *d, LLVMCodeGenFileType what, LLVMMemoryBufferRef *text); /* false after diag_error */
+bool device_finish(Device *d, bool ir, Str *text); /* PTX, or LLVM's text; false after diag_error */
 
 #endif

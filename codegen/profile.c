@@ -130,7 +130,7 @@ static LLVMValueRef describe_nodes(Gen *g, LLVMTypeRef type) {
     for (int i = 0; i < g->n_profiled; i++) {
         const Node *n = g->profiled[i];
         LLVMValueRef f[3] = {text_constant(g, arena_str(g->ctx->arena, n->name.p, n->name.n).p),
-                             text_constant(g, op_text(g, n)), text_constant(g, codegen_form(n))};
+                             text_constant(g, op_text(g, n)), text_constant(g, codegen_form(g->target, n))};
         nodes[i] = LLVMConstStructInContext(g->llvm, f, 3, 0);
     }
     LLVMValueRef init = LLVMConstArray2(type, nodes, (uint64_t)g->n_profiled),

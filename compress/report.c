@@ -118,14 +118,14 @@ static const Value *first_output(const Node *n) {
     return NULL;
 }
 
-static void fill_layer(Ctx *ctx, const ReportModel *m, const Node *n, ReportLayer *l) {
+static void fill_layer(Ctx *ctx, const ReportModel *m, const Target *t, const Node *n, ReportLayer *l) {
     const Value *y = first_output(n);
     bool known = n->index >= 0 && n->index < m->n_origins && m->origins[n->index].op;
     const char *own =
         arena_printf(ctx->arena, "%s%s", op_info(n->op)->domain == MCC ? "mcc." : "", op_info(n->op)->name);
     *l = (ReportLayer){.name = escaped(ctx, n->name),
                        .op = known ? m->origins[n->index].op : own,
-                       .form = codegen_form(n),
+                       .form = codegen_form(t, n),
                        .dtype = y ? dtype_name(y->type.dtype) : "",
                        .dims = dims_text(ctx, y),
                        .weights = weights_of(n),
@@ -307,7 +307,7 @@ Report *report_end(Ctx *ctx, const ReportModel *before, const Graph *g, const Co
                   .lower_bound = code->workspace_lower_bound};
     for (const Node *n = g->first; n; n = n->next) {
         place[n->id] = r->n_layers;
-        fill_layer(ctx, &m, n, &r->layers[r->n_layers++]);
+        fill_layer(ctx, &m, code->target, n, &r->layers[r->n_layers++]);
     }
     for (int i = 0; i < code->n_segments; i++)
         if (code->segments[i].reader) r->layers[place[code->segments[i].reader->id]].after += code->segments[i].bytes;
