@@ -1,5 +1,6 @@
-/* Softmax, LogSoftmax and normalisations on a GPU: a team of threads a row, which goes over it once for each thing that
- * must be known of all of it, and once more to write. float16 and bfloat16 are computed in float32. */
+/* Softmax, LogSoftmax, normalisations and means of planes on a GPU: a team of threads a row, which goes over it once
+ * for each thing that must be known of all of it, and once more to write. float16 and bfloat16 are computed in float32.
+ */
 #include "codegen/gpu_team.h"
 
 typedef struct Rows { /* elements base + j·inner of x, for j below n */
@@ -79,10 +80,12 @@ typedef struct Shape { /* of x: outer rows of n elements that lie `inner` apart 
     Dim outer, n, inner;
 } Shape;
 
+static bool is_mean(const Node *n) { return n->op == OP_GlobalAveragePool; }
+
 static bool is_softmax(const Node *n) { return n->op == OP_Softmax || n->op == OP_LogSoftmax; }
 
 static int axis_of(const Node *n) {
-    if (n->op == OP_InstanceNormalization) return 2;
+    if (n->op == OP_InstanceNormalization || is_mean(n)) return 2;
     int64_t axis = node_int(n, "axis");
     return (int)(axis < 0 ? axis + n->in[0]->type.rank : axis);
 }
@@ -237,6 +240,25 @@ static bool emit_norm(Kernel *k, int launch) {
     return true;
 }
 
+static bool emit_mean(Kernel *k, int launch) {
+    Rows r;
+    (void)launch;
+    rows_begin(&r, k);
+    TeamLoop l = team_loop(&r.team, r.n, number(&r, 0));
+    team_loop_end(&r.team, &l, add(&r, l.acc, load(&r, l.i)));
+    LLVMValueRef mean = average(&r, l.acc);
+    If first = if_begin(k, team_is_first(&r.team));
+    store_of(&r, k->out[0], r.team.item, r.stored, mean);
+    if_end(k, &first);
+    LLVMBuildRetVoid(k->b);
+    return true;
+}
+
+static bool mean_fits(const CodeOptions *o, const Node *n) {
+    (void)o;
+    return is_mean(n) && n->in[0]->type.rank >= 2 && is_float(n->in[0]);
+}
+
 static bool norm_fits(const CodeOptions *o, const Node *n) {
     (void)o;
     bool is = n->op == OP_LayerNormalization || n->op == OP_RMSNormalization || n->op == OP_InstanceNormalization;
@@ -247,3 +269,4 @@ const GpuForm gpu_softmax = {
     .form = "softmax", .fits = softmax_fits, .geometry = geometry, .emit = emit_softmax, .in_place = in_place};
 const GpuForm gpu_norm = {
     .form = "normalisation", .fits = norm_fits, .geometry = geometry, .emit = emit_norm, .in_place = in_place};
+const GpuForm gpu_mean = {.form = "mean of planes", .fits = mean_fits, .geometry = geometry, .emit = emit_mean};
