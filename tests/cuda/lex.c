@@ -24,7 +24,7 @@ static bool begins_name(const char *s) {
 static bool inside_name(const char *s) {
     return isalnum((unsigned char)*s) || *s == '_' || *s == '$' ||
            (*s == '.' && (isalnum((unsigned char)s[1]) || s[1] == '_')) ||
-           (s[0] == ':' && s[1] == ':' && isalpha((unsigned char)s[2])) || (s[0] == ':' && s[-1] == ':');
+           (s[0] == ':' && s[1] == ':' && isalnum((unsigned char)s[2])) || (s[0] == ':' && s[-1] == ':');
 }
 
 static void read_number(Parser *p) {
