@@ -8,6 +8,7 @@
  * have them. */
 #include "bench/clock.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -169,6 +170,48 @@ static double measure_reading(const char *data, size_t bytes, int threads) {
     return measure(jobs, threads) * (double)bytes * threads * 1e-9;
 }
 
+/* ---- from core to core ---- */
+
+enum { ROUNDS = 1000, AFAR = 128 };
+
+typedef struct Line { /* alone, with the line that is fetched beside it */
+    _Alignas(AFAR) _Atomic int64_t turn;
+} Line;
+
+static Line there, back;
+
+static void *answer(void *arg) {
+    (void)arg;
+    for (int64_t turn = 1; turn; turn++) {
+        int64_t seen;
+        while ((seen = atomic_load(&there.turn)) < turn && seen >= 0) {}
+        if (seen < 0) return NULL;
+        atomic_store(&back.turn, turn);
+    }
+    return NULL;
+}
+
+/* Nanoseconds for a line to the other core and one back: about what a barrier costs, and an input that it wrote.
+ * Virtual machines change between cores that share a cache and cores that do not. */
+static double measure_round_trip(void) {
+    pthread_t other;
+    double best = 1e9;
+    int64_t turn = 0;
+    if (pthread_create(&other, NULL, answer, NULL)) die("a thread", "cannot be made");
+    for (double end = seconds_now() + GAUGE_SECONDS; seconds_now() < end;) {
+        double start = seconds_now();
+        for (int i = 0; i < ROUNDS; i++) {
+            atomic_store(&there.turn, ++turn);
+            while (atomic_load(&back.turn) != turn) {}
+        }
+        double each = (seconds_now() - start) / ROUNDS;
+        if (each < best) best = each;
+    }
+    atomic_store(&there.turn, -1);
+    pthread_join(other, NULL);
+    return best * 1e9;
+}
+
 /* A line about the first processor's caches, as Linux tells it; "" where it does not. */
 static const char *cache_fact(int index, const char *fact, char text[static 64]) {
     char path[96];
@@ -207,7 +250,9 @@ static void print_limits(int threads) {
     for (int i = 0; i < LEVELS; i++)
         printf("%s\"%s\": %.1f", i ? ", " : "", levels[i].name,
                measure_reading(data, levels[i].bytes / 4096 * 4096, threads));
-    printf("}, \"caches\": [%zu, %zu, %zu]}\n", l1, l2, l3);
+    printf("}, ");
+    if (threads > 1) printf("\"round_trip_ns\": %.0f, ", measure_round_trip());
+    printf("\"caches\": [%zu, %zu, %zu]}\n", l1, l2, l3);
 }
 
 int main(int argc, char **argv) {

@@ -84,7 +84,8 @@ def cells(row, limits):
 def limits_line(limits):
     peaks = ", ".join(f"{k} {v:.0f}" for k, v in limits["gflops"].items())
     reads = ", ".join(f"{k} {v:.0f}" for k, v in limits["gbytes"].items())
-    return f"threads {limits['threads']}: GFLOP/s: {peaks}; GB/s: {reads}"
+    trip = f"; to the other core and back {limits['round_trip_ns']:.0f} ns" if "round_trip_ns" in limits else ""
+    return f"threads {limits['threads']}: GFLOP/s: {peaks}; GB/s: {reads}{trip}"
 
 
 def model_line(row, limits):

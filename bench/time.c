@@ -3,9 +3,9 @@
  *     time [--threads=N] [--seconds=S] [--cpu-time] [--lib=MODEL.so …] [--ort=LIBRARY --onnx=MODEL] [--shape=INPUT=1x3
  * …]
  *
- * A block is a few runs of one of the two, so that each meets the caches as it left them, and both the same weather. A
- * sample is one run, or as many as take 50 µs. With more than one thread a pause between blocks lets the other's
- * threads stop spinning. Several --lib are copies of one model, called in turn: their weights come from beyond the
+ * A block is a few runs of one of the two, so that each meets the caches as it left them, and both the same weather; the
+ * first of them, which finds the caches full of the other's and threads asleep, does not count. A sample is one run, or
+ * as many as take 50 µs. With more than one thread a pause between blocks lets the other's threads stop spinning. Several --lib are copies of one model, called in turn: their weights come from beyond the
  * caches that hold one. Inputs are random: normal floats, integers of 0 and 1; open dims are what the object bounds
  * them by, or --shape. Prints one JSON object. */
 #include "bench/clock.h"
@@ -139,6 +139,7 @@ static double time_runs(const Side *side, int64_t runs, clockid_t clock) {
 
 static void time_block(Side *side, clockid_t clock) {
     double spent = 0;
+    time_runs(side, side->runs_in_sample, clock);
     for (int i = 0; (i < LEAST_IN_BLOCK || spent < BLOCK_SECONDS) && side->n_samples < MOST_SAMPLES; i++) {
         double seconds = time_runs(side, side->runs_in_sample, clock);
         side->samples[side->n_samples++] = seconds / (double)side->runs_in_sample;
