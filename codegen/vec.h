@@ -30,4 +30,9 @@ static inline LLVMValueRef polynomial(const Vec *v, LLVMValueRef x, const double
     return p;
 }
 
+/* ---- gelu_table.c: x Φ(x), by another function where it has no table ---- */
+bool gelu_has_table(const Target *t, int lanes);
+LLVMValueRef vec_gelu_by_table(Kernel *k, LLVMValueRef x, int lanes,
+                               LLVMValueRef (*elsewhere)(Kernel *, LLVMValueRef, int));
+
 #endif

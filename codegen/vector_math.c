@@ -233,7 +233,7 @@ LLVMValueRef vec_erf(Kernel *k, LLVMValueRef x, int lanes) {
 }
 
 /* x Φ(x), Φ(-a) = erfc(a / √2) / 2; from a = 14.4 on that is 0, even where it is multiplied by a */
-LLVMValueRef vec_gelu(Kernel *k, LLVMValueRef x, int lanes) {
+static LLVMValueRef gelu_anywhere(Kernel *k, LLVMValueRef x, int lanes) {
     static const double q[] = {0.398942292,    -0.0664903149,  0.00997307803,
                                -0.00118578505, 0.000112952184, -7.46289788e-6};
     Vec v = {k, lanes};
@@ -246,4 +246,9 @@ LLVMValueRef vec_gelu(Kernel *k, LLVMValueRef x, int lanes) {
     LLVMValueRef high = where_less(&v, x, zero, left, right);
     LLVMValueRef low = mul(&v, x, mul_add(&v, x, polynomial(&v, mul(&v, x, x), q, 6), half));
     return where_less(&v, a, number(&v, 1), low, high);
+}
+
+LLVMValueRef vec_gelu(Kernel *k, LLVMValueRef x, int lanes) {
+    if (!gelu_has_table(k->gen->target, lanes)) return gelu_anywhere(k, x, lanes);
+    return vec_gelu_by_table(k, x, lanes, gelu_anywhere);
 }
