@@ -209,13 +209,19 @@ bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
     return ok;
 }
 
-static void print_loops(Gen *g, FILE *out) {
-    int at = 0;
-    for (const Node *n = g->graph->first; n; n = n->next) {
-        const Target *t = g->opt->device ? g->opt->device->target : g->target;
+/* nodes are numbered as they come, those of bodies behind what runs them */
+static void print_loops(Gen *g, const Graph *graph, int *at, FILE *out) {
+    const Target *t = g->opt->device ? g->opt->device->target : g->target;
+    Graph *bodies[MAX_BODIES];
+    for (const Node *n = graph->first; n; n = n->next) {
         const Emitter *e = emitter_of(n);
-        fprintf(out, "%d: %s %s\n", at++, codegen_form(t, n), op_info(n->op)->name);
+        fprintf(out, "%d: %s %s\n", (*at)++, codegen_form(t, n), op_info(n->op)->name);
         if (e->print && (!t->sm || e == &fused_emitter)) e->print(g->ctx, n, out);
+        int count = node_bodies(n, bodies);
+        for (int i = 0; i < count; i++) {
+            fprintf(out, "body %d of it:\n", i);
+            print_loops(g, bodies[i], at, out);
+        }
     }
 }
 
@@ -265,7 +271,8 @@ bool codegen_print(Ctx *ctx, Graph *graph, const CodeOptions *o, EmitText what, 
     Pair pair;
     if (!(o = options_of_host(ctx, o, &pair))) return false;
     bool ok = part_open(&g, ctx, graph, o, INT64_MAX);
-    if (ok && what == EMIT_LOOPS) print_loops(&g, out);
+    int at = 0;
+    if (ok && what == EMIT_LOOPS) print_loops(&g, graph, &at, out);
     else ok = ok && print_module(&g, what, out);
     parts_close(&g);
     return ok;

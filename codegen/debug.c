@@ -7,13 +7,21 @@
 
 enum { GRAPH_LINE = 1 }; /* the graph's own: its inputs and outputs */
 
-static void fill_lines(Gen *g) {
-    int line = GRAPH_LINE + 1;
-    g->lines = ARENA_ARRAY(g->ctx->arena, g->ctx->next_id, int);
-    for (const Node *n = g->graph->first; n; n = n->next) {
+/* The graphs that a node runs stand behind it, each behind a line of its own. */
+static int fill_graph_lines(Gen *g, const Graph *graph, int line) {
+    for (const Node *n = graph->first; n; n = n->next) {
+        int inside = line + 1;
         g->lines[n->id] = line;
+        for (int i = 0; i < n->n_attrs; i++)
+            if (n->attrs[i].kind == ATTR_GRAPH) inside = fill_graph_lines(g, n->attrs[i].graph, inside + 1);
         line += node_lines(n);
     }
+    return line;
+}
+
+static void fill_lines(Gen *g) {
+    g->lines = ARENA_ARRAY(g->ctx->arena, g->ctx->next_id, int);
+    fill_graph_lines(g, g->graph, GRAPH_LINE + 1);
 }
 
 static void add_flag(Gen *g, const char *name, unsigned value) {

@@ -42,6 +42,9 @@ const Emitter *emitter_of(const Node *n) {
     case OP_RMSNormalization:
     case OP_InstanceNormalization: return norm_has_rows(n) ? &norm_emitter : &reference_emitter;
     case OP_FusedAttention: return &attention_emitter;
+    case OP_If:
+    case OP_Loop:
+    case OP_Scan: return &control_emitter;
     case OP_DynamicQuantizeLinear: return &dynamic_quantize_emitter;
     default: return &reference_emitter;
     }

@@ -15,11 +15,15 @@ typedef struct Loc {
     size_t offset; /* in the parameter, the workspace or the weights */
 } Loc;
 #define NO_SCRATCH SIZE_MAX
+typedef struct ControlPlace { /* of a node that runs graphs, in its scratch memory: their workspace is at its beginning */
+    size_t *carried; /* [carried values][2] */
+    size_t turn, cond, bytes;
+} ControlPlace;
 typedef struct Plan {
     Loc *loc;        /* by value id */
     bool *joined;    /* by node id: a Concat or Slice whose output lies there already */
     size_t *scratch; /* by node id: the offset of its scratch memory, or NO_SCRATCH */
-    size_t state;    /* bytes at the start of the workspace that outlive a call */
+    ControlPlace **control; /* by node id */
     size_t workspace, lower_bound;
     Segment *weights;
     int n_weights;
@@ -52,7 +56,7 @@ typedef struct Gen { /* one partition of the code: an LLVM module in a context o
     Symbol *open;         /* the open dims, in the order of the entry's parameters */
     int n_open;
     struct KernelEntry *kernels; /* made so far, by key */
-    int n_kernels;
+    int n_kernels, n_bodies;
     LLVMDIBuilderRef debug;      /* NULL: none asked for */
     LLVMMetadataRef debug_file;
     int *lines;                  /* by node id: its line in the graph's text */
@@ -162,6 +166,7 @@ typedef struct Emitter {
     bool (*in_code)(const Node *n, int input); /* this constant is part of it, and nowhere else */
 } Emitter;
 const Emitter *emitter_of(const Node *n);
+extern const Emitter control_emitter; /* of control.c: no kernel */
 bool kernel_has_code_of(const Node *n, int input); /* a constant that is part of the node's machine code */
 
 /* ---- reference.c: a call of ref_<op>; shape_<op> for dims that depend on data ---- */

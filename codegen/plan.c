@@ -2,7 +2,8 @@
  * base's place, and so do slices that are one piece of it; what Concat joins is computed where it will lie; a result
  * goes straight into the app's buffer where it can; an elementwise result overwrites an input that dies there.
  * Workspace blocks that are alive at the same time do not overlap; offsets are found largest block first. The lower
- * bound is the largest sum of blocks alive at one node. */
+ * bound is the largest sum of blocks alive at one node. The bodies of control flow are planned like models, with inputs,
+ * outputs and a workspace of their own, which is scratch memory of the node. */
 #include <stdlib.h>
 #include <string.h>
 #include "codegen/gpu.h"
@@ -11,9 +12,10 @@ enum { ALIGN = 64 };
 
 typedef struct Planner {
     Ctx *ctx;
-    Graph *g;
+    const Graph *g; /* in work; what follows is of all graphs, as ids are */
     const CodeOptions *opt;
     Plan *p;
+    Arena *arena;
     int *base;              /* by value id: whose place it shares */
     size_t *shift;          /* by value id: where in it, bytes */
     bool *shared;           /* by base value id: others have parts of it */
@@ -21,9 +23,12 @@ typedef struct Planner {
     Value **value;          /* by id: those that nodes compute */
     int *block_of;          /* by base value id: its block, or -1 */
     int *last_use;          /* by base value id */
-    PlanBlock *blocks;
+    PlanBlock *blocks;      /* of the graph in work, as what follows */
     int n_blocks, end;
+    size_t state, workspace, lower_bound;
 } Planner;
+
+static bool plan_graph(Planner *s, const Graph *g, size_t state);
 
 /* The value whose place this one has a part of, `shift` bytes from its start. A base moves into another at most once
  * and takes along what has parts of it: those find the way here, and shorten it. */
@@ -50,7 +55,6 @@ static size_t shift_of(const Planner *s, const Value *v) {
 static size_t round_up(size_t n) { return (n + ALIGN - 1) / ALIGN * ALIGN; }
 
 static void fill_bases(Planner *s) {
-    for (int i = 0; i < s->ctx->next_id; i++) s->base[i] = i, s->block_of[i] = -1, s->last_use[i] = -1;
     for (const Node *n = s->g->first; n; n = n->next)
         if (op_has(n->op, OP_VIEW) && n->out[0] && !n->in[0]->constant) s->base[n->out[0]->id] = base_of(s, n->in[0]);
 }
@@ -269,7 +273,51 @@ static bool place_outputs(Planner *s, const Node *n, int at) {
     return true;
 }
 
+static size_t place_in(size_t *all, size_t bytes) {
+    size_t at = *all;
+    *all += round_up(bytes);
+    return at;
+}
+
+/* Behind the bodies' workspace: what a loop hands from turn to turn, twice, to be read and written; its turn; its condition. */
+static bool place_turns(Planner *s, const Node *n, const Graph *body, ControlPlace *c) {
+    size_t bytes;
+    int first = n->op == OP_Loop ? 2 : 0, count = node_carried(n);
+    c->carried = ARENA_ARRAY(s->arena, 2 * count, size_t);
+    for (int i = 0; i < count; i++) {
+        size_t given;
+        bool bounded = value_max_bytes(s->ctx, body->inputs[first + i], &bytes) &&
+                       value_max_bytes(s->ctx, body->outputs[first / 2 + i], &given);
+        if (bounded && given > bytes) bytes = given;
+        if (!bounded || bytes > SIZE_MAX / 16 - c->bytes) {
+            diag_error(s->ctx, n, "what it carries from turn to turn (%d) has no bound on its size, or one that overflows", i);
+            return false;
+        }
+        for (int k = 0; k < 2; k++) c->carried[2 * i + k] = place_in(&c->bytes, bytes);
+    }
+    c->turn = place_in(&c->bytes, sizeof(int64_t));
+    c->cond = place_in(&c->bytes, 1);
+    return true;
+}
+
+static bool place_control(Planner *s, const Node *n, int at) {
+    Graph *bodies[MAX_BODIES];
+    int count = node_bodies(n, bodies);
+    ControlPlace *c = s->p->control[n->id] = ARENA_NEW(s->arena, ControlPlace);
+    Planner outer = *s;
+    for (int i = 0; i < count; i++) {
+        if (!plan_graph(s, bodies[i], 0)) return false;
+        if (s->workspace > c->bytes) c->bytes = s->workspace;
+    }
+    *s = outer;
+    c->bytes = round_up(c->bytes);
+    if (n->op != OP_If && !place_turns(s, n, bodies[0], c)) return false;
+    if (c->bytes) block_new(s, c->bytes, at, at, -1 - n->id);
+    return true;
+}
+
 static bool place_scratch(Planner *s, const Node *n, int at) {
+    if (op_has(n->op, OP_CONTROL)) return place_control(s, n, at);
     bool (*scratch)(Ctx *, const Node *, size_t *) =
         s->opt->target->sm ? gpu_form(s->opt, n)->scratch : emitter_of(n)->scratch;
     size_t bytes = 0;
@@ -312,34 +360,59 @@ static int code_segment(Segments *c, Segment *list, Str code, const Node *n) {
     return c->n++;
 }
 
-static void place_code(Planner *s) {
-    Plan *p = s->p;
-    int most = 0;
-    for (const Node *n = s->g->first; n; n = n->next) most += emitter_of(n)->code != NULL;
-    const Segments before = s->opt->fat ? s->opt->fat->code : (Segments){0};
-    Segment *list = fat_segments(s->g->arena, &before, most);
-    p->code = (Segments){list, before.n, before.bytes};
-    for (const Node *n = s->g->first; n; n = n->next) {
-        const Emitter *e = emitter_of(n);
-        p->code_of[n->id] = e->code ? code_segment(&p->code, list, e->code(s->ctx, s->opt->target, n), n) : -1;
+typedef struct Most { /* how much of what there may be, in a graph and its bodies */
+    int codes, weights;
+} Most;
+
+static void count_most(const Graph *g, Most *m) {
+    Graph *bodies[MAX_BODIES];
+    m->weights += g->n_outputs;
+    for (const Node *n = g->first; n; n = n->next) {
+        m->weights += n->n_in;
+        m->codes += emitter_of(n)->code != NULL;
+        for (int i = node_bodies(n, bodies); i-- > 0;) count_most(bodies[i], m);
     }
 }
 
-static void place_weights(Planner *s) {
-    int most = s->g->n_outputs;
-    for (const Node *n = s->g->first; n; n = n->next) most += n->n_in;
-    const Segments before = s->opt->fat ? s->opt->fat->weights : (Segments){0};
-    s->p->weights = fat_segments(s->g->arena, &before, most);
-    s->p->n_weights = before.n;
-    s->p->weights_bytes = before.bytes;
-    for (const Node *n = s->g->first; n; n = n->next)
+static void place_code(Planner *s, const Graph *g, Segment *list) {
+    Graph *bodies[MAX_BODIES];
+    Plan *p = s->p;
+    for (const Node *n = g->first; n; n = n->next) {
+        const Emitter *e = emitter_of(n);
+        p->code_of[n->id] = e->code ? code_segment(&p->code, list, e->code(s->ctx, s->opt->target, n), n) : -1;
+        int count = node_bodies(n, bodies);
+        for (int i = 0; i < count; i++) place_code(s, bodies[i], list);
+    }
+}
+
+static void place_weights(Planner *s, const Graph *g) {
+    Graph *bodies[MAX_BODIES];
+    for (const Node *n = g->first; n; n = n->next) {
         for (int i = 0; i < n->n_in; i++)
             if (n->in[i] && n->in[i]->constant) {
                 if ((kernel_embeds(n, i) && !op_has(n->op, OP_VIEW)) || kernel_has_code_of(n, i)) continue;
                 place_weight(s, n->in[i], n);
             }
-    for (int i = 0; i < s->g->n_outputs; i++)
-        if (s->g->outputs[i]->constant) place_weight(s, s->g->outputs[i], NULL);
+        int count = node_bodies(n, bodies);
+        for (int i = 0; i < count; i++) place_weights(s, bodies[i]);
+    }
+    for (int i = 0; i < g->n_outputs; i++)
+        if (g->outputs[i]->constant) place_weight(s, g->outputs[i], NULL);
+}
+
+static void place_constants(Planner *s, const Graph *g) {
+    const Fat *fat = s->opt->fat;
+    const Segments code = fat ? fat->code : (Segments){0}, weights = fat ? fat->weights : (Segments){0};
+    Plan *p = s->p;
+    Most most = {0};
+    count_most(g, &most);
+    p->weights = fat_segments(s->arena, &weights, most.weights);
+    p->n_weights = weights.n;
+    p->weights_bytes = weights.bytes;
+    place_weights(s, g);
+    Segment *list = fat_segments(s->arena, &code, most.codes);
+    p->code = (Segments){list, code.n, code.bytes};
+    place_code(s, g, list);
 }
 
 static int by_size(const void *a, const void *b) {
@@ -355,8 +428,8 @@ static int by_offset(const void *a, const void *b) {
 
 /* largest first, each at the lowest offset that no block alive beside it covers */
 static void assign_offsets(Planner *s) {
-    PlanBlock **order = ARENA_ARRAY(s->g->arena, s->n_blocks, PlanBlock *),
-              **near = ARENA_ARRAY(s->g->arena, s->n_blocks, PlanBlock *);
+    PlanBlock **order = ARENA_ARRAY(s->arena, s->n_blocks, PlanBlock *),
+              **near = ARENA_ARRAY(s->arena, s->n_blocks, PlanBlock *);
     for (int i = 0; i < s->n_blocks; i++) order[i] = &s->blocks[i];
     qsort(order, (size_t)s->n_blocks, sizeof *order, by_size);
     for (int i = 0; i < s->n_blocks; i++) {
@@ -364,47 +437,78 @@ static void assign_offsets(Planner *s) {
         for (int k = 0; k < i; k++)
             if (order[k]->first <= order[i]->last && order[i]->first <= order[k]->last) near[beside++] = order[k];
         qsort(near, (size_t)beside, sizeof *near, by_offset);
-        size_t at = s->p->state;
+        size_t at = s->state;
         for (int k = 0; k < beside; k++) {
             if (near[k]->offset >= at + order[i]->bytes) break;
             if (near[k]->offset + near[k]->bytes > at) at = near[k]->offset + near[k]->bytes;
         }
         order[i]->offset = at;
-        if (at + order[i]->bytes > s->p->workspace) s->p->workspace = at + order[i]->bytes;
+        if (at + order[i]->bytes > s->workspace) s->workspace = at + order[i]->bytes;
     }
 }
 
 static void fill_lower_bound(Planner *s) {
     for (int at = 0; at < s->end; at++) {
-        size_t alive = s->p->state;
+        size_t alive = s->state;
         for (int i = 0; i < s->n_blocks; i++)
             if (s->blocks[i].first <= at && at <= s->blocks[i].last) alive += s->blocks[i].bytes;
-        if (alive > s->p->lower_bound) s->p->lower_bound = alive;
+        if (alive > s->lower_bound) s->lower_bound = alive;
     }
+}
+
+static void locate(Planner *s, int id) {
+    int base = base_of_id(s, id);
+    if (s->block_of[base] >= 0 && s->p->loc[base].kind == LOC_NONE)
+        s->p->loc[base] = (Loc){LOC_WORKSPACE, 0, s->blocks[s->block_of[base]].offset};
+    if (base == id) return;
+    s->p->loc[id] = s->p->loc[base];
+    s->p->loc[id].offset += s->shift[id];
 }
 
 static void fill_locations(Planner *s) {
     for (int i = 0; i < s->n_blocks; i++)
         if (s->blocks[i].owner < 0) s->p->scratch[-1 - s->blocks[i].owner] = s->blocks[i].offset;
-    for (int id = 0; id < s->ctx->next_id; id++)
-        if (s->base[id] == id && s->block_of[id] >= 0)
-            s->p->loc[id] = (Loc){LOC_WORKSPACE, 0, s->blocks[s->block_of[id]].offset};
-    for (int id = 0; id < s->ctx->next_id; id++)
-        if (base_of_id(s, id) != id) {
-            s->p->loc[id] = s->p->loc[s->base[id]];
-            s->p->loc[id].offset += s->shift[id];
-        }
+    for (const Node *n = s->g->first; n; n = n->next)
+        for (int i = 0; i < n->n_out; i++)
+            if (n->out[i]) locate(s, n->out[i]->id);
+}
+
+static int count_places(const Graph *g) { /* blocks that there may be */
+    int n = 0;
+    for (const Node *k = g->first; k; k = k->next) n += k->n_out + 1;
+    return n;
+}
+
+static bool plan_graph(Planner *s, const Graph *g, size_t state) {
+    s->g = g;
+    s->blocks = ARENA_ARRAY(s->arena, count_places(g), PlanBlock);
+    s->n_blocks = 0;
+    s->lower_bound = 0;
+    s->state = s->workspace = state;
+    fill_bases(s);
+    bind_parameters(s);
+    place_concats(s);
+    place_slices(s);
+    fill_last_uses(s);
+    keep_outputs(s);
+    int at = 0;
+    for (const Node *n = g->first; n; n = n->next, at++)
+        if (!place_outputs(s, n, at) || !place_scratch(s, n, at)) return false;
+    assign_offsets(s);
+    fill_lower_bound(s);
+    fill_locations(s);
+    return true;
 }
 
 bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     size_t ids = (size_t)ctx->next_id;
-    Planner s = {.ctx = ctx, .g = g, .opt = o, .p = p};
-    p->state = p->workspace = o->target->sm ? gpu_state_bytes(g) : o->profile ? round_up(profile_bytes(g)) : 0;
+    size_t state = o->target->sm ? gpu_state_bytes(g) : o->profile ? round_up(profile_bytes(g)) : 0;
+    Planner s = {.ctx = ctx, .arena = g->arena, .opt = o, .p = p};
     p->loc = ARENA_ARRAY(g->arena, ids, Loc);
     p->scratch = ARENA_ARRAY(g->arena, ids, size_t);
-    for (size_t i = 0; i < ids; i++) p->scratch[i] = NO_SCRATCH;
     p->joined = ARENA_ARRAY(g->arena, ids, bool);
     p->code_of = ARENA_ARRAY(g->arena, ids, int);
+    p->control = ARENA_ARRAY(g->arena, ids, ControlPlace *);
     s.base = ARENA_ARRAY(g->arena, ids, int);
     s.shift = ARENA_ARRAY(g->arena, ids, size_t);
     s.shared = ARENA_ARRAY(g->arena, ids, bool);
@@ -412,21 +516,15 @@ bool plan_memory(Ctx *ctx, Graph *g, const CodeOptions *o, Plan *p) {
     s.value = ARENA_ARRAY(g->arena, ids, Value *);
     s.block_of = ARENA_ARRAY(g->arena, ids, int);
     s.last_use = ARENA_ARRAY(g->arena, ids, int);
-    s.blocks = ARENA_ARRAY(g->arena, ids, PlanBlock);
-    fill_bases(&s);
-    bind_parameters(&s);
-    place_concats(&s);
-    place_slices(&s);
-    fill_last_uses(&s);
-    keep_outputs(&s);
-    place_weights(&s);
-    place_code(&s);
-    int at = 0;
-    for (const Node *n = g->first; n; n = n->next, at++)
-        if (!place_outputs(&s, n, at) || !place_scratch(&s, n, at)) return false;
-    assign_offsets(&s);
-    fill_lower_bound(&s);
-    fill_locations(&s);
+    for (size_t i = 0; i < ids; i++) {
+        p->scratch[i] = NO_SCRATCH;
+        s.base[i] = (int)i;
+        s.block_of[i] = s.last_use[i] = -1;
+    }
+    place_constants(&s, g);
+    if (!plan_graph(&s, g, state)) return false;
+    p->workspace = s.workspace;
+    p->lower_bound = s.lower_bound;
     p->blocks = s.blocks;
     p->n_blocks = s.n_blocks;
     if (p->workspace < ALIGN) p->workspace = ALIGN;

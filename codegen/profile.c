@@ -66,9 +66,13 @@ LLVMValueRef profile_ticks(Gen *g, LLVMBuilderRef b) {
 }
 
 size_t profile_bytes(const Graph *g) {
-    size_t n = 0;
-    for (const Node *node = g->first; node; node = node->next) n++;
-    return n * COUNTER_BYTES;
+    Graph *bodies[MAX_BODIES];
+    size_t bytes = 0;
+    for (const Node *n = g->first; n; n = n->next) {
+        bytes += COUNTER_BYTES;
+        for (int i = node_bodies(n, bodies); i-- > 0;) bytes += profile_bytes(bodies[i]);
+    }
+    return bytes;
 }
 
 static void add(Gen *g, LLVMBuilderRef b, LLVMValueRef at, LLVMValueRef n) {

@@ -142,6 +142,8 @@ const Row option_rows[] = {
     HEADING("Limits", VERB_READS),
     {VERB_READS, VALUE, "--max-fold", "BYTES", "of constants made while compiling (default 1G)", set_size,
      AT(opt.max_fold), 0, 0, 0},
+    {VERB_READS, VALUE, "--max-trip", "N", "turns of a Loop that nothing else bounds (default 65536)", set_number,
+     AT(opt.max_trip), 1, INT32_MAX, 0},
     {VERB_READS, VALUE, "--max-memory", "BYTES", "that mcc itself may take", set_size, AT(opt.max_memory), 0, 0, 0},
     {VERB_READS, VALUE, "--external-data-root", "DIR", "external data may lie anywhere beneath DIR", set_text,
      AT(opt.external_data_root), 0, 0, 0},

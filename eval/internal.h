@@ -21,8 +21,15 @@ typedef struct EvalEnv {
     Arena *arena;
     EvalSymbol *symbols;
     int n, capacity;
+    const struct EvalEnv *outer; /* of the graph around it; NULL: none */
 } EvalEnv;
+/* eval_graph where the dims of `outer` are known */
+bool eval_graph_in(Ctx *ctx, const Graph *g, const Tensor *const *in, Tensor **out, int *status, const EvalEnv *outer);
 void eval_bind(EvalEnv *env, const Value *v, const Tensor *t); /* dims of v that are plain symbols have t's sizes */
+
+/* ---- control.c: eval_node_in for nodes that run graphs ---- */
+bool eval_control(Ctx *ctx, const Node *n, const Tensor *const *in, Tensor **out, int *status, Graph *home,
+                  const EvalEnv *env);
 
 /* eval_node, with its outputs in `home` and dims that inference leaves open read from env (NULL: none). */
 bool eval_node_in(Ctx *ctx, const Node *n, const Tensor *const *in, Tensor **out, int *status, Graph *home,

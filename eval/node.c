@@ -86,9 +86,9 @@ static bool add_scratch(Call *c) {
 }
 
 static int64_t look_up(void *arg, Dim symbol) {
-    const EvalEnv *env = arg;
-    for (int i = 0; env && i < env->n; i++)
-        if (env->symbols[i].dim == symbol) return env->symbols[i].value;
+    for (const EvalEnv *env = arg; env; env = env->outer)
+        for (int i = 0; i < env->n; i++)
+            if (env->symbols[i].dim == symbol) return env->symbols[i].value;
     return -1;
 }
 

@@ -109,6 +109,7 @@ static bool take_inputs(Build *b) {
             continue;
         }
         infos[b->g->n_inputs] = b->p->input[i];
+        v->def_index = b->g->n_inputs;
         b->g->inputs[b->g->n_inputs++] = v;
     }
     if (b->depth == 0) r->infos = infos;

@@ -97,6 +97,9 @@ bool constant_take(Reader *r, Node *n); /* a Constant node goes, its output beco
 /* ---- graph.c ---- */
 Graph *graph_read(Reader *r, const Pb__Graph *p, Graph *outer, const Scope *scope, int depth);
 
+/* ---- capture.c ---- */
+void graph_close(Reader *r, Graph *g); /* bodies read inputs of their own alone, see ir/control.c */
+
 /* ---- check.c ---- */
 bool node_check(Ctx *ctx, Node *n); /* arity and attributes, in the newest form */
 void unsupported_add(Reader *r, const Pb__Node *p, int index, bool inner);

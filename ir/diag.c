@@ -3,12 +3,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const flags[] = {"shape", "opset", "unused", "value", "quant-fallback", "tune", "calibration"};
+static const char *const flags[] = {"shape", "opset", "unused", "value", "quant-fallback", "tune", "calibration", "branch"};
 enum { N_FLAGS = sizeof flags / sizeof *flags, MAX_MESSAGES = 200, TEXT = 1024, NAME = 200 };
 
 struct Diag {
     FILE *out;
     int errors, messages;
+    DiagTry *attempt; /* NULL: messages are shown */
     bool off[N_FLAGS], fatal[N_FLAGS];
     char names[4][NAME];
     int next_name;
@@ -36,6 +37,13 @@ const char *diag_name(Ctx *ctx, Str name) {
 
 static void say(Ctx *ctx, const char *kind, const Node *at, const char *fmt, va_list ap) {
     struct Diag *d = ctx->diag;
+    if (d->attempt) {
+        char why[TEXT];
+        if (d->attempt->first || *kind != 'e') return;
+        vsnprintf(why, sizeof why, fmt, ap);
+        d->attempt->first = arena_printf(ctx->arena, "%s%s%s%s", at ? "node " : "", at ? node_text(ctx, at) : "", at ? ": " : "", why);
+        return;
+    }
     if (!d->out || d->messages > MAX_MESSAGES) return;
     if (d->messages++ == MAX_MESSAGES) {
         fprintf(d->out, "%s: too many messages, the rest is left out\n", ctx->file);
@@ -44,6 +52,17 @@ static void say(Ctx *ctx, const char *kind, const Node *at, const char *fmt, va_
     char text[TEXT];
     vsnprintf(text, sizeof text, fmt, ap);
     fprintf(d->out, "%s: %s%s%s%s%s\n", ctx->file, kind, at ? "node " : "", at ? node_text(ctx, at) : "", at ? ": " : "", text);
+}
+
+void diag_try(Ctx *ctx, DiagTry *t) {
+    *t = (DiagTry){.outer = ctx->diag->attempt, .errors = ctx->diag->errors};
+    ctx->diag->attempt = t;
+}
+
+const char *diag_tried(Ctx *ctx, DiagTry *t) {
+    ctx->diag->attempt = t->outer;
+    ctx->diag->errors = t->errors;
+    return t->first;
 }
 
 void diag_error(Ctx *ctx, const Node *at, const char *fmt, ...) {

@@ -37,7 +37,7 @@ void value_set_tensor(Graph *g, Value *v, const Tensor *t) {
     value_set_dims(v, t->dtype, t->rank, dims);
     v->constant = t;
     bool exact = t->dtype == DT_I64 || t->dtype == DT_I32 || t->dtype == DT_BOOL;
-    if (!exact || t->rank > 1 || !product_i64(t->dims, t->rank, &n) || n > VALUE_CONTENT_MAX) return;
+    if (!exact || !product_i64(t->dims, t->rank, &n) || n > VALUE_CONTENT_MAX) return;
     Dim *content = ARENA_ARRAY(g->arena, n + 1, Dim);
     for (int64_t i = 0; i < n; i++) content[i] = dim_const(g->ctx, tensor_int(t, i));
     v->content = content;
@@ -63,8 +63,11 @@ bool value_is_static(const Value *v) {
 
 int value_content(const Value *v) {
     int64_t n = 1;
-    if (!v || !v->content || v->type.kind != TYPE_TENSOR || v->type.rank < 0 || v->type.rank > 1) return -1;
-    if (v->type.rank == 1 && (!dim_is_const(v->type.dims[0], &n) || n < 0 || n > VALUE_CONTENT_MAX)) return -1;
+    if (!v || !v->content || v->type.kind != TYPE_TENSOR) return -1;
+    for (int i = 0; i < v->type.rank; i++) {
+        int64_t d;
+        if (!dim_is_const(v->type.dims[i], &d) || d < 0 || !mul_i64(n, d, &n) || n > VALUE_CONTENT_MAX) return -1;
+    }
     return (int)n;
 }
 

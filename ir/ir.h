@@ -82,6 +82,7 @@ typedef struct Options { /* what the user asked of the compilation; filled by th
     const ShapePin *shapes;
     int n_dims, n_max_dims, n_shapes;
     size_t max_fold, max_memory;    /* bytes */
+    int max_trip;                   /* turns of a Loop that nothing else bounds; 0: not given */
     const char *external_data_root; /* NULL: the model's folder */
 } Options;
 struct Ctx {
@@ -96,6 +97,7 @@ struct Ctx {
     struct Mapped *mapped; /* frontend/map.c: the model's files, until onnx_unmap */
     size_t folded; /* bytes of constants made so far, against opt.max_fold */
     int next_id;   /* of values and nodes */
+    int n_inferred; /* bodies of control flow, so often */
 };
 Ctx *ctx_new(const char *file); /* NULL only when not even the Ctx can be had */
 void ctx_free(Ctx *ctx);
@@ -104,6 +106,13 @@ void ctx_free(Ctx *ctx);
 void diag_error(Ctx *ctx, const Node *at, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void diag_warn(Ctx *ctx, const char *flag, const Node *at, const char *fmt, ...) __attribute__((format(printf, 4, 5)));
 void diag_note(Ctx *ctx, const char *fmt, ...) __attribute__((format(printf, 2, 3))); /* a hint to the message before it, or news */
+typedef struct DiagTry { /* what goes wrong meanwhile is neither shown nor counted */
+    const char *first; /* error's text, in the ctx's arena */
+    int errors;
+    struct DiagTry *outer;
+} DiagTry;
+void diag_try(Ctx *ctx, DiagTry *t);
+const char *diag_tried(Ctx *ctx, DiagTry *t); /* ends it: the first error, or NULL */
 int diag_errors(const Ctx *ctx); /* errors so far, warnings made errors included */
 void diag_to(Ctx *ctx, FILE *out); /* default stderr; NULL: silent */
 /* What is warned of under this flag goes to heard(arg, node, text) too, whether it is shown or not; NULL: no longer. */
@@ -194,7 +203,8 @@ typedef enum OpFlag {
     OP_LOWERED = 1 << 14,      /* made late, for one form of code: no reference kernel */
     OP_RECURRENT = 1 << 15,
     OP_SCRATCH = 1 << 16,      /* the reference kernel takes memory of its own, as one more argument: node_scratch */
-    OP_QUANTIZED = 1 << 17     /* reads or writes quantized integers; takes fewer dtypes than its row's classes */
+    OP_QUANTIZED = 1 << 17,    /* reads or writes quantized integers; takes fewer dtypes than its row's classes */
+    OP_CONTROL = 1 << 18       /* If, Loop, Scan: runs graphs that are among its attributes, see ir/control.c */
 } OpFlag;
 #define VAR 255
 enum { F = DTC_F, I = DTC_I, U = DTC_U, B = DTC_B, P = DTC_PACKED, ALL = DTC_F | DTC_I | DTC_U | DTC_B }; /* ops.def's dtype sets */
@@ -252,7 +262,7 @@ struct Value {
     Node *def; /* NULL: an input of the graph or a constant */
     int def_index;
     const Tensor *constant; /* known at compile time */
-    const Dim *content;     /* int32, int64 and bool tensors of rank <= 1 and few elements: each element as a dim (NULL: that one is
+    const Dim *content;     /* int32, int64 and bool tensors of few elements: each of them, in order, as a dim (NULL: that one is
                                not known), or NULL */
     const Type *claimed;    /* what the model says of dims that only the run tells, or NULL */
     int n_uses;             /* kept by graph_count_uses: inputs of nodes, and outputs of graphs */
@@ -280,6 +290,7 @@ struct Node {
     Attr *attrs;
     int n_attrs;
     Graph *body; /* OP_FUSED: what it computes */
+    int n_captured; /* OP_CONTROL: so many of the last inputs are what its bodies read from outside */
     Graph *graph;
     Node *prev, *next;
 };
@@ -291,6 +302,8 @@ struct Graph { /* nodes in topological order: a value is defined before it is us
     Value **inputs, **outputs;
     int n_inputs, n_outputs;
     int opset; /* of ai.onnx, that the model asks for; its operators are in their newest form all the same */
+    const char *refused; /* a branch that cannot run on what it is given, which is empty then: why; else NULL */
+    bool inferred; /* its nodes have types: what they had before was the model's claim */
     Node *first, *last;
 };
 Graph *graph_new(Ctx *ctx, Graph *outer);
@@ -332,6 +345,20 @@ bool node_infer(Ctx *ctx, Node *n);   /* op_info(op)->infer */
 void graph_replace(Graph *g, Value *from, Value *to); /* in every use, outputs of the graph included */
 void graph_count_uses(Graph *g);
 bool graph_is_output(const Graph *g, const Value *v);
+
+/* ---- control.c: nodes that run graphs. A body is closed: what it reads from outside, constants excepted, are its last inputs, as
+ * they are the node's, in the same order in every body of the node ---- */
+enum { MAX_BODIES = 2 };
+int node_bodies(const Node *n, Graph *out[MAX_BODIES]); /* then_branch, else_branch; or body. How many: 0 for other operators */
+int node_carried(const Node *n);                        /* values that a Loop or Scan hands from turn to turn */
+enum { LOOP_TURNS = 65536 };                            /* where nothing bounds them, neither the model nor the user */
+int64_t node_most_turns(const Node *n);                 /* of a Loop: more are an error at run time */
+int graph_input(const Graph *g, const Value *v);        /* its place among the inputs; -1: it is none of them */
+/* Puts the body of `at` in its place: its nodes move before `at`, on args[i] for input i; Identity nodes give its outputs to those
+ * of `at`, which goes. Returns the first node that came, or what followed `at`. */
+Node *graph_inline(Node *at, Graph *body, Value *const *args);
+Graph *graph_copy(const Graph *g, Graph *outer); /* all of it, bodies included; constants are shared */
+bool dim_leaves(Dim d, const Graph *body, const Node *owner); /* no part of it is written by a node of the body, or by owner for it */
 
 /* ---- kernel_args.c: attributes as the words that a reference kernel reads (struct attrs_<op> in runtime/kernels/ref.h) ---- */
 #define MAX_ATTR_WORDS 128

@@ -55,9 +55,10 @@ static void print_operand(Ctx *ctx, const Value *v, FILE *out) {
     }
 }
 
-static void print_graph(const Graph *g, FILE *out, int depth);
+/* what: the attribute that it is, or empty */
+static void print_graph(const Graph *g, FILE *out, int depth, Str what);
 
-static void print_attr(const Attr *a, FILE *out, int depth) {
+static void print_attr(const Attr *a, FILE *out) {
     fprintf(out, "%.*s = ", (int)a->name.n, a->name.p);
     char text[200];
     switch (a->kind) {
@@ -72,7 +73,6 @@ static void print_attr(const Attr *a, FILE *out, int depth) {
             else fprintf(out, "%s%.9g", i ? ", " : "", a->floats[i]);
         fputc(']', out);
         break;
-    case ATTR_GRAPH: print_graph(a->graph, out, depth + 1); break;
     default: fputs("…", out); break;
     }
 }
@@ -96,14 +96,18 @@ static void print_node(Ctx *ctx, const Node *n, FILE *out, int depth) {
         print_operand(ctx, n->in[i], out);
     }
     fputc(')', out);
+    int shown = 0;
     for (int i = 0; i < n->n_attrs; i++) {
-        fputs(i ? ", " : " {", out);
-        print_attr(&n->attrs[i], out, depth);
+        if (n->attrs[i].kind == ATTR_GRAPH) continue;
+        fputs(shown++ ? ", " : " {", out);
+        print_attr(&n->attrs[i], out);
     }
-    if (n->n_attrs) fputc('}', out);
+    if (shown) fputc('}', out);
     if (n->name.n) fprintf(out, "  # %s", diag_name(ctx, n->name));
     fputc('\n', out);
-    if (n->body) print_graph(n->body, out, depth + 1);
+    if (n->body) print_graph(n->body, out, depth + 1, (Str){0});
+    for (int i = 0; i < n->n_attrs; i++)
+        if (n->attrs[i].kind == ATTR_GRAPH) print_graph(n->attrs[i].graph, out, depth + 1, n->attrs[i].name);
 }
 
 static int graph_lines(const Graph *g) {
@@ -119,9 +123,9 @@ int node_lines(const Node *n) {
     return lines;
 }
 
-static void print_graph(const Graph *g, FILE *out, int depth) {
+static void print_graph(const Graph *g, FILE *out, int depth, Str what) {
     Ctx *ctx = g->ctx;
-    fprintf(out, "%*sgraph (", depth * 2, "");
+    fprintf(out, "%*s%.*s%sgraph (", depth * 2, "", (int)what.n, what.p ? what.p : "", what.n ? ": " : "");
     for (int i = 0; i < g->n_inputs; i++) {
         if (i) fputs(", ", out);
         print_name(g->inputs[i], out);
@@ -137,4 +141,4 @@ static void print_graph(const Graph *g, FILE *out, int depth) {
     for (const Node *n = g->first; n; n = n->next) print_node(ctx, n, out, depth + 1);
 }
 
-void graph_print(const Graph *g, FILE *out) { print_graph(g, out, 0); }
+void graph_print(const Graph *g, FILE *out) { print_graph(g, out, 0, (Str){0}); }

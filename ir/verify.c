@@ -59,6 +59,12 @@ static void check_node(Check *c, const Node *n) {
         check_type(c, n, v);
     }
     if (n->body && !graph_verify(n->body, c->out)) c->ok = false;
+    Graph *bodies[MAX_BODIES];
+    int count = node_bodies(n, bodies);
+    for (int i = 0; i < count; i++) {
+        if (bodies[i]->n_inputs < n->n_captured || n->n_in < n->n_captured) broken(c, n, "a body that captures less than its node");
+        if (!graph_verify(bodies[i], c->out)) c->ok = false;
+    }
 }
 
 bool graph_verify(const Graph *g, FILE *out) {

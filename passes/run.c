@@ -49,13 +49,30 @@ static void dump(const Runner *r, const Row *row, bool changed) {
     if (changed) graph_print(r->g, r->out);
 }
 
+/* on the graph, then on the bodies of its control flow, which are graphs of their own */
+static bool run_inside(const Row *row, Graph *g, PassCtx *p) {
+    Graph *bodies[MAX_BODIES];
+    int errors = diag_errors(p->ctx);
+    bool did = row->run(g, p);
+    for (const Node *n = g->first; n && diag_errors(p->ctx) == errors; n = n->next)
+        for (int i = 0, count = node_bodies(n, bodies); i < count; i++) did |= run_inside(row, bodies[i], p);
+    return did;
+}
+
+static void count_uses(Graph *g) {
+    Graph *bodies[MAX_BODIES];
+    graph_count_uses(g);
+    for (const Node *n = g->first; n; n = n->next)
+        for (int i = node_bodies(n, bodies); i-- > 0;) count_uses(bodies[i]);
+}
+
 /* false: the compilation failed */
 static bool run_row(Runner *r, int i, bool *changed) {
     PassCtx *p = r->p;
     const Row *row = &rows[i];
     int errors = diag_errors(p->ctx);
     double start = now();
-    bool did = row->run(r->g, p);
+    bool did = run_inside(row, r->g, p);
     r->seconds[i] += now() - start;
     r->times[i]++;
     r->runs++;
@@ -111,6 +128,6 @@ bool passes_run(Graph *g, PassCtx *p) {
     Runner r = {.g = g, .p = p, .out = p->dump ? p->dump : stderr};
     bool ok = run_all(&r);
     if (p->time) print_times(&r);
-    if (ok) graph_count_uses(g);
+    if (ok) count_uses(g);
     return ok;
 }

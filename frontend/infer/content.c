@@ -16,10 +16,10 @@ static bool fits(Dtype t, Dim d) {
 
 void content_set(Ctx *ctx, Node *n, int out, const Dim *v, int count) {
     Value *y = n->out[out];
-    int64_t size = 1;
-    if (!y || count > VALUE_CONTENT_MAX || y->type.rank > 1) return;
-    if (y->type.rank == 1 && !dim_is_const(y->type.dims[0], &size)) return;
-    if (size != count) return;
+    int64_t dims[MCC_MAX_RANK], size;
+    if (!y || count > VALUE_CONTENT_MAX || !value_static_dims(y, dims) ||
+        !product_i64(dims, y->type.rank, &size) || size != count)
+        return;
     Dim *content = ARENA_ARRAY(ctx->arena, count + 1, Dim);
     bool any = count == 0;
     for (int i = 0; i < count; i++)
@@ -120,11 +120,21 @@ static Dim unary(Ctx *ctx, const Node *n, Dim a) {
 
 /* ---- whole tensors ---- */
 
-/* Element i of an input under broadcasting; NULL: absent or not known */
-static Dim element(const Node *n, int in, int i) {
+/* Element i of output 0, of an input that is broadcast to it; NULL: absent or not known */
+static Dim element(const Node *n, int in, int64_t i) {
     const Value *v = node_in(n, in);
+    const Type *y = &n->out[0]->type;
     int have = value_content(v);
-    return have == 1 ? v->content[0] : i < have ? v->content[i] : NULL;
+    if (have < 0) return NULL;
+    if (have == 1) return v->content[0];
+    int64_t at = 0, pitch = 1;
+    for (int k = 1; k <= v->type.rank && k <= y->rank; k++) { /* from the last axis */
+        int64_t size = v->type.dims[v->type.rank - k]->value, place = i % y->dims[y->rank - k]->value;
+        i /= y->dims[y->rank - k]->value;
+        at += size == 1 ? 0 : place * pitch;
+        pitch *= size;
+    }
+    return at < have ? v->content[at] : NULL;
 }
 
 static Dim clip_one(Ctx *ctx, const Node *n, int i) {
@@ -148,14 +158,36 @@ static Dim compute(Ctx *ctx, const Node *n, int i) {
 
 void content_elementwise(Ctx *ctx, Node *n) {
     Dim out[VALUE_CONTENT_MAX];
-    int64_t count = 1;
+    int64_t dims[MCC_MAX_RANK], count;
     const Value *y = n->out[0];
-    if (!y || y->type.rank > 1 || (y->type.rank == 1 && !dim_is_const(y->type.dims[0], &count)) ||
-        count > VALUE_CONTENT_MAX)
+    if (!y || !value_static_dims(y, dims) || !product_i64(dims, y->type.rank, &count) || count > VALUE_CONTENT_MAX)
         return;
     if (y->type.dtype != DT_I64 && y->type.dtype != DT_I32 && y->type.dtype != DT_BOOL) return;
     for (int i = 0; i < count; i++) out[i] = compute(ctx, n, i);
     content_set(ctx, n, 0, out, (int)count);
+}
+
+void content_move(Ctx *ctx, Node *n, int out, int64_t first, const int64_t *pitch) {
+    Dim all[VALUE_CONTENT_MAX];
+    int64_t dims[MCC_MAX_RANK], count;
+    const Value *y = n->out[out];
+    int have = value_content(n->in[0]);
+    if (have < 0 || !y || !value_static_dims(y, dims) || !product_i64(dims, y->type.rank, &count) ||
+        count > VALUE_CONTENT_MAX)
+        return;
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = first, rest = i;
+        for (int k = y->type.rank; k-- > 0; rest /= dims[k]) at += rest % dims[k] * pitch[k];
+        all[i] = at >= 0 && at < have ? n->in[0]->content[at] : NULL;
+    }
+    content_set(ctx, n, out, all, (int)count);
+}
+
+bool content_pitches(const Value *v, int64_t *pitch) {
+    int64_t each = 1;
+    if (value_content(v) < 0) return false;
+    for (int k = v->type.rank; k-- > 0; each *= v->type.dims[k]->value) pitch[k] = each;
+    return true;
 }
 
 void content_reduce(Ctx *ctx, Node *n) {

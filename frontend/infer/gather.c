@@ -1,16 +1,21 @@
 /* Gather, GatherElements, GatherND: elements that indices name. The kernels check the indices. */
 #include "frontend/infer/infer.h"
 
-/* A 1-D list of known elements, read at constant indices */
-static void gather_content(Ctx *ctx, Node *n) {
+/* Known elements at constant places along the axis */
+static void gather_content(Ctx *ctx, Node *n, int axis) {
     Dim out[VALUE_CONTENT_MAX];
-    int64_t at[VALUE_CONTENT_MAX];
-    int have = value_content(n->in[0]), count = value_content_const(n->in[1], at);
-    if (have < 0 || count < 0) return;
-    for (int i = 0; i < count; i++) {
-        if (at[i] < 0) at[i] += have;
-        out[i] = at[i] >= 0 && at[i] < have ? n->in[0]->content[at[i]] : NULL;
-    }
+    int64_t at[VALUE_CONTENT_MAX], pitch[MCC_MAX_RANK];
+    const Type *x = type_of(n, 0);
+    int have = value_content(n->in[0]), places = value_content_const(n->in[1], at), count = 0;
+    if (places < 0 || !content_pitches(n->in[0], pitch)) return;
+    int64_t size = x->dims[axis]->value, inner = pitch[axis], slab = size * inner, outer = slab > 0 ? have / slab : 0;
+    if (outer * places * inner > VALUE_CONTENT_MAX) return;
+    for (int64_t o = 0; o < outer; o++)
+        for (int k = 0; k < places; k++) {
+            int64_t place = at[k] < 0 ? at[k] + size : at[k];
+            for (int64_t e = 0; e < inner; e++, count++)
+                out[count] = place >= 0 && place < size ? n->in[0]->content[(o * size + place) * inner + e] : NULL;
+        }
     content_set(ctx, n, 0, out, count);
 }
 
@@ -25,7 +30,7 @@ bool infer_gather(Ctx *ctx, Node *n) {
     for (int i = 0; i < indices->rank; i++) dims[rank++] = indices->dims[i];
     for (int i = axis + 1; i < x->rank; i++) dims[rank++] = x->dims[i];
     if (!set_output(ctx, n, 0, x->dtype, rank, dims)) return false;
-    if (x->rank == 1) gather_content(ctx, n);
+    gather_content(ctx, n, axis);
     return true;
 }
 

@@ -77,14 +77,34 @@ static bool infer_node(Ctx *ctx, Node *n) {
     return ok;
 }
 
+/* An If whose condition is known is the branch that it takes: the other one may be wrong for these shapes. */
+static Node *take_branch(Node *n) {
+    Graph *bodies[MAX_BODIES];
+    bool taken;
+    if (n->op != OP_If || node_bodies(n, bodies) != 2 || !condition_known(n->in[0], &taken)) return NULL;
+    Graph *body = bodies[taken ? 0 : 1];
+    if (body->n_outputs < n->n_out || body->n_inputs != n->n_captured) return NULL;
+    body->n_outputs = n->n_out;
+    return graph_inline(n, body, n->in + 1);
+}
+
 bool infer_graph(Ctx *ctx, Graph *g) {
     bool ok = true;
     for (const Node *n = g->last; n; n = n->prev) hint_operands(n);
-    for (Node *n = g->first; n; n = n->next) {
+    for (Node *n = g->first, *next; n; n = next) {
         bool known = inputs_known(n);
-        if (known && infer_node(ctx, n)) continue;
+        Node *inlined = known ? take_branch(n) : NULL;
+        next = inlined ? inlined : n->next;
+        if (inlined || (known && infer_node(ctx, n))) continue;
         forget_outputs(n);
         ok = false;
     }
+    g->inferred = true;
     return ok;
+}
+
+bool infer_again(Ctx *ctx, Graph *g) {
+    for (Node *n = g->first; n; n = n->next)
+        if (!node_infer(ctx, n) || !check_sizes(ctx, n)) return false;
+    return true;
 }

@@ -76,7 +76,16 @@ bool matmul_shape(Ctx *ctx, const Node *n, int b, Type *y);
 void content_set(Ctx *ctx, Node *n, int out, const Dim *v, int count);
 void content_copy(Ctx *ctx, Node *n, int out, int in); /* the same elements in the same order */
 void content_elementwise(Ctx *ctx, Node *n);           /* arithmetic, comparison, logic, Where, Clip, Cast */
+/* Output element [i, j, …] is element first + i·pitch[0] + j·pitch[1] + … of input 0. */
+void content_move(Ctx *ctx, Node *n, int out, int64_t first, const int64_t *pitch);
+bool content_pitches(const Value *v, int64_t *pitch); /* of its axes; false: it has no content */
 void content_reduce(Ctx *ctx, Node *n);                /* to one element */
+
+/* ---- infer.c ---- */
+bool infer_again(Ctx *ctx, Graph *g); /* of a graph whose nodes have types, not held against the model's claims any more */
+
+/* ---- control.c ---- */
+bool condition_known(const Value *v, bool *out); /* NULL: absent, which is true */
 
 /* ---- ratio.c ---- */
 Dim ratio_cast(Ctx *ctx, const Value *v,

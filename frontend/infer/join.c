@@ -2,16 +2,24 @@
 #include "frontend/infer/infer.h"
 #include <string.h>
 
-static void concat_content(Ctx *ctx, Node *n) {
+/* Parts lie behind one another in each of the places in front of the axis. */
+static void concat_content(Ctx *ctx, Node *n, int axis) {
     Dim all[VALUE_CONTENT_MAX];
+    int64_t outer = 1, part[MCC_MAX_RANK], each;
     int count = 0;
-    for (int i = 0; i < n->n_in; i++) {
-        int64_t k;
-        int have = value_content(n->in[i]);
-        if (type_of(n, i)->rank != 1 || !dim_is_const(type_of(n, i)->dims[0], &k) || k > VALUE_CONTENT_MAX - count)
+    for (int i = 0; i < n->n_in; i++)
+        if (!value_static_dims(n->in[i], part) || !product_i64(part, type_of(n, i)->rank, &each) ||
+            each > VALUE_CONTENT_MAX)
             return;
-        for (int e = 0; e < k; e++) all[count++] = have >= 0 ? n->in[i]->content[e] : NULL;
-    }
+    for (int k = 0; k < axis; k++) outer *= part[k];
+    for (int64_t o = 0; o < outer; o++)
+        for (int i = 0; i < n->n_in; i++) {
+            int have = value_content(n->in[i]);
+            value_static_dims(n->in[i], part);
+            product_i64(part + axis, type_of(n, i)->rank - axis, &each);
+            if (each > VALUE_CONTENT_MAX - count) return;
+            for (int64_t e = 0; e < each; e++) all[count++] = have >= 0 ? n->in[i]->content[o * each + e] : NULL;
+        }
     content_set(ctx, n, 0, all, count);
 }
 
@@ -31,7 +39,7 @@ bool infer_concat(Ctx *ctx, Node *n) {
             if (!y.dims[k]) return k == axis ? fail(ctx, n, "the size of axis %d overflows", k) : false;
     }
     if (!set_output(ctx, n, 0, y.dtype, y.rank, y.dims)) return false;
-    concat_content(ctx, n);
+    concat_content(ctx, n, axis);
     return true;
 }
 
@@ -62,13 +70,11 @@ static bool given_parts(Ctx *ctx, const Node *n, const IntList *list, Dim size, 
     return !sum || equal_dims(ctx, n, sum, size, "the sum of the parts and the size of the axis");
 }
 
-static void split_content(Ctx *ctx, Node *n, const Dim *parts) {
-    int have = value_content(n->in[0]);
-    int64_t at = 0, count;
-    for (int i = 0; i < n->n_out && dim_is_const(parts[i], &count); i++, at += count) {
-        if (have < 0 || count < 0 || count > have - at) return;
-        if (n->out[i]) content_set(ctx, n, i, n->in[0]->content + at, (int)count);
-    }
+static void split_content(Ctx *ctx, Node *n, int axis, const Dim *parts) {
+    int64_t pitch[MCC_MAX_RANK], at = 0, count;
+    if (!content_pitches(n->in[0], pitch)) return;
+    for (int i = 0; i < n->n_out && dim_is_const(parts[i], &count); i++, at += count)
+        content_move(ctx, n, i, at * pitch[axis], pitch);
 }
 
 bool infer_split(Ctx *ctx, Node *n) {
@@ -85,6 +91,6 @@ bool infer_split(Ctx *ctx, Node *n) {
         y.dims[axis] = parts[i];
         if (!set_output(ctx, n, i, y.dtype, y.rank, y.dims)) return false;
     }
-    if (y.rank == 1) split_content(ctx, n, parts);
+    split_content(ctx, n, axis, parts);
     return true;
 }

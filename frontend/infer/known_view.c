@@ -6,6 +6,6 @@ bool infer_view(Ctx *ctx, Node *n) {
     if (!infer_begin(ctx, n)) return false;
     Value *out = n->out[0];
     out->type.dtype = n->in[0]->type.dtype;
-    if (n->in[0]->type.rank <= 1 && out->type.rank <= 1) out->content = n->in[0]->content;
+    out->content = n->in[0]->content;
     return true;
 }

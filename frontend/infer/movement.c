@@ -12,7 +12,10 @@ bool infer_transpose(Ctx *ctx, Node *n) {
     Dim dims[MCC_MAX_RANK];
     for (int i = 0; i < x->rank; i++) dims[i] = x->dims[count ? axes[i] : x->rank - 1 - i];
     if (!set_output(ctx, n, 0, x->dtype, x->rank, dims)) return false;
-    content_copy(ctx, n, 0, 0);
+    int64_t pitch[MCC_MAX_RANK], moved[MCC_MAX_RANK];
+    if (!content_pitches(n->in[0], pitch)) return true;
+    for (int i = 0; i < x->rank; i++) moved[i] = pitch[count ? axes[i] : x->rank - 1 - i];
+    content_move(ctx, n, 0, 0, moved);
     return true;
 }
 
@@ -45,13 +48,10 @@ bool infer_expand(Ctx *ctx, Node *n) {
         if (!(dims[rank - i] = expand_dim(ctx, n, have, want, rank, rank - i))) return false;
     }
     if (!set_output(ctx, n, 0, x->dtype, rank, dims)) return false;
-    int64_t count;
-    if (rank == 1 && n->out[0] && value_content(n->in[0]) == 1 && dim_is_const(dims[0], &count) &&
-        count <= VALUE_CONTENT_MAX) {
-        Dim all[VALUE_CONTENT_MAX];
-        for (int i = 0; i < count; i++) all[i] = n->in[0]->content[0];
-        content_set(ctx, n, 0, all, (int)count);
-    }
+    int64_t pitch[MCC_MAX_RANK], wide[MCC_MAX_RANK] = {0};
+    if (!content_pitches(n->in[0], pitch)) return true;
+    for (int i = 1; i <= x->rank; i++) wide[rank - i] = dim_is(x->dims[x->rank - i], 1) ? 0 : pitch[x->rank - i];
+    content_move(ctx, n, 0, 0, wide);
     return true;
 }
 

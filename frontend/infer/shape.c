@@ -48,7 +48,7 @@ Dim equal_dims(Ctx *ctx, const Node *n, Dim a, Dim b, const char *what) {
     if (a->hi < b->lo || b->hi < a->lo || (gap && (gap->lo > 0 || gap->hi < 0)))
         return fail_dim(ctx, n, "%s differ: %s and %s", what, dim_text(ctx, a), dim_text(ctx, b));
     if (dim_has_data(a) || dim_has_data(b))
-        return fail_dim(ctx, n, "%s are %s and %s, and at least one is known only at run time", what, dim_text(ctx, a),
+        return fail_dim(ctx, n, "%s are %s and %s, and at least one is known only at run time, which is not supported", what, dim_text(ctx, a),
                         dim_text(ctx, b));
     if (dim_is_const(a, &v) && is_linear(b, &symbol, &c, &k)) return pin_error(ctx, n, b, v, what);
     if (dim_is_const(b, &v) && is_linear(a, &symbol, &c, &k)) return pin_error(ctx, n, a, v, what);
@@ -66,7 +66,7 @@ bool need_at_most(Ctx *ctx, const Node *n, Dim a, Dim b, const char *what) {
     if (a->lo > b->hi || (gap && gap->lo > 0))
         return fail(ctx, n, "%s: %s is more than %s", what, dim_text(ctx, a), dim_text(ctx, b));
     if (dim_has_data(a) || dim_has_data(b))
-        return fail(ctx, n, "%s: that %s is at most %s is known only at run time", what, dim_text(ctx, a),
+        return fail(ctx, n, "%s: that %s is at most %s is known only at run time, which is not supported", what, dim_text(ctx, a),
                     dim_text(ctx, b));
     Dim most = dim_max(ctx, a, b);
     return most && dim_require_equal(ctx, most, b)

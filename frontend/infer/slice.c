@@ -70,17 +70,17 @@ static bool read_slices(Ctx *ctx, const Node *n, Slices *s) {
 }
 
 static void slice_content(Ctx *ctx, Node *n, const Slices *s) {
-    Dim out[VALUE_CONTENT_MAX];
-    int64_t start = 0, step = 1, count;
-    int have = value_content(n->in[0]);
-    if (have < 0 || !dim_is_const(n->out[0]->type.dims[0], &count) || count > have) return;
-    if (s->n == 1) {
-        if (!dim_is_const(s->step[0], &step)) return;
-        Dim size = dim_const(ctx, have), from = pull_in(ctx, s->start[0], size);
-        if (!dim_is_const(slice_start(ctx, from, size, step < 0), &start)) return;
+    int64_t pitch[MCC_MAX_RANK], first = 0, start, step;
+    if (!content_pitches(n->in[0], pitch)) return;
+    for (int i = 0; i < s->n; i++) {
+        Dim size = type_of(n, 0)->dims[s->axis[i]];
+        if (!dim_is_const(s->step[i], &step) || !s->start[i]) return;
+        if (!dim_is_const(slice_start(ctx, pull_in(ctx, s->start[i], size), size, step < 0), &start)) return;
+        int64_t *p = &pitch[s->axis[i]];
+        first += start * *p;
+        if (!mul_i64(*p, step, p)) *p = 0; /* there is no second element */
     }
-    for (int64_t i = 0; i < count; i++) out[i] = n->in[0]->content[start + i * step];
-    content_set(ctx, n, 0, out, (int)count);
+    content_move(ctx, n, 0, first, pitch);
 }
 
 bool infer_slice(Ctx *ctx, Node *n) {
@@ -98,6 +98,6 @@ bool infer_slice(Ctx *ctx, Node *n) {
     for (int i = 0; !s.known && i < y.rank; i++)
         if (!(y.dims[i] = data_dim(ctx, n, 0, y.rank, i, 0, y.dims[i]))) return false;
     if (!set_output(ctx, n, 0, y.dtype, y.rank, y.dims)) return false;
-    if (s.known && y.rank == 1 && n->out[0]) slice_content(ctx, n, &s);
+    if (s.known && n->out[0]) slice_content(ctx, n, &s);
     return true;
 }

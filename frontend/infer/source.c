@@ -52,8 +52,9 @@ bool infer_constant_of_shape(Ctx *ctx, Node *n) {
     }
     Dtype t = value ? value->dtype : DT_F32;
     if (!set_output(ctx, n, 0, t, rank, dims)) return false;
-    if ((t == DT_I64 || t == DT_I32 || t == DT_BOOL) && rank == 1 && dim_is_const(dims[0], &count) &&
-        count <= VALUE_CONTENT_MAX) {
+    int64_t sizes[MCC_MAX_RANK];
+    if ((t == DT_I64 || t == DT_I32 || t == DT_BOOL) && n->out[0] && value_static_dims(n->out[0], sizes) &&
+        product_i64(sizes, rank, &count) && count <= VALUE_CONTENT_MAX) {
         Dim all[VALUE_CONTENT_MAX];
         for (int i = 0; i < count; i++) all[i] = dim_const(ctx, tensor_int(value, 0));
         content_set(ctx, n, 0, all, (int)count);

@@ -73,7 +73,7 @@ static Input random_input(const Recipe *r, int i) {
 
 static Recipe random_recipe(void) {
     Recipe r = {.op = (Op)(1 + next(OP_COUNT - 1)), .attr_seed = (int64_t)next(1u << 30)};
-    while (op_has(r.op, OP_FUSED) || op_info(r.op)->domain != ONNX) r.op = (Op)(1 + next(OP_COUNT - 1));
+    while (op_has(r.op, OP_CONTROL) || op_info(r.op)->domain != ONNX) r.op = (Op)(1 + next(OP_COUNT - 1));
     const OpInfo *op = op_info(r.op);
     int most = op->max_in == VAR ? MAX_INPUTS : op->max_in;
     r.n_in = op->min_in + (int)next((uint32_t)(most - op->min_in + 1));
