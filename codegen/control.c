@@ -26,6 +26,11 @@ static Control control_of(Body *s, const Node *n) {
     return c;
 }
 
+static LLVMValueRef output_place(Control *c, int i) {
+    const Value *v = c->n->out[i];
+    return v ? body_place(c->s, v) : at(c, c->workspace, (int64_t)c->g->plan.control[c->n->id]->unread[i]);
+}
+
 /* where the body writes the dims of each output that depend on data */
 static LLVMValueRef *dims_places(Control *c, const Graph *body) {
     LLVMValueRef *dims = ARENA_ARRAY(c->g->ctx->arena, body->n_outputs, LLVMValueRef);
@@ -59,7 +64,7 @@ static Told *told_dims(Control *c, int *count) {
     Told *list = ARENA_ARRAY(c->g->ctx->arena, c->n->n_out * MCC_MAX_RANK, Told);
     *count = 0;
     for (int i = 0; i < c->n->n_out; i++)
-        for (int d = 0; d < c->n->out[i]->type.rank; d++) {
+        for (int d = 0; c->n->out[i] && d < c->n->out[i]->type.rank; d++) {
             Dim dim = c->n->out[i]->type.dims[d];
             if (is_own(c->n, dim)) list[(*count)++] = (Told){dim, i, d, gen_alloca(c->g, c->s->b, c->g->i64, 8)};
         }
@@ -78,7 +83,7 @@ static bool run_branch(Control *c, const Graph *body, const Told *told, int n_to
     LLVMValueRef *in = ARENA_ARRAY(c->g->ctx->arena, body->n_inputs, LLVMValueRef),
                  *out = ARENA_ARRAY(c->g->ctx->arena, body->n_outputs, LLVMValueRef), *dims = dims_places(c, body);
     for (int i = 0; i < body->n_inputs; i++) in[i] = body_place(s, c->n->in[i + 1]);
-    for (int i = 0; i < body->n_outputs; i++) out[i] = body_place(s, c->n->out[i]);
+    for (int i = 0; i < body->n_outputs; i++) out[i] = output_place(c, i);
     body_call(s, body, fn, in, out, dims, NULL, 0, c->workspace);
     for (int i = 0; i < n_told; i++) {
         LLVMValueRef v = given_dim(c, body, dims, told[i].out, told[i].axis);
@@ -205,8 +210,8 @@ static LLVMValueRef *turn_outputs(Control *c, Turns *t) {
     if (c->n->op == OP_Loop) out[0] = at(c, c->workspace, (int64_t)t->place->cond + 1);
     for (int i = 0; i < t->carried; i++) out[t->out + i] = other_place(c, t, i);
     for (int i = t->carried; i < c->n->n_out; i++) {
-        LLVMValueRef number = slice_number(c, t, "scan_output_directions", i - t->carried);
-        out[t->out + i] = slice_at(c, body_place(c->s, c->n->out[i]), number, t->body->outputs[t->out + i]);
+        LLVMValueRef number = slice_number(c, t, "scan_output_directions", i - t->carried), place = output_place(c, i);
+        out[t->out + i] = c->n->out[i] ? slice_at(c, place, number, t->body->outputs[t->out + i]) : place;
     }
     return out;
 }
@@ -275,8 +280,8 @@ static void close_turns(Control *c, Turns *t) {
         if (d && is_own(n, d)) body_define(c->s, d, t->changing[i].now);
     }
     for (int i = t->carried; i < n->n_out; i++) {
-        Dim d = n->out[i]->type.dims[0];
-        if (is_own(n, d)) body_define(c->s, d, t->turn);
+        Dim d = n->out[i] ? n->out[i]->type.dims[0] : NULL;
+        if (d && is_own(n, d)) body_define(c->s, d, t->turn);
     }
     for (int i = 0; i < t->carried; i++)
         if (n->out[i]) body_copy(c->s, body_place(c->s, n->out[i]), t->now[i], body_bytes(c->s, n->out[i]));

@@ -17,6 +17,7 @@ typedef struct Loc {
 #define NO_SCRATCH SIZE_MAX
 typedef struct ControlPlace { /* of a node that runs graphs, in its scratch memory: their workspace is at its beginning */
     size_t *carried; /* [carried values][2] */
+    size_t *unread;  /* by output of the node: what nobody reads still has a place to be written to */
     size_t turn, cond, bytes;
 } ControlPlace;
 typedef struct Plan {

@@ -159,6 +159,10 @@ static unsigned in_place_inputs(Gen *g, const Node *n) {
 
 static bool run_node(Host *h, const Node *n) {
     Gen *g = h->g;
+    if (op_has(n->op, OP_CONTROL)) {
+        diag_error(g->ctx, n, "control flow that only the run decides is not supported on GPUs");
+        return false;
+    }
     if (!define_data_dims(h, n)) return false;
     if (g->plan.joined[n->id]) return true;
     if (op_has(n->op, OP_VIEW)) {

@@ -115,10 +115,6 @@ static DeviceKernel *new_kernel(Device *d, const char *key) {
 
 const DeviceKernel *device_kernel(Device *d, const Node *n, unsigned in_place, const int *align) {
     Ctx *ctx = d->gen.ctx;
-    if (op_has(n->op, OP_CONTROL)) {
-        diag_error(ctx, n, "control flow that only the run decides is not supported on GPUs");
-        return NULL;
-    }
     const char *key = kernel_key(ctx, n, in_place);
     for (int i = 0; i < n->n_in + n->n_out; i++) key = arena_printf(ctx->arena, "%s|%d", key, align[i]);
     for (DeviceKernel *k = d->kernels; k; k = k->next)

@@ -300,6 +300,24 @@ static bool place_turns(Planner *s, const Node *n, const Graph *body, ControlPla
     return true;
 }
 
+static bool place_unread(Planner *s, const Node *n, Graph *const *bodies, int count, ControlPlace *c) {
+    int first = n->op == OP_Loop;
+    c->unread = ARENA_ARRAY(s->arena, n->n_out, size_t);
+    for (int i = 0; i < n->n_out; i++) {
+        size_t most = 0, bytes;
+        for (int k = 0; k < count && !n->out[i]; k++) {
+            if (bodies[k]->refused) continue;
+            if (!value_max_bytes(s->ctx, bodies[k]->outputs[first + i], &bytes) || bytes > SIZE_MAX / 16 - c->bytes) {
+                diag_error(s->ctx, n, "output %d has no bound on its size, or one that overflows", i);
+                return false;
+            }
+            if (bytes > most) most = bytes;
+        }
+        if (!n->out[i]) c->unread[i] = place_in(&c->bytes, most);
+    }
+    return true;
+}
+
 static bool place_control(Planner *s, const Node *n, int at) {
     Graph *bodies[MAX_BODIES];
     int count = node_bodies(n, bodies);
@@ -311,7 +329,7 @@ static bool place_control(Planner *s, const Node *n, int at) {
     }
     *s = outer;
     c->bytes = round_up(c->bytes);
-    if (n->op != OP_If && !place_turns(s, n, bodies[0], c)) return false;
+    if (!place_unread(s, n, bodies, count, c) || (n->op != OP_If && !place_turns(s, n, bodies[0], c))) return false;
     if (c->bytes) block_new(s, c->bytes, at, at, -1 - n->id);
     return true;
 }

@@ -101,6 +101,7 @@ static bool stack_slice(Turns *t, Stack *s, const Tensor *v) {
 static bool take_turn(Turns *t) {
     for (int i = 0; i < t->carried; i++) t->now[t->in + i] = t->next[t->out + i];
     for (int i = 0; i < t->stacked; i++) {
+        if (!t->n->out[t->carried + i]) continue;
         if (stack_slice(t, &t->stacks[i], t->next[t->out + t->carried + i])) continue;
         diag_error(t->ctx, t->n, "what output %d stacks changes its size from turn to turn", t->carried + i);
         return false;

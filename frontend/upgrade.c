@@ -233,6 +233,12 @@ static bool upgrade_resize(Ctx *ctx, Node *n) {
     return true;
 }
 
+/* Until opset 9 a Scan had a batch axis, and the lengths of its sequences. */
+static bool upgrade_scan(Ctx *ctx, Node *n) {
+    diag_error(ctx, n, "the batched form of opset 8 is not supported");
+    return false;
+}
+
 typedef struct Upgrade {
     const char *name; /* the model's */
     int before;       /* the opset that brought the newer form */
@@ -262,6 +268,7 @@ static const Upgrade upgrades[] = {
     {"ReduceSumSquare", 18, axes_to_input, {"axes"}},
     {"Resize", 11, upgrade_resize_10, {NULL}},
     {"Resize", ALWAYS, upgrade_resize, {NULL}},
+    {"Scan", 9, upgrade_scan, {NULL}},
     {"Slice", 10, upgrade_slice, {"starts", "ends"}},
     {"Softmax", 13, upgrade_softmax, {NULL}},
     {"Split", 13, upgrade_split_sizes, {"split"}},

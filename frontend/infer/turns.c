@@ -138,6 +138,7 @@ static bool set_stacked(Turns *t, int out, int from, int64_t at, Dim turns) {
     int axis, rank = each->rank + 1;
     if (rank > MCC_MAX_RANK) return fail(ctx, t->n, "output %d would have %d axes, mcc takes at most %d", out, rank, MCC_MAX_RANK);
     if (!read_axis(ctx, t->n, at, rank, &axis)) return false;
+    if (axis) return fail(ctx, t->n, "output %d is stacked along axis %d, which is not supported", out, axis);
     if (dtype_bits(each->dtype) < 8)
         return fail(ctx, t->n, "output %d stacks %s, which is not supported", out, dtype_name(each->dtype));
     for (int k = 0; k < each->rank; k++) {
@@ -292,6 +293,7 @@ static bool give_slice(Turns *t, int in, int scanned, Dim *turns, bool *news) {
     int axis;
     if (type.rank < 1) return fail(t->ctx, t->n, "input %d has no axis to scan", in);
     if (!read_axis(t->ctx, t->n, list_entry(t->n, "scan_input_axes", scanned), type.rank, &axis)) return false;
+    if (axis) return fail(t->ctx, t->n, "input %d is scanned along axis %d, which is not supported", in, axis);
     if (dtype_bits(type.dtype) < 8)
         return fail(t->ctx, t->n, "input %d scans %s, which is not supported", in, dtype_name(type.dtype));
     *turns = *turns ? equal_dims(t->ctx, t->n, *turns, type.dims[axis], "the lengths of what is scanned") : type.dims[axis];
