@@ -65,7 +65,9 @@ static int work(void *arg) {
     if (result != DONE) return result;
     if (!call_prepare(&b->call, ctx->arena, m, b->inputs.in, (Placement){.high = true})) return BAD_MODEL;
     double start = seconds_now();
-    int status = call_run(&b->call);
+    void *workspace = call_workspace(&b->call);
+    int status = model_open(&b->p, workspace);
+    if (status == MCC_OK) status = call_run(&b->call);
     if (status != MCC_OK) {
         say_error("the model returned %s", call_status(status));
         return BAD_MODEL;
@@ -81,6 +83,7 @@ static int work(void *arg) {
     qsort(times, (size_t)n, sizeof *times, by_value);
     print_times(b, times, n);
     print_nodes(b, all);
+    model_close(&b->p, workspace);
     return DONE;
 }
 

@@ -102,6 +102,11 @@ const char *call_status(int status) {
         "MCC_E_TRIP: a loop ran past its trip bound",
         "MCC_E_DEVICE: the device or its driver failed",
     };
+    static char device[512];
+    if (status == MCC_E_DEVICE && *mcc_cuda_problem()) {
+        snprintf(device, sizeof device, "MCC_E_DEVICE: %s", mcc_cuda_problem());
+        return device;
+    }
     return status >= 0 && status < (int)(sizeof words / sizeof *words) ? words[status]
                                                                        : "a status that runtime.h does not know";
 }

@@ -30,7 +30,9 @@ void *call_workspace(const Call *c);
 void call_free(Call *c);
 const char *call_status(int status);
 
-/* ---- profile.c: code compiled with --profile ---- */
+/* ---- profile.c: code compiled with --profile, or for a GPU, whose state outlives a call ---- */
+int model_open(const Pipeline *p, void *workspace); /* a status; MCC_OK where there is nothing to open */
+void model_close(const Pipeline *p, void *workspace);
 bool profile_start(const Pipeline *p, void *workspace); /* sets the counters to 0 */
 /* a line a node, or the elements of a JSON array; seconds: all calls since profile_start together */
 void profile_print(const Pipeline *p, const void *workspace, double seconds, bool json);

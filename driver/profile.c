@@ -3,16 +3,26 @@
 #include "driver/call.h"
 #include <stdlib.h>
 
-typedef int (*Open)(void *workspace);
+typedef int (*Handle)(void *workspace);
 typedef int (*Read)(const void *workspace, int32_t node, mcc_node_profile *out);
 
 /* ISO C has no way from an object's address to a function's. */
-static Open open_of(const Pipeline *p) {
+static Handle function_of(const Pipeline *p, const char *name) {
     union {
         void *object;
-        Open function;
-    } at = {loaded_symbol(p->loaded, "model_open")};
+        Handle function;
+    } at = {loaded_symbol(p->loaded, name)};
     return at.function;
+}
+
+int model_open(const Pipeline *p, void *workspace) {
+    Handle open = function_of(p, "model_open");
+    return open ? open(workspace) : MCC_OK;
+}
+
+void model_close(const Pipeline *p, void *workspace) {
+    Handle close = function_of(p, "model_close");
+    if (close) close(workspace);
 }
 
 static Read read_of(const Pipeline *p) {
@@ -23,10 +33,7 @@ static Read read_of(const Pipeline *p) {
     return at.function;
 }
 
-bool profile_start(const Pipeline *p, void *workspace) {
-    Open open = open_of(p);
-    return open && open(workspace) == MCC_OK;
-}
+bool profile_start(const Pipeline *p, void *workspace) { return model_open(p, workspace) == MCC_OK; }
 
 static int by_ticks(const void *a, const void *b) {
     const mcc_node_profile *x = a, *y = b;
