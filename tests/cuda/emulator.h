@@ -165,7 +165,7 @@ struct Launch {
     const Function *f;
     u32 grid[3], block[3];
     u32 dynamic_bytes, shared_bytes; /* shared: with the dynamic part, which begins at module->shared_end */
-    u8 params[MAX_PARAM_BYTES];
+    _Alignas(16) u8 params[MAX_PARAM_BYTES];
     u64 step_limit; /* warp instructions */
     bool races;     /* look for races on shared memory */
     CUresult result;

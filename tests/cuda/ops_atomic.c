@@ -53,7 +53,8 @@ ATOMIC(add_bf16x2, u32, bf16_sum((u16)a, (u16)b) | (u32)bf16_sum((u16)(a >> 16),
 #define ORDER(op, bits) {#op, "u" #bits, run_##op##_u##bits}, {#op, "s" #bits, run_##op##_s##bits},
 #define WIDTH(bits)                                                                                                    \
     BITS(and, bits)                                                                                                    \
-    BITS(or, bits) BITS(xor, bits) BITS(exch, bits) BITS(cas, bits) ORDER(min, bits)                                   \
+    BITS(or, bits)                                                                                                     \
+    BITS(xor, bits) BITS(exch, bits) BITS(cas, bits) ORDER(min, bits)                                                  \
         ORDER(max, bits){"add", "u" #bits, run_add##bits},                                                             \
         {"add", "s" #bits, run_add##bits},
 static const struct {

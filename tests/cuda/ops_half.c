@@ -39,7 +39,7 @@ static u16 bf16_fma(u16 a, u16 b, u16 c) {
                     (u32)bf16_of_f32(value_##fn(f32_of_bf16((u16)(a >> 16)), f32_of_bf16((u16)(b >> 16)))) << 16)
 BINARY(add, a + b)
 BINARY(sub, a - b)
-BINARY(mul, a * b)
+BINARY(mul, a *b)
 BINARY(min, half_lesser(a, b, false))
 BINARY(max, -half_lesser(-a, -b, false))
 BINARY(min_nan, half_lesser(a, b, true))

@@ -76,39 +76,68 @@ void lane_addresses(const Warp *w, const Inst *i, int n, u64 *out) {
     }
 }
 
+/* Where all lanes' addresses lie in one allocation and are aligned, as they mostly are: what to add to an address to
+ * have the host's; or 0. */
+static u64 common_shift(Warp *w, const Inst *i, const u64 *at, u32 bytes) {
+    if (i->space > IN_GLOBAL) return 0;
+    u64 low = ~0ull, high = 0, bits = 0;
+    if (w->mask == ALL_LANES) {
+        for (int l = 0; l < LANES; l++) {
+            low = at[l] < low ? at[l] : low;
+            high = at[l] > high ? at[l] : high;
+            bits |= at[l];
+        }
+    } else {
+        FOR_LANES(w->mask, l) {
+            low = at[l] < low ? at[l] : low;
+            high = at[l] > high ? at[l] : high;
+            bits |= at[l];
+        }
+    }
+    if (low - w->near.base >= w->near.bytes && !heap_find(low, &w->near)) return 0;
+    u64 offset = high - w->near.base;
+    if (bits & (bytes - 1) || offset >= w->near.bytes || w->near.bytes - offset < bytes || low < w->near.base) return 0;
+    return (u64)(uintptr_t)w->near.host - w->near.base;
+}
+
+/* Each lane's address on the host. */
+static void host_addresses(Warp *w, const Inst *i, u32 bytes, bool write, u8 **out) {
+    u64 at[LANES];
+    lane_addresses(w, i, i->count, at);
+    u64 shift = common_shift(w, i, at, bytes);
+    if (shift) {
+        for (int l = 0; l < LANES; l++) out[l] = (u8 *)(uintptr_t)(at[l] + shift);
+        return;
+    }
+    FOR_LANES(w->mask, l) out[l] = lane_address(w, i, (int)l, (Space)i->space, at[l], bytes, write);
+}
+
 /* arg: the registers, then the address. count: how many registers; M in memory, R in registers */
 #define LOAD(fn, M, R)                                                                                                 \
     static void run_load_##fn(Warp *w, const Inst *i) {                                                                \
-        u64 at[LANES];                                                                                                 \
-        u32 count = i->count;                                                                                          \
-        lane_addresses(w, i, i->count, at);                                                                            \
-        FOR_LANES(w->mask, l) {                                                                                        \
-            const u8 *p = lane_address(w, i, (int)l, (Space)i->space, at[l], (u32)sizeof(M) * count, false);           \
-            for (u32 n = 0; n < count; n++) {                                                                          \
-                M v;                                                                                                   \
-                memcpy(&v, p + n * sizeof v, sizeof v);                                                                \
-                if (i->arg[n] != NO_ARG) REG(R, n)[l] = (R)v;                                                          \
-            }                                                                                                          \
+        u8 *at[LANES];                                                                                                 \
+        host_addresses(w, i, (u32)sizeof(M) * i->count, false, at);                                                    \
+        for (u32 n = 0; n < i->count; n++) {                                                                           \
+            if (i->arg[n] == NO_ARG) continue;                                                                         \
+            R *out = REG(R, n);                                                                                        \
+            EACH_LANE(w, l, out[l] = (R)((const M *)(const void *)at[l])[n]);                                          \
         }                                                                                                              \
     }
 #define STORE(fn, M, R)                                                                                                \
     static void run_store_##fn(Warp *w, const Inst *i) {                                                               \
-        u64 at[LANES];                                                                                                 \
-        u32 count = i->count;                                                                                          \
-        lane_addresses(w, i, i->count, at);                                                                            \
-        FOR_LANES(w->mask, l) {                                                                                        \
-            u8 *p = lane_address(w, i, (int)l, (Space)i->space, at[l], (u32)sizeof(M) * count, true);                  \
-            for (u32 n = 0; n < count; n++) {                                                                          \
-                M v = (M)REG(R, n)[l];                                                                                 \
-                memcpy(p + n * sizeof v, &v, sizeof v);                                                                \
-            }                                                                                                          \
+        u8 *at[LANES];                                                                                                 \
+        host_addresses(w, i, (u32)sizeof(M) * i->count, true, at);                                                     \
+        for (u32 n = 0; n < i->count; n++) {                                                                           \
+            const R *in = REG(const R, n);                                                                             \
+            FOR_LANES(w->mask, l)((M *)(void *)at[l])[n] = (M)in[l];                                                   \
         }                                                                                                              \
     }
 #define BOTH(bits)                                                                                                     \
     LOAD(u##bits##_u16, u##bits, u16)                                                                                  \
-    LOAD(u##bits##_u32, u##bits, u32) LOAD(u##bits##_u64, u##bits, u64) LOAD(s##bits##_u16, s##bits, u16)              \
-        LOAD(s##bits##_u32, s##bits, u32) LOAD(s##bits##_u64, s##bits, u64) STORE(u##bits##_u16, u##bits, u16)         \
-            STORE(u##bits##_u32, u##bits, u32) STORE(u##bits##_u64, u##bits, u64)
+    LOAD(u##bits##_u32, u##bits, u32)                                                                                  \
+    LOAD(u##bits##_u64, u##bits, u64) LOAD(s##bits##_u16, s##bits, u16) LOAD(s##bits##_u32, s##bits, u32)              \
+        LOAD(s##bits##_u64, s##bits, u64) STORE(u##bits##_u16, u##bits, u16) STORE(u##bits##_u32, u##bits, u32)        \
+            STORE(u##bits##_u64, u##bits, u64)
 BOTH(8)
 BOTH(16)
 BOTH(32)

@@ -41,6 +41,28 @@ static void look_for_race(Warp *w, const Inst *i, int lane, u64 offset, u32 byte
     }
 }
 
+/* Are these bytes, 1 to 16 of them, all written? */
+static bool all_defined(const u8 *shadow, u32 bytes) {
+    static const u8 defined[16] = {DEFINED, DEFINED, DEFINED, DEFINED, DEFINED, DEFINED, DEFINED, DEFINED,
+                                   DEFINED, DEFINED, DEFINED, DEFINED, DEFINED, DEFINED, DEFINED, DEFINED};
+    if (bytes == 4) return !memcmp(shadow, defined, 4);
+    return bytes == 16 ? !memcmp(shadow, defined, 16) : !memcmp(shadow, defined, bytes);
+}
+
+/* The slow way: what is wrong, if anything. */
+static void look_at_shadow(Warp *w, const Inst *i, int lane, u64 offset, u32 bytes, bool write) {
+    u8 *shadow = w->block->shadow + offset;
+    u32 least = DEFINED;
+    for (u32 n = 0; n < bytes; n++) least = shadow[n] < least ? shadow[n] : least;
+    if (least == OUTSIDE)
+        fault(w, i, lane, CUDA_ERROR_ILLEGAL_ADDRESS, "%u bytes at %llu of shared memory are outside its variables",
+              bytes, (unsigned long long)offset);
+    if (write) memset(shadow, DEFINED, bytes);
+    else
+        fault(w, i, lane, CUDA_ERROR_LAUNCH_FAILED,
+              "%u bytes at %llu of shared memory are read before they are written", bytes, (unsigned long long)offset);
+}
+
 u8 *shared_at(Warp *w, const Inst *i, int lane, u64 offset, u32 bytes, bool write) {
     Block *b = w->block;
     if (offset >= DYNAMIC_SHARED) offset = offset - DYNAMIC_SHARED + b->launch->f->module->shared_end;
@@ -51,15 +73,7 @@ u8 *shared_at(Warp *w, const Inst *i, int lane, u64 offset, u32 bytes, bool writ
         fault(w, i, lane, CUDA_ERROR_MISALIGNED_ADDRESS, "shared address %llu is not a multiple of %u",
               (unsigned long long)offset, bytes);
     u8 *shadow = b->shadow + offset;
-    u32 least = DEFINED;
-    for (u32 n = 0; n < bytes; n++) least = shadow[n] < least ? shadow[n] : least;
-    if (least == OUTSIDE)
-        fault(w, i, lane, CUDA_ERROR_ILLEGAL_ADDRESS, "%u bytes at %llu of shared memory are outside its variables",
-              bytes, (unsigned long long)offset);
-    if (write) memset(shadow, DEFINED, bytes);
-    else if (least == UNDEFINED)
-        fault(w, i, lane, CUDA_ERROR_LAUNCH_FAILED,
-              "%u bytes at %llu of shared memory are read before they are written", bytes, (unsigned long long)offset);
+    if (!all_defined(shadow, bytes)) look_at_shadow(w, i, lane, offset, bytes, write);
     if (b->writers) look_for_race(w, i, lane, offset, bytes, write);
     return b->shared + offset;
 }
