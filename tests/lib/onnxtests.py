@@ -58,9 +58,10 @@ def tests(everything, size):
     return sorted(random.Random(seed).sample(paths, size))
 
 
-def verify(paths):
+def verify(paths, options=(), environment=None):
     """(outcome, name, reason) of each path, in order."""
-    done = subprocess.run([MCC, "verify", "-j2", "--timeout=300", *paths], stdout=subprocess.PIPE, text=True, errors="replace")
+    done = subprocess.run([MCC, "verify", "-j2", "--timeout=300", *options, *paths], stdout=subprocess.PIPE, text=True, errors="replace",
+                          env=environment)
     output = done.stdout.splitlines()
     results = []
     for line in output[:-1]:
