@@ -36,7 +36,14 @@ void gen_attr(Gen *g, LLVMValueRef fn, unsigned at, const char *name, uint64_t v
     LLVMAddAttributeAtIndex(fn, at, LLVMCreateEnumAttribute(g->llvm, kind, value));
 }
 
+/* vectors of a fixed width are lowered to scalable ones where these are known to be as wide */
+static void fix_sve(Gen *g, LLVMValueRef fn) {
+    uint64_t granules = (uint64_t)g->target->sve_bits / 128;
+    if (granules) gen_attr(g, fn, LLVMAttributeFunctionIndex, "vscale_range", granules << 32 | granules);
+}
+
 void gen_function_attrs(Gen *g, LLVMValueRef fn) {
+    fix_sve(g, fn);
     gen_attr(g, fn, LLVMAttributeFunctionIndex, "nounwind", 0);
     LLVMAddAttributeAtIndex(fn, LLVMAttributeFunctionIndex,
                             LLVMCreateStringAttribute(g->llvm, "no-builtins", 11, "", 0));

@@ -58,6 +58,27 @@ static LLVMValueRef by_neon(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValue
     return call_intrinsic(k, name, types, 2, (LLVMValueRef[]){acc, x, w}, 3);
 }
 
+/* v as the start of a scalable vector of `type`; and back */
+static LLVMValueRef to_scalable(Kernel *k, LLVMValueRef v, LLVMTypeRef type) {
+    LLVMTypeRef types[2] = {type, LLVMTypeOf(v)};
+    return call_intrinsic(k, "llvm.vector.insert", types, 2, (LLVMValueRef[]){LLVMGetPoison(type), v, gen_i64(k->gen, 0)}, 3);
+}
+
+static LLVMValueRef from_scalable(Kernel *k, LLVMValueRef v, LLVMTypeRef type) {
+    LLVMTypeRef types[2] = {type, LLVMTypeOf(v)};
+    return call_intrinsic(k, "llvm.vector.extract", types, 2, (LLVMValueRef[]){v, gen_i64(k->gen, 0)}, 2);
+}
+
+static LLVMValueRef by_sve(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc, int lanes, bool a_signed) {
+    LLVMTypeRef bytes = LLVMVectorType(k->gen->i8, (unsigned)lanes * 4), whole = LLVMScalableVectorType(k->gen->i32, 4),
+                parts = LLVMScalableVectorType(k->gen->i8, 16);
+    LLVMValueRef args[3] = {to_scalable(k, acc, whole), to_scalable(k, LLVMBuildBitCast(k->b, a, bytes, ""), parts),
+                            to_scalable(k, LLVMBuildBitCast(k->b, b, bytes, ""), parts)};
+    const char *name = a_signed ? "llvm.aarch64.sve.sdot" : "llvm.aarch64.sve.usdot";
+    LLVMValueRef sum = call_intrinsic(k, name, &whole, 1, args, 3);
+    return from_scalable(k, sum, LLVMTypeOf(acc));
+}
+
 /* ---- pairs of 16 bits in one integer register ---- */
 
 bool has_halves(const Kernel *k) { return k->gen->target->dot == DOT_HALVES; }
@@ -112,7 +133,7 @@ LLVMValueRef dot_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef acc
     case DOT_SIGNED:
     case DOT_MIXED:
         if (lanes == 4) return by_neon(k, a, b, acc, a_signed);
-        break;
+        return by_sve(k, a, b, acc, lanes, a_signed);
     case DOT_HALVES: return by_halves(k, a, b, acc, lanes, a_signed);
     case DOT_WIDEN: break;
     }

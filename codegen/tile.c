@@ -73,6 +73,7 @@ static void step(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, in
 
 static LLVMValueRef splat_lane(Kernel *k, LLVMValueRef v, int lane, int lanes) {
     LLVMValueRef mask[64];
+    if (lanes == 1) return LLVMBuildExtractElement(k->b, v, gen_i32(k->gen, lane), "");
     for (int i = 0; i < lanes; i++) mask[i] = gen_i32(k->gen, lane);
     return LLVMBuildShuffleVector(k->b, v, LLVMGetPoison(LLVMTypeOf(v)), LLVMConstVector(mask, (unsigned)lanes), "");
 }

@@ -17,7 +17,7 @@ static const Costs embedded = {1, 1, 1.12, 11.2, 9, 28}, /* measured on a Zen 5 
     by_element = {0.4, 0.4, 1.05, 13, 10, 50};           /* llvm-mca's of 1x1 and 3x3 convolutions */
 
 static const Costs *costs_of(const Target *t) {
-    return t->lane_multiply ? &by_element : t->vector_bits == 512 ? &embedded : &broadcast;
+    return t->lane_multiply || t->sve_bits ? &by_element : t->vector_bits == 512 ? &embedded : &broadcast;
 }
 
 int64_t count_nonzeros(const Tensor *t) {

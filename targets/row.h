@@ -19,6 +19,7 @@ typedef struct Row {
     const char *abi;      /* LLVM's name of the calling convention; NULL: the triple's */
     int float_bits;       /* the widest float that it computes in hardware; 0: none */
     int vector_bits, vector_registers;
+    int sve_bits;      /* width of its scalable vectors, where its vectors are these; 0: they are not */
     bool fma;          /* fused multiply-add in vectors */
     int multiply_bits; /* bits of vectors that it multiplies and adds a cycle */
     bool lane_multiply, converts_half;

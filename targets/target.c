@@ -73,6 +73,15 @@ static LookupForm lookup_of(const Row *row, const char *features) {
     return feature_is(features, "ssse3", row->lookup != LOOKUP_LOADS) ? LOOKUP_ROWS : LOOKUP_LOADS;
 }
 
+static int sve_bits(const Row *row, const char *features) {
+    return feature_is(features, "sve", row->sve_bits > 0) ? row->sve_bits : 0;
+}
+
+/* without them the vectors are those that every 64-bit Arm processor has */
+static bool sve_off(const Row *row, const char *features) { return row->sve_bits && !sve_bits(row, features); }
+
+static int vector_bits(const Row *row, const char *features) { return sve_off(row, features) ? 128 : row->vector_bits; }
+
 static bool fma_of(const Row *row, const char *features) {
     return starts(row->arch, "armv7") ? feature_is(features, "vfp4", row->fma) : row->fma;
 }
@@ -201,15 +210,16 @@ static const Target *make_target(const Asked *a) {
                   .bare = !has_system(a->triple),
                   .is_static = starts(row->arch, "thumb") && !has_system(a->triple),
                   .float_bits = floats == 64 && !feature_is(all, "fp64", true) ? 32 : floats,
-                  .vector_bits = vectors ? row->vector_bits : 0,
+                  .vector_bits = vectors ? vector_bits(row, all) : 0,
                   .vector_registers = vectors ? row->vector_registers : 0,
+                  .sve_bits = sve_bits(row, all),
                   .has_fma = fma_of(row, all),
                   .multiply_bits = a->soft ? SOFT_BITS : row->multiply_bits,
                   .converts_half = converts_half(row, a->cpu, all),
                   .dot = dot_of(row, all),
                   .cost = a->soft ? &beside_soft_floats : row->cost,
                   .lookup = lookup_of(row, all),
-                  .lane_multiply = row->lane_multiply,
+                  .lane_multiply = row->lane_multiply || sve_off(row, all),
                   .l1 = row->l1,
                   .l2 = row->l2,
                   .sm = sm_of(row, llvm_cpu(a)),

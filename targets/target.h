@@ -38,6 +38,7 @@ typedef struct Target {
     int pointer_bits;
     int vector_bits;      /* of the widest registers worth using; 0: none */
     int vector_registers; /* of that width */
+    int sve_bits;         /* the vectors are scalable ones of Arm, just this wide; 0: they are not */
     bool has_fma;         /* fused multiply-add in vector registers */
     int multiply_bits;    /* bits of vectors that it multiplies and adds a cycle */
     bool lane_multiply;   /* multiplies a vector by one lane of another in one instruction */
