@@ -36,19 +36,42 @@ void channelwise_fill(const Contraction *c, Tile *t, LLVMValueRef bias) {
     for (int r = 0; r < t->rows; r++) tile_put(t, r, 0, vec_repeat(least, t->lanes));
 }
 
-static LLVMValueRef weight(const Contraction *c, LLVMValueRef w, LLVMValueRef tap) {
+static LLVMValueRef weights_at(const Contraction *c, LLVMValueRef w, LLVMValueRef vector) {
     LLVMTypeRef type = c->kind == TILE_F32 ? c->k->gen->f32 : c->k->gen->i32;
-    LLVMValueRef p = w ? f32_at(c->k, w, i_scale(c->k, tap, c->lanes)) : NULL;
-    return p ? vec_load_of(c->k, type, p, c->lanes, (unsigned)c->lanes * 4) : NULL;
+    LLVMValueRef p = f32_at(c->k, w, i_scale(c->k, vector, c->lanes));
+    return vec_load_of(c->k, type, p, c->lanes, (unsigned)c->lanes * 4);
+}
+
+/* of a tap of a row whose weights are w; of quads the first ones begin with taps 0, 4, … */
+static LLVMValueRef weight(const Contraction *c, LLVMValueRef w, LLVMValueRef tap) {
+    Kernel *k = c->k;
+    if (!w) return NULL;
+    if (!c->quads) return weights_at(c, w, tap);
+    LLVMValueRef four = weights_at(c, w, i_div(k, tap, TAP_QUAD));
+    LLVMValueRef byte = i_sub(k, tap, i_scale(k, i_div(k, tap, TAP_QUAD), TAP_QUAD));
+    LLVMValueRef behind = i_sub(k, gen_i64(k->gen, TAP_QUAD - 1), byte); /* bytes above it */
+    LLVMValueRef up = LLVMBuildTrunc(k->b, i_scale(k, behind, 8), k->gen->i32, "");
+    four = LLVMBuildShl(k->b, four, vec_splat(k, up, c->lanes), "");
+    return LLVMBuildAShr(k->b, four, vec_repeat(gen_i32(k->gen, 24), c->lanes), "");
+}
+
+static LLVMValueRef place_of(const Contraction *c, LLVMValueRef x, LLVMValueRef place) {
+    return element_at(c->k, c->x_element, x, i_mul(c->k, place, c->x_pixel));
+}
+
+/* quads are multiplied with their highest bits turned, which the zero point and the bias know */
+static bool turns_bits(const Contraction *c) {
+    return c->quads && dot_flips(dot_form(c->k->gen->target, c->lanes), c->kind == TILE_S8);
 }
 
 static LLVMValueRef input(const Contraction *c, LLVMValueRef x, LLVMValueRef place) {
     Kernel *k = c->k;
     LLVMTypeRef words = vec_of(k->gen->i32, c->lanes), shorts = vec_of(k->gen->i16, c->lanes);
-    LLVMValueRef p = element_at(k, c->x_element, x, i_mul(k, place, c->x_pixel));
-    LLVMValueRef v = vec_load_of(k, c->x_element, p, c->lanes, c->kind == TILE_F32 ? 4 : 1);
+    LLVMValueRef v = vec_load_of(k, c->x_element, place_of(c, x, place), c->lanes, c->kind == TILE_F32 ? 4 : 1);
     if (c->kind == TILE_F32 || c->combine == COMBINE_MAX) return v;
-    if (c->kind == TILE_S8) v = LLVMBuildSExt(k->b, v, shorts, "");
+    bool turned = turns_bits(c);
+    if (turned) v = LLVMBuildXor(k->b, v, vec_repeat(LLVMConstInt(k->gen->i8, 0x80, 0), c->lanes), "");
+    if ((c->kind == TILE_S8) != turned) v = LLVMBuildSExt(k->b, v, shorts, "");
     return LLVMBuildZExt(k->b, v, words, "");
 }
 
@@ -71,6 +94,74 @@ static void unrolled_row(const Contraction *c, Tile *t, LLVMValueRef x, LLVMValu
     }
 }
 
+/* ---- four taps at a time: tap_quads.c ---- */
+
+static TapQuads quads_of(const Contraction *c) { return (TapQuads){c->stride[2], c->kernel[2], c->quads}; }
+
+/* vectors of weights of one row */
+static int64_t row_weights(const Contraction *c) {
+    TapQuads q = quads_of(c);
+    int64_t shifts[TAP_QUAD_SHIFTS];
+    return c->quads ? tap_quads_shifts(&q, shifts) : c->kernel[2];
+}
+
+int64_t channelwise_weights(const Contraction *c) {
+    int64_t rows = c->kernel[0] * c->kernel[1];
+    return c->stored ? narrow_panel_bytes(c->stored, c->lanes, rows * c->kernel[2]) : rows * row_weights(c) * c->lanes;
+}
+
+/* which of a tile's places lie inside of the input and are read, as bits */
+static uint64_t places_inside(const Contraction *c, int rows, const uint32_t *masks) {
+    uint64_t inside = 0;
+    for (int64_t i = 0; i < c->kernel[2]; i++)
+        for (int r = 0; r < rows; r++)
+            if (!masks || masks[i] >> r & 1) inside |= UINT64_C(1) << (r * c->stride[2] + i);
+    return inside;
+}
+
+/* the bytes of four pixels, channel by channel; what is not inside is what stands in the padding */
+static LLVMValueRef load_quad(const Contraction *c, LLVMValueRef x, int64_t first, uint64_t inside) {
+    Kernel *k = c->k;
+    LLVMValueRef order[TAP_QUAD * TAP_QUAD], v;
+    LLVMTypeRef bytes = LLVMVectorType(k->gen->i8, TAP_QUAD * TAP_QUAD);
+    uint64_t all = (1u << TAP_QUAD) - 1;
+    if ((inside >> first & all) == all)
+        v = vec_load_of(k, k->gen->i32, place_of(c, x, gen_i64(k->gen, first)), TAP_QUAD, 1);
+    else {
+        v = vec_repeat(gen_i32(k->gen, (int)(0x01010101u * ((unsigned)c->outside & 255))), TAP_QUAD);
+        for (int i = 0; i < TAP_QUAD; i++)
+            if (inside >> (first + i) & 1) {
+                LLVMValueRef p = place_of(c, x, gen_i64(k->gen, first + i));
+                v = LLVMBuildInsertElement(k->b, v, vec_load_of(k, k->gen->i32, p, 1, 1), gen_i32(k->gen, i), "");
+            }
+    }
+    for (int i = 0; i < TAP_QUAD * TAP_QUAD; i++) order[i] = gen_i32(k->gen, i % TAP_QUAD * TAP_QUAD + i / TAP_QUAD);
+    v = LLVMBuildBitCast(k->b, v, bytes, "");
+    v = LLVMBuildShuffleVector(k->b, v, v, LLVMConstVector(order, TAP_QUAD * TAP_QUAD), "");
+    return LLVMBuildBitCast(k->b, v, vec_of(k->gen->i32, c->lanes), "");
+}
+
+static void quads_row(const Contraction *c, Tile *t, LLVMValueRef x, LLVMValueRef w, const uint32_t *masks) {
+    enum { MOST_PLACES = 64 };
+    Kernel *k = c->k;
+    TapQuads q = quads_of(c);
+    int64_t shifts[TAP_QUAD_SHIFTS];
+    int n = tap_quads_shifts(&q, shifts);
+    LLVMValueRef weights[TAP_QUAD_SHIFTS], quads[MOST_PLACES] = {NULL};
+    uint64_t inside = places_inside(c, t->rows, masks);
+    for (int i = 0; i < n; i++) weights[i] = weights_at(c, w, gen_i64(k->gen, i));
+    for (int r = 0; r < t->rows; r++) {
+        int64_t at;
+        int count = tap_quads_of(&q, r, &at);
+        for (int i = 0; i < count; i++, at += TAP_QUAD) {
+            if (!quads[at]) quads[at] = load_quad(c, x, at, inside);
+            int j = 0;
+            while (shifts[j] != r * q.stride - at) j++;
+            tile_put(t, r, 0, dot_add(k, quads[at], weights[j], tile_get(t, r, 0), t->lanes, c->kind == TILE_S8));
+        }
+    }
+}
+
 static void one_tap(const Contraction *c, Tile *t, LLVMValueRef x, LLVMValueRef w, LLVMValueRef tap, uint32_t mask) {
     Kernel *k = c->k;
     LLVMValueRef wv = weight(c, w, tap), place = i_scale(k, tap, c->dilation[2]);
@@ -78,13 +169,25 @@ static void one_tap(const Contraction *c, Tile *t, LLVMValueRef x, LLVMValueRef 
         if (mask >> r & 1) combine(c, t, r, input(c, x, i_plus(k, place, r * c->stride[2])), wv);
 }
 
-void channelwise_row(const Contraction *c, Tile *t, LLVMValueRef x, LLVMValueRef w, const Taps *taps) {
+/* are the taps of each place known now? */
+static bool is_unrolled(const Contraction *c, const Tile *t, const Taps *taps) {
+    int64_t from, to;
+    bool constant = taps->from && i_is_const(taps->from, &from) && i_is_const(taps->to, &to);
+    return c->kernel[2] * t->rows <= MAX_UNROLLED && (!taps->from || (constant && from == 0 && to == c->kernel[2]));
+}
+
+bool channelwise_in_quads(const Contraction *c, const Tile *t, const Taps *taps) {
+    return c->quads && is_unrolled(c, t, taps);
+}
+
+void channelwise_row(const Contraction *c, Tile *t, LLVMValueRef x, LLVMValueRef panel, LLVMValueRef row,
+                     const Taps *taps) {
     Kernel *k = c->k;
-    int64_t from, to, kernel = c->kernel[2];
-    bool small = kernel * t->rows <= MAX_UNROLLED,
-         constant = taps->from && i_is_const(taps->from, &from) && i_is_const(taps->to, &to);
-    if (small && (!taps->from || (constant && from == 0 && to == kernel))) {
-        unrolled_row(c, t, x, w, taps->from ? NULL : taps->masks);
+    int64_t kernel = c->kernel[2];
+    LLVMValueRef w = panel ? f32_at(k, panel, i_scale(k, row, row_weights(c) * c->lanes)) : NULL;
+    if (is_unrolled(c, t, taps)) {
+        const uint32_t *masks = taps->from ? NULL : taps->masks;
+        (c->quads ? quads_row : unrolled_row)(c, t, x, w, masks);
         return;
     }
     for (int64_t i = 0; !taps->from && i < kernel; i++) one_tap(c, t, x, w, gen_i64(k->gen, i), taps->masks[i]);

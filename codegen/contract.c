@@ -74,16 +74,17 @@ static LLVMValueRef hide(Kernel *k, LLVMValueRef p) {
     return LLVMBuildCall2(k->b, type, nothing, &p, 1, "");
 }
 
-static void row_taps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, LLVMValueRef x, const Taps *taps) {
+/* row: of the window, counted over its outer axes */
+static void row_taps(Panel *p, Tile *t, const Place *at, LLVMValueRef row, LLVMValueRef x, const Taps *taps) {
     Contraction *c = p->c;
     Kernel *k = c->k;
     uint32_t all = (uint32_t)((1ull << t->rows) - 1);
     LLVMValueRef step = i_scale(k, c->x_pixel, c->dilation[2]);
-    tap = i_scale(k, tap, c->kernel[2]);
     if (c->combine != COMBINE_DENSE) {
-        channelwise_row(c, t, x, at->w ? f32_at(k, at->w, i_scale(k, tap, c->lanes)) : NULL, taps);
+        channelwise_row(c, t, x, at->w, row, taps);
         return;
     }
+    LLVMValueRef tap = i_scale(k, row, c->kernel[2]);
     for (int64_t i = 0; !taps->from && i < c->kernel[2]; i++) {
         /* hidden: neighbouring taps read the same elements, which LLVM would keep in registers that the tile needs */
         if (taps->masks[i])
@@ -162,27 +163,50 @@ static LLVMValueRef is_between(Kernel *k, LLVMValueRef i, LLVMValueRef lo, LLVMV
     return LLVMBuildAnd(k->b, from, to, "");
 }
 
-static void add_border(Panel *p, Tile *t, const Taps *taps) {
+/* calls f for each row of the window that lies inside, or outside */
+static void each_window_row(Panel *p, bool inside, void (*f)(Panel *, Tile *, LLVMValueRef first, const Taps *), Tile *t,
+                            const Taps *taps) {
     Contraction *c = p->c;
     Kernel *k = c->k;
-    int64_t from, to;
-    bool whole = taps->from && i_is_const(taps->from, &from) && i_is_const(taps->to, &to) && from == 0 &&
-                 to == c->kernel[2];
-    LLVMValueRef inside = LLVMBuildAnd(k->b, is_all(p, 0), is_all(p, 1), "");
-    if (!whole) inside = LLVMConstNull(k->gen->i1);
-    If any = if_begin(k, LLVMBuildNot(k->b, inside, ""));
-    For f = for_count(k, c->kernel[0]), g = for_count(k, c->kernel[1]);
-    LLVMValueRef first = i_scale(k, i_add(k, i_scale(k, f.i, c->kernel[1]), g.i), c->kernel[2]);
-    LLVMValueRef there = LLVMBuildAnd(k->b, is_between(k, f.i, p->lo[0], p->hi[0]),
+    For outer = for_count(k, c->kernel[0]), g = for_count(k, c->kernel[1]);
+    LLVMValueRef first = i_scale(k, i_add(k, i_scale(k, outer.i, c->kernel[1]), g.i), c->kernel[2]);
+    LLVMValueRef there = LLVMBuildAnd(k->b, is_between(k, outer.i, p->lo[0], p->hi[0]),
                                       is_between(k, g.i, p->lo[1], p->hi[1]), "");
-    If in = if_begin(k, there);
-    add_row_outside(p, t, first, taps);
-    if_else(k, &in);
-    add_taps_outside(p, t, first, zero(p), gen_i64(k->gen, c->kernel[2]));
+    If in = if_begin(k, inside ? there : LLVMBuildNot(k->b, there, ""));
+    f(p, t, first, taps);
     if_end(k, &in);
     for_end(k, &g);
-    for_end(k, &f);
+    for_end(k, &outer);
+}
+
+static void add_whole_row(Panel *p, Tile *t, LLVMValueRef first, const Taps *taps) {
+    (void)taps;
+    add_taps_outside(p, t, first, zero(p), gen_i64(p->c->k->gen, p->c->kernel[2]));
+}
+
+/* do all places of the tile find all taps of a row inside? */
+static bool row_is_inside(const Contraction *c, const Tile *t, const Taps *taps) {
+    uint32_t all = (uint32_t)((1ull << t->rows) - 1);
+    int64_t from, to;
+    if (taps->from) return i_is_const(taps->from, &from) && i_is_const(taps->to, &to) && from == 0 && to == c->kernel[2];
+    for (int64_t i = 0; i < c->kernel[2]; i++)
+        if (all & ~taps->masks[i]) return false;
+    return true;
+}
+
+/* the bias and what the taps outside add: whole rows of the window first, which are the same for all places of the tile */
+static void fill_border(Panel *p, Tile *t, const Taps *taps) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    Tile same;
+    tile_begin_of(&same, k, c->kind, c->sum, 1, t->vecs, t->lanes);
+    tile_fill(&same, p->bias, 4);
+    If any = if_begin(k, LLVMBuildNot(k->b, LLVMBuildAnd(k->b, is_all(p, 0), is_all(p, 1), ""), ""));
+    each_window_row(p, false, add_whole_row, &same, taps);
     if_end(k, &any);
+    for (int i = 0; i < t->rows * t->vecs; i++) tile_put(t, i / t->vecs, i % t->vecs, tile_get(&same, 0, i % t->vecs));
+    if (!row_is_inside(c, t, taps) && !(c->combine == COMBINE_DEPTHWISE && channelwise_in_quads(c, t, taps)))
+        each_window_row(p, true, add_row_outside, t, taps);
 }
 
 static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) {
@@ -194,9 +218,9 @@ static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) 
             last = channels - (blocks - 1) * g->block;
     int64_t panel = g->block * c->kernel[0] * c->kernel[1] * c->kernel[2] * p->vecs * c->lanes;
     tile_begin_of(&t, k, c->kind, c->sum, rows, p->vecs, c->lanes);
-    if (c->combine == COMBINE_DENSE) tile_fill(&t, p->bias, 4);
+    if (c->border) fill_border(p, &t, taps);
+    else if (c->combine == COMBINE_DENSE) tile_fill(&t, p->bias, 4);
     else channelwise_fill(c, &t, p->bias);
-    if (c->border) add_border(p, &t, taps);
     For f = for_begin(k, zero(p), p->blocks, 1);
     Place at = {x_at(c, p->x, i_mul(k, f.i, c->x_block)), p->w ? w_at(c, p->w, i_scale(k, f.i, panel)) : NULL,
                 gen_i64(k->gen, g->block), i_scale(k, f.i, g->block * taps_of(c))};
@@ -466,7 +490,7 @@ static void fill_source(Panel *p, const Panels *all, LLVMValueRef index, int64_t
         p->first = zero(p);
         p->blocks = gen_i64(k->gen, 1);
         p->x = x_at(c, p->x, i_mul(k, p->col, c->x_col));
-        offset = i_scale(k, i_div(k, p->col, c->lanes), panel_size(c, c->lanes, 1));
+        offset = i_scale(k, i_div(k, p->col, c->lanes), channelwise_weights(c));
     } else if (all->table) {
         LLVMValueRef panel = i_plus(k, index, from);
         p->first = from_table(c, all->table, panel, 0);

@@ -57,6 +57,8 @@ LLVMValueRef vec_mul_add(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValueRef
                          int lanes); /* a·b + c, as the target does it best */
 LLVMValueRef vec_add(Kernel *k, LLVMValueRef a, LLVMValueRef b);
 LLVMValueRef vec_larger(Kernel *k, LLVMValueRef a, LLVMValueRef b); /* a > b ? a : b */
+LLVMValueRef vec_at_least(Kernel *k, LLVMValueRef x, LLVMValueRef lo); /* x < lo ? lo : x; a zero may take lo's sign */
+LLVMValueRef vec_at_most(Kernel *k, LLVMValueRef x, LLVMValueRef hi);  /* x > hi ? hi : x */
 LLVMValueRef vec_greater_or_nan(Kernel *k, LLVMValueRef x, LLVMValueRef best); /* the larger one; x where it is NaN */
 /* all lanes folded by f into each of them, pairwise */
 LLVMValueRef vec_fold(Kernel *k, LLVMValueRef v, int lanes, LLVMValueRef (*f)(Kernel *, LLVMValueRef, LLVMValueRef));
@@ -213,6 +215,8 @@ typedef struct Contraction {
     const NarrowForm *stored; /* w is panels of that form, expanded to scratch memory; NULL: as the sums need it */
     int64_t stored_zero;      /* the zero point of all codes */
     bool pairs;  /* of bytes: weights by pairs of steps, see TileSteps */
+    int64_t quads; /* depthwise, of bytes: TapQuads.step, whose weights stand behind a block's others; 0: tap by tap */
+    int outside;   /* what stands in the padding then */
     bool border; /* behind the bias, for each tap: what a tap adds that falls outside of the input, by column */
     LLVMValueRef x_batch, x_block, x_pixel;
     LLVMValueRef x_col; /* of channelwise forms: between columns of different blocks */
@@ -246,8 +250,10 @@ typedef struct Taps {                                 /* which taps of a row a t
 
 /* ---- channelwise.c: tiles whose lanes do not mix ---- */
 void channelwise_fill(const Contraction *c, Tile *t, LLVMValueRef bias);
-/* The taps of one kernel row. x: what the first row of the tile reads at tap 0; w: the weights of tap 0. */
-void channelwise_row(const Contraction *c, Tile *t, LLVMValueRef x, LLVMValueRef w, const Taps *taps);
+bool channelwise_in_quads(const Contraction *c, const Tile *t, const Taps *taps); /* padding stands in the quads themselves */
+int64_t channelwise_weights(const Contraction *c); /* of a block: bytes where they are stored narrow, else words */
+/* The taps of one row of the window, counted over its outer axes. x: what the first row of the tile reads at tap 0; panel: the block's weights. */
+void channelwise_row(const Contraction *c, Tile *t, LLVMValueRef x, LLVMValueRef panel, LLVMValueRef row, const Taps *taps);
 /* Divides by the number of taps: those of the outer axes, and along the row from `start` on. */
 void channelwise_finish(const Contraction *c, Tile *t, const LLVMValueRef outer[2], LLVMValueRef start);
 

@@ -184,6 +184,7 @@ static bool emit_channelwise(Kernel *k) {
     c.x_element = gen_elem_type(k->gen, x->type.dtype);
     c.sum = c.kind != TILE_F32 && !pool ? k->gen->i32 : c.x_element;
     c.border = !pool && node_int(n, "border");
+    if (!pool) c.quads = node_int(n, "quads"), c.outside = (int)node_int(n, "outside");
     c.lanes = (int)y->type.dims[rank - 1]->value;
     c.cols = y->type.dims[1]->value * c.lanes;
     fill_window(&c, n, spatial);

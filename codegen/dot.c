@@ -55,7 +55,9 @@ static LLVMValueRef by_neon(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValue
     LLVMTypeRef bytes = LLVMVectorType(k->gen->i8, 16), types[2] = {LLVMTypeOf(acc), bytes};
     LLVMValueRef x = LLVMBuildBitCast(k->b, a, bytes, ""), w = LLVMBuildBitCast(k->b, b, bytes, "");
     const char *name = a_signed ? "llvm.aarch64.neon.sdot" : "llvm.aarch64.neon.usdot";
-    return call_intrinsic(k, name, types, 2, (LLVMValueRef[]){acc, x, w}, 3);
+    /* LLVM takes one lane of a's register if a stands there, the other way round it would copy it to all lanes */
+    LLVMValueRef args[3] = {acc, a_signed ? w : x, a_signed ? x : w};
+    return call_intrinsic(k, name, types, 2, args, 3);
 }
 
 /* v as the start of a scalable vector of `type`; and back */

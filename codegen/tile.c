@@ -54,20 +54,7 @@ static void load_columns(Tile *t, const TileSteps *s, LLVMValueRef base, LLVMVal
     for (int v = 0; v < t->vecs; v++) {
         LLVMValueRef at = columns_at(k, s, p, gen_i64(k->gen, v * t->lanes));
         b[v] = s->half ? vec_load_wide(k, s->half, at, t->lanes, s->b_align)
-                         : vec_load_of(k, t->element, at, t->lanes, s->b_align);
-    }
-}
-
-/* one step at element `at` of the rows from a, and vectors from b */
-static void step(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, int at) {
-    Kernel *k = t->k;
-    LLVMValueRef vectors[TILE_MAX];
-    load_columns(t, s, b, gen_i64(k->gen, at), vectors);
-    for (int r = 0; r < t->rows; r++) {
-        if (!takes_part(s, r)) continue;
-        LLVMValueRef p = f32_at(k, f32_at(k, a, i_scale(k, s->row, r)), gen_i64(k->gen, at * s->inner));
-        LLVMValueRef scalar = vec_load_of(k, t->element, p, 1, t->kind == TILE_F32 ? 4 : 1);
-        multiply(t, r, vec_splat(k, scalar, t->lanes), vectors);
+                       : vec_load_of(k, t->element, at, t->lanes, s->b_align);
     }
 }
 
@@ -79,6 +66,34 @@ static LLVMValueRef splat_lane(Kernel *k, LLVMValueRef v, int lane, int lanes) {
 }
 
 enum { BY_LANE = 4, MAX_CHAINS = 4, IN_FLIGHT = 8 /* additions that hide the time of one */, LONG = 16 };
+
+/* do rows from `row` on, whose elements are neighbours, take part as one vector? */
+static bool rows_are_lanes(const Tile *t, const TileSteps *s, int row) {
+    int64_t apart;
+    uint32_t all = (1u << BY_LANE) - 1;
+    return t->k->gen->target->lane_multiply && i_is_const(s->row, &apart) && apart == 1 && row + BY_LANE <= t->rows &&
+           (s->mask >> row & all) == all;
+}
+
+/* one step at element `at` of the rows from a, and vectors from b */
+static void step(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, int at) {
+    Kernel *k = t->k;
+    LLVMValueRef vectors[TILE_MAX];
+    load_columns(t, s, b, gen_i64(k->gen, at), vectors);
+    for (int r = 0; r < t->rows; r++) {
+        if (!takes_part(s, r)) continue;
+        LLVMValueRef p = f32_at(k, f32_at(k, a, i_scale(k, s->row, r)), gen_i64(k->gen, at * s->inner));
+        unsigned align = t->kind == TILE_F32 ? 4 : 1;
+        if (rows_are_lanes(t, s, r)) {
+            LLVMValueRef four = vec_load_of(k, t->element, p, BY_LANE, align);
+            for (int i = 0; i < BY_LANE; i++) multiply(t, r + i, splat_lane(k, four, i, t->lanes), vectors);
+            r += BY_LANE - 1;
+            continue;
+        }
+        LLVMValueRef scalar = vec_load_of(k, t->element, p, 1, align);
+        multiply(t, r, vec_splat(k, scalar, t->lanes), vectors);
+    }
+}
 
 /* Sums of their own for every `n`th step: a tile of few accumulators would wait for each addition. */
 typedef struct Chains {
@@ -112,7 +127,8 @@ static void chains_end(Chains *c) {
             for (int v = 0; v < to->rows * to->vecs; v++) {
                 int row = v / to->vecs, vec = v % to->vecs;
                 LLVMValueRef a = tile_get(to, row, vec), b = tile_get(from, row, vec);
-                LLVMValueRef sum = to->kind == TILE_F32 ? LLVMBuildFAdd(to->k->b, a, b, "") : LLVMBuildAdd(to->k->b, a, b, "");
+                LLVMValueRef sum =
+                    to->kind == TILE_F32 ? LLVMBuildFAdd(to->k->b, a, b, "") : LLVMBuildAdd(to->k->b, a, b, "");
                 tile_put(to, row, vec, sum);
             }
         }
@@ -159,7 +175,8 @@ static LLVMValueRef halves(Kernel *k, LLVMValueRef a, LLVMValueRef b, bool high)
     return LLVMBuildShuffleVector(k->b, a, b, LLVMConstVector(mask, 4), "");
 }
 
-/* Sums of two rows: of columns 0 and 1 in the first's place, of 2 and 3 in the second's. An odd last row is its own neighbour. */
+/* Sums of two rows: of columns 0 and 1 in the first's place, of 2 and 3 in the second's. An odd last row is its own
+ * neighbour. */
 static void turn_sums(Tile *from, Tile *to) {
     for (int r = 0; r < from->rows; r += 2)
         for (int v = 0; v < from->vecs; v++) {
@@ -177,7 +194,8 @@ static LLVMValueRef multiply_pair(Tile *t, LLVMValueRef acc, LLVMValueRef a, LLV
     return call_intrinsic(k, name, types, 2, (LLVMValueRef[]){acc, x, w}, 3);
 }
 
-/* `count` steps, two or four: eight bytes of two rows are one operand, of two columns the other; rows: those there are */
+/* `count` steps, two or four: eight bytes of two rows are one operand, of two columns the other; rows: those there are
+ */
 static void steps_by_pairs(Tile *sums, const TileSteps *s, int rows, LLVMValueRef a, LLVMValueRef b, int count) {
     Kernel *k = sums->k;
     LLVMValueRef x[TILE_MAX];

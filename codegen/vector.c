@@ -1,6 +1,7 @@
 /* Vectors: memory, arithmetic of f32, and the elementwise operators that are a handful of vector instructions. Each
  * gives the bits of its mcc_el_<op>_f32, the same operations in the same order, NaN included; but for those of
  * vector_math.c. */
+#include <math.h>
 #include <string.h>
 #include "codegen/contract.h"
 
@@ -71,9 +72,7 @@ LLVMValueRef vec_splat(Kernel *k, LLVMValueRef scalar, int lanes) {
     return LLVMBuildShuffleVector(k->b, v, none, mask, "");
 }
 
-LLVMValueRef vec_const(Gen *g, double v, int lanes) {
-    return vec_repeat(LLVMConstReal(g->f32, v), lanes);
-}
+LLVMValueRef vec_const(Gen *g, double v, int lanes) { return vec_repeat(LLVMConstReal(g->f32, v), lanes); }
 
 LLVMValueRef vec_repeat(LLVMValueRef constant, int lanes) {
     LLVMValueRef all[64];
@@ -110,6 +109,32 @@ LLVMValueRef vec_fold(Kernel *k, LLVMValueRef v, int lanes, LLVMValueRef (*f)(Ke
     return v;
 }
 
+/* has one instruction for the larger of two numbers that gives NaN if one of them is NaN; of zeros with two signs it
+ * takes its own choice */
+static bool has_extrema(const Kernel *k) { return !strncmp(k->gen->target->triple, "aarch64", 7); }
+
+static LLVMValueRef native_extremum(Kernel *k, LLVMRealPredicate before, LLVMValueRef x, LLVMValueRef y) {
+    LLVMTypeRef type = LLVMTypeOf(x);
+    const char *name = before == LLVMRealOGT ? "llvm.maximum" : "llvm.minimum";
+    return call_intrinsic(k, name, &type, 1, (LLVMValueRef[]){x, y}, 2);
+}
+
+static bool is_number(LLVMValueRef v) {
+    LLVMBool loses;
+    if (LLVMIsAConstantDataVector(v)) v = LLVMGetAggregateElement(v, 0); /* of vectors here all lanes are alike */
+    return LLVMIsAConstantAggregateZero(v) || (LLVMIsAConstantFP(v) && !isnan(LLVMConstRealGetDouble(v, &loses)));
+}
+
+LLVMValueRef vec_at_least(Kernel *k, LLVMValueRef x, LLVMValueRef lo) {
+    if (has_extrema(k) && is_number(lo)) return native_extremum(k, LLVMRealOGT, x, lo);
+    return LLVMBuildSelect(k->b, LLVMBuildFCmp(k->b, LLVMRealOLT, x, lo, ""), lo, x, "");
+}
+
+LLVMValueRef vec_at_most(Kernel *k, LLVMValueRef x, LLVMValueRef hi) {
+    if (has_extrema(k) && is_number(hi)) return native_extremum(k, LLVMRealOLT, x, hi);
+    return LLVMBuildSelect(k->b, LLVMBuildFCmp(k->b, LLVMRealOGT, x, hi, ""), hi, x, "");
+}
+
 typedef struct Vec { /* where a form is built */
     Kernel *k;
     LLVMBuilderRef b;
@@ -126,18 +151,18 @@ static LLVMValueRef select_if(const Vec *v, LLVMRealPredicate p, LLVMValueRef a,
 
 /* t = x < lo ? lo : x;  t > hi ? hi : t */
 static LLVMValueRef clamp(const Vec *v, LLVMValueRef x, LLVMValueRef lo, LLVMValueRef hi) {
-    LLVMValueRef t = select_if(v, LLVMRealOLT, x, lo, lo, x);
-    return select_if(v, LLVMRealOGT, t, hi, hi, t);
+    return vec_at_most(v->k, vec_at_least(v->k, x, lo), hi);
 }
 
 static LLVMValueRef clip(const Vec *v, LLVMValueRef *a) {
     LLVMValueRef lo = v->n->n_in > 1 ? a[1] : NULL, hi = v->n->n_in > 2 ? a[2] : NULL, t = a[0];
-    if (lo) t = select_if(v, LLVMRealOLT, t, lo, lo, t);
-    return hi ? select_if(v, LLVMRealOGT, t, hi, hi, t) : t;
+    if (lo) t = vec_at_least(v->k, t, lo);
+    return hi ? vec_at_most(v->k, t, hi) : t;
 }
 
 /* x before y ? x : y, NaN in x stays */
 static LLVMValueRef extremum(const Vec *v, LLVMRealPredicate before, LLVMValueRef x, LLVMValueRef y) {
+    if (has_extrema(v->k)) return native_extremum(v->k, before, x, y);
     LLVMValueRef is = LLVMBuildFCmp(v->b, before, x, y, ""), nan = LLVMBuildFCmp(v->b, LLVMRealUNO, x, x, "");
     return LLVMBuildSelect(v->b, LLVMBuildOr(v->b, is, nan, ""), x, y, "");
 }
@@ -229,7 +254,7 @@ LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *a, int lane
     case OP_Max: return extremum(&v, LLVMRealOGT, a[0], a[1]);
     case OP_Min: return extremum(&v, LLVMRealOLT, a[0], a[1]);
     case OP_Neg: return LLVMBuildFNeg(k->b, a[0], "");
-    case OP_Relu: return select_if(&v, LLVMRealOLT, a[0], number(&v, 0), number(&v, 0), a[0]);
+    case OP_Relu: return vec_at_least(k, a[0], number(&v, 0));
     case OP_Clip: return clip(&v, a);
     case OP_LeakyRelu: return scale_below_zero(&v, a[0], number(&v, node_float(n, "alpha")));
     case OP_PRelu: return select_if(&v, LLVMRealOLT, a[0], number(&v, 0), LLVMBuildFMul(k->b, a[0], a[1], ""), a[0]);

@@ -161,6 +161,12 @@ LLVMValueRef vec_quantized(Kernel *k, LLVMValueRef x, LLVMValueRef zero, Dtype t
         x = LLVMBuildBitCast(k->b, call_intrinsic(k, "llvm.arm.vcvtr", &f32, 1, &x, 1), i32, ""); /* NaN: 0 */
         return call_intrinsic(k, "llvm.sadd.sat", &i32, 1, (LLVMValueRef[]){x, zero}, 2);
     }
+    if (is_aarch64(k) && lanes == 4) { /* NaN: 0; what passes an int32 saturates */
+        LLVMTypeRef types[2] = {i32_vec(k, lanes), vec_type(g, lanes)};
+        x = call_intrinsic(k, "llvm.aarch64.neon.fcvtns", types, 2, &x, 1);
+        if (fits) return LLVMBuildNSWAdd(k->b, x, zero, "");
+        return call_intrinsic(k, "llvm.sadd.sat", types, 1, (LLVMValueRef[]){x, zero}, 2);
+    }
     if (!fits || !is_x86(k)) {
         Interval all = interval_of_dtype(t);
         LLVMValueRef lo = LLVMBuildFSub(k->b, vec_const(g, all.lo, lanes), as_f32(k, zero, lanes), ""),
@@ -223,9 +229,8 @@ static LLVMValueRef divided(Kernel *k, LLVMValueRef x, LLVMValueRef scale, int l
                  least = vec_const(k->gen, (double)(-enough * s), lanes);
     LLVMValueRef inverse = vec_const(k->gen, (double)(1 / s), lanes);
     if (!*fits) {
-        x = select_if(k, LLVMRealUNO, x, x, vec_const(k->gen, 0, lanes), x);
-        x = select_if(k, LLVMRealOLT, x, least, least, x);
-        x = select_if(k, LLVMRealOGT, x, most, most, x);
+        if (!is_aarch64(k) || lanes != 4) x = select_if(k, LLVMRealUNO, x, x, vec_const(k->gen, 0, lanes), x);
+        x = vec_at_most(k, vec_at_least(k, x, least), most);
         *fits = true;
     }
     LLVMValueRef q = LLVMBuildFMul(k->b, x, inverse, "");
@@ -310,10 +315,24 @@ static LLVMValueRef packed(Kernel *k, LLVMValueRef *wide, bool as_signed, int la
     return LLVMBuildBitCast(k->b, v, vec_of(k->gen->i8, lanes * 4), "");
 }
 
+/* NEON saturates as it narrows: n of 1, 2 or 4 vectors of four */
+static LLVMValueRef saturated(Kernel *k, LLVMValueRef *wide, int n, bool as_signed) {
+    LLVMTypeRef shorts = vec_of(k->gen->i16, 4), bytes = vec_of(k->gen->i8, 8);
+    LLVMValueRef v[4], low[2];
+    for (int i = 0; i < n; i++) v[i] = call_intrinsic(k, "llvm.aarch64.neon.sqxtn", &shorts, 1, &wide[i], 1);
+    for (int i = 0; i < (n + 1) / 2; i++) {
+        LLVMValueRef two = joined(k, v[2 * i], n == 1 ? v[0] : v[2 * i + 1], 4);
+        low[i] = call_intrinsic(k, as_signed ? "llvm.aarch64.neon.sqxtn" : "llvm.aarch64.neon.sqxtun", &bytes, 1, &two, 1);
+    }
+    if (n == 1) return shuffle(k, low[0], low[0], (int[]){0, 1, 2, 3}, 4);
+    return n == 2 ? low[0] : joined(k, low[0], low[1], 8);
+}
+
 LLVMValueRef vec_narrow_many(Kernel *k, LLVMValueRef *wide, int n, bool as_signed, int lanes) {
     const Target *t = k->gen->target;
     LLVMValueRef four[4];
     int places[64];
+    if (is_aarch64(k) && lanes == 4 && n <= 4 && n != 3) return saturated(k, wide, n, as_signed);
     if (n == 1) return vec_narrow(k, wide[0], as_signed, lanes);
     if (is_x86(k) && n <= 4 && (lanes == 4 || lanes == 8 || lanes == 16) && lanes * 32 <= t->vector_bits) {
         for (int i = 0; i < 4; i++) four[i] = wide[i % n];

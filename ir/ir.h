@@ -390,6 +390,17 @@ typedef struct NarrowForm { /* of a panel of narrow weights: [groups][n] scales,
 /* for n columns and `steps` weights a column; a multiple of 64 */
 int64_t narrow_panel_bytes(const NarrowForm *f, int64_t n, int64_t steps);
 
+/* ---- tap_quads.c: depthwise windows over bytes, four taps at a time ---- */
+enum { TAP_QUAD = 4, TAP_QUAD_KERNEL = 8, TAP_QUAD_SHIFTS = 16 };
+typedef struct TapQuads {
+    int64_t stride, kernel, step;
+} TapQuads;
+bool tap_quads_possible(int64_t stride, int64_t dilation, int64_t kernel);
+int tap_quads_step(int64_t stride, int64_t kernel, int rows); /* the best for tiles of so many places, 16 at most */
+/* How many quads an output place reads: the first begins at pixel *first of the tile, the others TAP_QUAD behind one another. */
+int tap_quads_of(const TapQuads *q, int64_t place, int64_t *first);
+int tap_quads_shifts(const TapQuads *q, int64_t shifts[TAP_QUAD_SHIFTS]); /* all there are; the quads of weights are in that order */
+
 /* ---- plane.c: maps whose channels are planes of pixels ---- */
 enum { PANELS_X = 1, PANELS_Y = 2, PANELS_RESIDUAL = 4 }; /* of mcc.SparseConv: what lies in panels */
 enum { PANEL = 16, MAX_STRIDE = 4, MAX_PHASES = MAX_STRIDE * MAX_STRIDE, MAX_KERNEL = 15 };

@@ -152,15 +152,36 @@ static void lower_dense(IntegerConv *c) {
     set_tile(made, &tile);
 }
 
-/* [channel][taps] in blocks: [block][taps][b], of int32 */
-static Value *packed_taps(const IntegerConv *c, int block) {
-    int64_t taps = c->w.taps, channels = c->w.groups, dims[3] = {(channels + block - 1) / block, taps, block};
+/* bytes: tap 0 of those from `tap` on stands at byte `shift` */
+static int32_t tap_quad(const IntegerConv *c, int64_t channel, int64_t tap, int64_t kernel, int64_t shift) {
+    uint32_t quad = 0;
+    for (int64_t i = 0; i < TAP_QUAD; i++)
+        if (i >= shift && i - shift < kernel) quad |= ((uint32_t)integer_weight(&c->w, channel, 0, tap + i - shift) & 255) << 8 * i;
+    return (int32_t)quad;
+}
+
+/* [channel][taps] in blocks: [block][taps][b], of int32; or as quads, [block][rows of taps][shifts][b] */
+static Value *packed_taps(const IntegerConv *c, int block, const TapQuads *quads) {
+    int64_t taps = c->w.taps, channels = c->w.groups, shifts[TAP_QUAD_SHIFTS], n = quads->step ? tap_quads_shifts(quads, shifts) : 0;
+    int64_t all = n ? taps / quads->kernel * n : taps, dims[3] = {(channels + block - 1) / block, all, block};
     Tensor *t = tensor_packed(c->l->g, DT_I32, 3, dims);
-    int32_t *to = (int32_t *)t->data;
-    for (int64_t i = 0; i < channels; i++)
-        for (int64_t k = 0; k < taps; k++)
-            to[(i / block * taps + k) * block + i % block] = integer_weight(&c->w, i, 0, k);
+    for (int64_t i = 0; i < channels; i++) {
+        int32_t *to = (int32_t *)t->data + i / block * all * block + i % block;
+        for (int64_t k = 0; !n && k < taps; k++, to += block) *to = integer_weight(&c->w, i, 0, k);
+        for (int64_t k = 0; n && k < taps; k += quads->kernel)
+            for (int64_t s = 0; s < n; s++, to += block) *to = tap_quad(c, i, k, quads->kernel, shifts[s]);
+    }
     return value_of_tensor(c->l->g, t);
+}
+
+/* step 0: the target does not multiply so, or the window does not suit */
+static TapQuads quads_of(const IntegerConv *c, int block, int rows) {
+    int last = c->window.n - 1;
+    TapQuads q = {c->window.stride[last], c->window.kernel[last], 0};
+    DotForm dot = dot_form(c->l->target, block);
+    if (block == TAP_QUAD && (dot == DOT_SIGNED || dot == DOT_MIXED) && tap_quads_possible(q.stride, c->window.dilation[last], q.kernel))
+        q.step = tap_quads_step(q.stride, q.kernel, rows);
+    return q;
 }
 
 static void lower_depthwise(IntegerConv *c) {
@@ -169,15 +190,19 @@ static void lower_depthwise(IntegerConv *c) {
     const Type *y = &c->n->out[0]->type;
     int block = block_of(x);
     int64_t row = 0, channels = c->w.groups;
-    bool border = c->zero && c->padded;
     if (!dim_is_const(y->dims[y->rank - 1], &row)) row = 0;
-    Value *in[3] = {x, packed_taps(c, block),
-                    integer_bias(l->g, &c->w, (channels + block - 1) / block * block, c->zero, border)};
     int rows = channel_rows(l->target, row, c->window.kernel[c->window.n - 1]);
+    TapQuads quads = quads_of(c, block, rows);
+    int32_t zero = quads.step ? integer_zero(l->target, block, x->type.dtype, c->zero) : c->zero;
+    bool border = zero && c->padded;
+    Value *in[3] = {x, packed_taps(c, block, &quads),
+                    integer_bias(l->g, &c->w, (channels + block - 1) / block * block, zero, border)};
     Node *made = replace_blocked(l, c->n, OP_BlockDepthwise, in, 3, block);
     window_set(made, &c->window);
     node_set_int(made, "rows", rows);
     node_set_int(made, "border", border);
+    node_set_int(made, "quads", quads.step);
+    node_set_int(made, "outside", quads.step ? c->zero : 0);
 }
 
 bool lower_conv_integer(Layout *l, Node *n) {

@@ -67,7 +67,8 @@ def models(folder):
     for signed in (False, True):
         dtype, kind = (TensorProto.INT8, "s8") if signed else (TensorProto.UINT8, "u8")
         zero = numpy.int8(-7) if signed else numpy.uint8(131)
-        shapes = {"conv": (20, 33, 3, 1, 2), "depthwise": (24, 24, 3, 24, 1), "groups": (24, 24, 3, 4, 1)}
+        shapes = {"conv": (20, 33, 3, 1, 2), "depthwise": (24, 24, 3, 24, 1), "halved": (24, 24, 3, 24, 2), "wide": (12, 12, 5, 12, 1), "seven": (8, 8, 7, 8, 2),
+                  "groups": (24, 24, 3, 4, 1)}
         for name, (c, o, k, group, stride) in shapes.items():
             weights = rng.integers(-128, 128, (o, c // group, k, k)).astype(numpy.int8)
             attrs = {"kernel_shape": [k, k], "pads": [k // 2] * 4, "strides": [stride] * 2, "group": group}
