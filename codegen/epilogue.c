@@ -51,6 +51,9 @@ static LLVMValueRef constant_of(Eval *e, const Value *v) {
     Gen *g = e->k->gen;
     Dtype t = v->type.dtype;
     if (t == DT_F32) return vec_const(g, tensor_float(v->constant, 0), e->lanes);
+    if (t == DT_F64) return vec_repeat(LLVMConstReal(g->f64, tensor_float(v->constant, 0)), e->lanes);
+    if (t == DT_F16 || t == DT_BF16)
+        return vec_repeat(LLVMConstInt(g->i16, *(const uint16_t *)v->constant->data, 0), e->lanes);
     return vec_repeat(LLVMConstInt(gen_elem_type(g, t), (uint64_t)tensor_int(v->constant, 0), 1), e->lanes);
 }
 

@@ -1,8 +1,8 @@
 /* Which form a node takes on a GPU: the first that fits. */
-#include "codegen/gpu.h"
+#include "codegen/gpu_tile.h"
 
 const GpuForm *gpu_form(const CodeOptions *o, const Node *n) {
-    static const GpuForm *const forms[] = {&gpu_fused, &gpu_softmax, &gpu_norm, &gpu_mean, &gpu_direct, &gpu_reference};
+    static const GpuForm *const forms[] = {&gpu_product, &gpu_conv, &gpu_fused, &gpu_softmax, &gpu_norm, &gpu_mean, &gpu_direct, &gpu_reference};
     for (size_t i = 0; i + 1 < sizeof forms / sizeof *forms; i++)
         if (forms[i]->fits(o, n)) return forms[i];
     return &gpu_reference;

@@ -24,7 +24,7 @@ LLVMValueRef batch_count(Kernel *k, const Axes *y) { return kernel_dims(k, y->di
 
 static LLVMValueRef remainder_of(Kernel *k, LLVMValueRef a, LLVMValueRef by) { return LLVMBuildURem(k->b, a, by, ""); }
 
-Matrix matrix_at(Kernel *k, const Axes *a, const Axes *y, LLVMValueRef index) {
+LLVMValueRef matrix_offset(Kernel *k, const Axes *a, const Axes *y, LLVMValueRef index) {
     LLVMValueRef at = gen_i64(k->gen, 0);
     int shift = y->rank - a->rank;
     for (int d = y->rank - 3; d >= 0; d--) {
@@ -34,10 +34,14 @@ Matrix matrix_at(Kernel *k, const Axes *a, const Axes *y, LLVMValueRef index) {
             at = i_add(k, at, i_mul(k, remainder_of(k, index, n), a->stride[d - shift]));
         index = LLVMBuildUDiv(k->b, index, n, "");
     }
-    return (Matrix){f32_at(k, a->base, at), a->stride[a->rank - 2], a->stride[a->rank - 1]};
+    return at;
 }
 
-Matrix operand_at(Kernel *k, const Value *v, LLVMValueRef base, const Axes *y, LLVMValueRef index) {
+Matrix matrix_at(Kernel *k, const Axes *a, const Axes *y, LLVMValueRef index) {
+    return (Matrix){f32_at(k, a->base, matrix_offset(k, a, y, index)), a->stride[a->rank - 2], a->stride[a->rank - 1]};
+}
+
+Axes operand_axes(Kernel *k, const Value *v, LLVMValueRef base) {
     Axes a = value_axes(k, v, NULL, base);
     LLVMValueRef none = gen_i64(k->gen, 0);
     Dim one = dim_const(k->gen->ctx, 1);
@@ -46,8 +50,12 @@ Matrix operand_at(Kernel *k, const Value *v, LLVMValueRef base, const Axes *y, L
             a.dim[i] = i > 0 && a.rank > 0 ? a.dim[i - 1] : one;
             a.stride[i] = i > 0 && a.rank > 0 ? a.stride[i - 1] : none;
         }
-    Matrix m = matrix_at(k, &a, y, index);
-    if (dim_is(a.dim[a.rank - 2], 1)) m.row = none;
-    if (dim_is(a.dim[a.rank - 1], 1)) m.col = none;
-    return m;
+    for (int i = a.rank - 2; i < a.rank; i++)
+        if (dim_is(a.dim[i], 1)) a.stride[i] = none;
+    return a;
+}
+
+Matrix operand_at(Kernel *k, const Value *v, LLVMValueRef base, const Axes *y, LLVMValueRef index) {
+    Axes a = operand_axes(k, v, base);
+    return matrix_at(k, &a, y, index);
 }

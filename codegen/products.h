@@ -18,7 +18,10 @@ typedef struct Matrix { /* element (i, j) stands at base[i·row + j·col] */
 Axes value_axes(Kernel *k, const Value *v, const char *perm, LLVMValueRef base);
 /* the last two axes, at the place of the others that number `index` of y's (as many, or more: broadcast) names */
 Matrix matrix_at(Kernel *k, const Axes *a, const Axes *y, LLVMValueRef index);
-/* the same of a value that is broadcast to y: steps are 0 where it stands still */
+LLVMValueRef matrix_offset(Kernel *k, const Axes *a, const Axes *y, LLVMValueRef index); /* where that begins, in elements */
+/* the axes of a value that is broadcast to a product, two at least: steps of the last two are 0 where it stands still */
+Axes operand_axes(Kernel *k, const Value *v, LLVMValueRef base);
+/* the same matrix of such a value */
 Matrix operand_at(Kernel *k, const Value *v, LLVMValueRef base, const Axes *y, LLVMValueRef index);
 LLVMValueRef batch_count(Kernel *k, const Axes *y); /* how many places the axes before the last two have */
 

@@ -82,15 +82,15 @@ static bool is_pointwise(const Node *n) {
 
 static bool is_pixels(const Node *root) { return root->op == OP_PixelConv || root->op == OP_PixelDepthwise; }
 
-/* a contraction as the standard has it: on GPUs all of them are (codegen/gpu.h) */
-static bool is_plain(const Node *n) {
+/* of GPUs: as the standard has it, or as their own passes made it (codegen/gpu.h) */
+static bool is_gpu(const Node *n) {
     return n->op == OP_Conv || n->op == OP_ConvTranspose || n->op == OP_MatMul || n->op == OP_Gemm ||
-           n->op == OP_ConvInteger || n->op == OP_MatMulInteger;
+           n->op == OP_ConvInteger || n->op == OP_MatMulInteger || n->op == OP_GpuMatMul || n->op == OP_GpuConv;
 }
 
 /* does the contraction's kernel read and write numbers of v's dtype? */
 static bool has_dtype(const Node *root, const Value *v) {
-    if (is_plain(root)) return dtype_computes(v->type.dtype);
+    if (is_gpu(root)) return dtype_computes(v->type.dtype);
     bool words = root->op == OP_SparseMatMul && !value_is_f32(root->in[0]);
     bool integers = root->op == OP_BlockConv || root->op == OP_SparseBlockConv || root->op == OP_BlockDepthwise || root->op == OP_PackedMatMul || words || is_pixels(root);
     return integers ? value_in_blocks(v) : value_is_f32(v);
@@ -107,7 +107,8 @@ static bool is_operand(const Node *root, const Value *v) {
     if (shift < 0) return false;
     for (int i = 0; i < v->type.rank; i++)
         if (!dim_is(v->type.dims[i], 1) && v->type.dims[i] != out->type.dims[i + shift]) return false;
-    if (root->op == OP_PanelMatMul || is_plain(root)) return true;
+    if (root->op == OP_GpuConv) return moves_as_one(v, out, 2, rank);
+    if (root->op == OP_PanelMatMul || is_gpu(root)) return true;
     if (is_planar(root)) return dim_is(v->type.dims[v->type.rank - 1], 1) || same_dims(v, out);
     if (root->op == OP_PackedMatMul || root->op == OP_NarrowMatMul || root->op == OP_SparseMatMul || root->op == OP_SparseGemv || is_pixels(root))
         return moves_as_one(v, out, 0, rank - 1);
@@ -287,7 +288,7 @@ static void fill_body(Build *b, const Tail *t, Value *out) {
 
 /* behind the operator's own, of which those that are left out at the end are NULL then */
 static void take_operands(Node *root, const Build *b) {
-    int own = is_plain(root) ? op_info(root->op)->max_in : root->n_in;
+    int most = op_info(root->op)->max_in, own = is_gpu(root) && most != VAR ? most : root->n_in;
     Value **in = ARENA_ARRAY(root->graph->arena, own + b->n, Value *);
     memcpy(in, root->in, sizeof *in * (size_t)root->n_in);
     root->n_in = own;
@@ -329,7 +330,7 @@ static void absorb(Search *s, Tail *t, Value *out) {
 
 static bool is_contraction(const Node *n) {
     return n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_NarrowMatMul || n->op == OP_SparseGemv ||
-           n->op == OP_PanelMatMul || (n->op == OP_SparseMatMul && !node_int(n, "blocked")) || is_planar(n) || is_pixels(n);
+           n->op == OP_PanelMatMul || is_gpu(n) || (n->op == OP_SparseMatMul && !node_int(n, "blocked")) || is_planar(n) || is_pixels(n);
 }
 
 bool pass_fuse_epilogues(Graph *g, PassCtx *p) {
@@ -341,7 +342,7 @@ bool pass_fuse_epilogues(Graph *g, PassCtx *p) {
     fill_users(&s);
     for (Node *n = g->first, *next; n; n = next) {
         next = n->next;
-        if (!(p->gpu ? is_plain(n) : is_contraction(n)) || n->body) continue;
+        if (!(p->gpu ? is_gpu(n) : is_contraction(n)) || n->body) continue;
         Tail t = {.root = n};
         Value *out = NULL;
         gather(&s, &t);

@@ -52,6 +52,16 @@ Value *integer_bias(Graph *g, const IntegerWeights *w, int64_t cols, int32_t zer
 /* Adds constants to the bias of a node made here; axis: of `like`, the node's columns. false: they are not such. */
 bool integer_bias_add(Node *made, const Value *v, const Value *like, int axis);
 bool lower_product_integer(Graph *g, PassCtx *ctx, Node *n); /* MatMulInteger; false: stays as it is */
+typedef struct IntegerProduct { /* a MatMulInteger of constant weights */
+    Node *n;
+    Value *x;
+    IntegerWeights w;
+    const Value *zero; /* of x; NULL: 0 */
+    int64_t inner;
+} IntegerProduct;
+bool integer_product_read(Node *n, IntegerProduct *p); /* false: it is no such */
+/* sums - zero · (what each column sums to), as nodes before `before` */
+Node *integer_subtract_zero(Graph *g, Node *product, const IntegerProduct *p, Node *before);
 bool lower_product_bias(Node *n);                            /* Add of a constant row to such sums, into their bias */
 /* how many tiles a panel of weights of a product serves */
 int64_t product_run(const Target *t, int64_t inner, int64_t cols, int64_t rows, const TileChoice *tile);
@@ -143,6 +153,21 @@ typedef struct RowProduct { /* y[1, cols] = x[1, inner] · w, element (k, col) b
  * weights are in L1, is better. */
 Node *lower_sparse_row(Graph *g, const PassCtx *ctx, const RowProduct *p, Node *before, double dense_cycles);
 
+/* ---- lower_panel_products.c: products of matrices in any order of axes ---- */
+typedef struct MatrixSide { /* axis i of what is multiplied is axis perm[i] of v */
+    Value *v;
+    int64_t perm[MCC_MAX_RANK];
+} MatrixSide;
+MatrixSide matrix_side(Value *v, bool transposed);
+MatrixSide matrix_side_above(MatrixSide s); /* of what a Transpose makes: the same of the Transpose's input */
+typedef struct ProductForm {
+    Op op;
+    MatrixSide a, b;
+    void (*set)(void *arg, Node *made, const Type *y); /* attributes beyond the orders of axes */
+    void *arg;
+} ProductForm;
+void lower_product_as(Rewrite *r, Node *n, const ProductForm *p); /* MatMul, or Gemm, whose alpha and C stand behind it then */
+
 bool value_is_f32(const Value *v);
 bool value_in_blocks(const Value *v); /* a tensor of a dtype that kernels of blocked values know: f32, i32, i8, u8 */
 
@@ -192,6 +217,7 @@ typedef struct IntegerConv { /* a ConvInteger whose weights and zero points are 
     int32_t zero; /* of x */
     bool padded;
 } IntegerConv;
+bool integer_conv_read(Layout *l, Node *n, IntegerConv *c); /* l: NULL outside of the layout pass; false: it is no such */
 /* lower_sparse_integer.c: as straight-line code of its nonzero weights, where x in blocks, and that is better than so
  * many cycles. false: it stays */
 bool lower_sparse_integer(IntegerConv *c, Value *x, double dense);

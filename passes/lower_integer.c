@@ -70,7 +70,7 @@ Value *integer_bias(Graph *g, const IntegerWeights *w, int64_t cols, int32_t zer
 
 /* ---- convolutions ---- */
 
-static bool read_conv(Layout *l, Node *n, IntegerConv *c) {
+bool integer_conv_read(Layout *l, Node *n, IntegerConv *c) {
     const Value *x = n->in[0], *w = n->in[1];
     const Tensor *zero;
     int64_t channels;
@@ -207,7 +207,7 @@ static void lower_depthwise(IntegerConv *c) {
 
 bool lower_conv_integer(Layout *l, Node *n) {
     IntegerConv c;
-    if (!read_conv(l, n, &c)) return false;
+    if (!integer_conv_read(l, n, &c)) return false;
     bool depthwise = c.w.groups > 1 && c.w.channels == 1 && c.w.cols == 1, pixels = target_has_pixels(l->target);
     if (depthwise) (pixels ? lower_pixel_depthwise : lower_depthwise)(&c);
     else (pixels ? lower_pixel_conv : lower_dense)(&c);

@@ -7,14 +7,6 @@
 
 enum { STEP = 4 };
 
-typedef struct IntegerProduct {
-    Node *n;
-    Value *x;
-    IntegerWeights w;
-    const Value *zero; /* of x; NULL: 0 */
-    int64_t inner;
-} IntegerProduct;
-
 static bool is_byte(Dtype t) { return t == DT_U8 || t == DT_I8; }
 
 static bool is_single(const Value *v) {
@@ -23,7 +15,7 @@ static bool is_single(const Value *v) {
     return true;
 }
 
-static bool read_product(Node *n, IntegerProduct *p) {
+bool integer_product_read(Node *n, IntegerProduct *p) {
     const Value *x = n->in[0], *w = n->in[1], *zeros = node_in(n, 3);
     *p = (IntegerProduct){.n = n, .x = n->in[0], .zero = node_in(n, 2)};
     if (!is_byte(x->type.dtype) || x->constant || x->type.rank < 2 || !w->constant || !is_byte(w->constant->dtype))
@@ -75,8 +67,7 @@ static Node *make(Graph *g, Op op, Node *before, Value **in, int n_in, const Typ
     return n;
 }
 
-/* sums - zero · (what each column sums to), as nodes before `before` */
-static Node *subtract_zero(Graph *g, Node *product, const IntegerProduct *p, Node *before) {
+Node *integer_subtract_zero(Graph *g, Node *product, const IntegerProduct *p, Node *before) {
     Tensor *sums = tensor_packed(g, DT_I32, 1, &p->w.cols);
     integer_column_sums(&p->w, (int32_t *)sums->data);
     Type scalar = p->zero->type, row = {.kind = TYPE_TENSOR};
@@ -127,12 +118,12 @@ static Node *product_of(Graph *g, PassCtx *ctx, Node *n, const IntegerProduct *p
 
 bool lower_product_integer(Graph *g, PassCtx *ctx, Node *n) {
     IntegerProduct p;
-    if (!read_product(n, &p)) return false;
+    if (!integer_product_read(n, &p)) return false;
     Node *made = product_of(g, ctx, n, &p), *last = made;
     made->name = n->name;
     made->index = n->index;
     made->out[0]->type = n->out[0]->type;
-    if (p.zero && !p.zero->constant) last = subtract_zero(g, made, &p, n);
+    if (p.zero && !p.zero->constant) last = integer_subtract_zero(g, made, &p, n);
     last->out[0] = n->out[0];
     last->out[0]->def = last;
     last->out[0]->def_index = 0;

@@ -6,19 +6,16 @@
 
 enum { LEAST_ROWS = 4, LEAST_COLS = 3 };
 
-typedef struct Side { /* axis i of what is multiplied is axis perm[i] of v */
-    Value *v;
-    int64_t perm[MCC_MAX_RANK];
-} Side;
+typedef MatrixSide Side;
 
-static Side side_of(Value *v, bool transposed) {
+MatrixSide matrix_side(Value *v, bool transposed) {
     Side s = {.v = v};
     int rank = v->type.rank;
     for (int i = 0; i < rank; i++) s.perm[i] = transposed && i >= rank - 2 ? 2 * rank - 3 - i : i;
     return s;
 }
 
-static Side above_transpose(Side s) {
+MatrixSide matrix_side_above(MatrixSide s) {
     const Node *n = value_def(s.v, OP_Transpose);
     const int64_t *given;
     if (!n) return s;
@@ -52,14 +49,14 @@ static Value *turned(Rewrite *r, Node *at, Value *v) {
 }
 
 static Side left_side(Rewrite *r, Node *n) {
-    Side s = side_of(n->in[0], n->op == OP_Gemm && node_int(n, "transA")), above = above_transpose(s);
+    Side s = matrix_side(n->in[0], n->op == OP_Gemm && node_int(n, "transA")), above = matrix_side_above(s);
     int64_t step;
     if (row_step(&above, &step)) return above;
-    return row_step(&s, &step) ? s : side_of(turned(r, n, n->in[0]), false);
+    return row_step(&s, &step) ? s : matrix_side(turned(r, n, n->in[0]), false);
 }
 
 static Side right_side(const Node *n) {
-    Side s = side_of(n->in[1], n->op == OP_Gemm && node_int(n, "transB")), above = above_transpose(s);
+    Side s = matrix_side(n->in[1], n->op == OP_Gemm && node_int(n, "transB")), above = matrix_side_above(s);
     return ends_in_matrix(&above) ? above : s;
 }
 
@@ -72,17 +69,13 @@ static bool is_wanted(const Node *n) {
     return !dim_is_const(y->dims[y->rank - 1], &cols) || cols >= LEAST_COLS;
 }
 
-static Value *number(Graph *g, double v) { return const_scalar(g, DT_F32, v); }
-
-static void set_product(Node *n, const Type *y, const Side *a, const Side *b, const Target *t) {
-    TileChoice tile = tile_for_any(t);
+static void set_product(void *target, Node *n, const Type *y) {
+    TileChoice tile = tile_for_any(target);
     int64_t rows, cols = 0;
     if (dim_is_const(y->dims[y->rank - 1], &cols))
         while (tile.lanes > 4 && tile.lanes / 2 >= cols) tile.lanes /= 2;
     if (dim_is_const(y->dims[y->rank - 2], &rows))
         tile.rows = panel_vecs(rows, 1, tile.rows); /* tiles that are alike */
-    node_set_ints(n, "a_perm", a->perm, a->v->type.rank);
-    node_set_ints(n, "b_perm", b->perm, b->v->type.rank);
     node_set_int(n, "lanes", tile.lanes);
     node_set_int(n, "rows", tile.rows);
     node_set_int(n, "vecs", panel_vecs(cols, tile.lanes, tile.vecs));
@@ -95,20 +88,26 @@ static Value *combined(Rewrite *r, Node *n, Op f, Value *x, Value *c, const Valu
     return made->out[0];
 }
 
-static void lower(Rewrite *r, Node *n, const Target *t) {
-    Side a = left_side(r, n), b = right_side(n);
-    Value *out = n->out[0], *in[2] = {a.v, b.v}, *c = n->op == OP_Gemm ? node_in(n, 2) : NULL;
+static void set_sides(Node *n, const Type *y, const ProductForm *p) {
+    node_set_ints(n, "a_perm", p->a.perm, p->a.v->type.rank);
+    node_set_ints(n, "b_perm", p->b.perm, p->b.v->type.rank);
+    p->set(p->arg, n, y);
+}
+
+void lower_product_as(Rewrite *r, Node *n, const ProductForm *p) {
+    Value *out = n->out[0], *in[2] = {p->a.v, p->b.v}, *c = n->op == OP_Gemm ? node_in(n, 2) : NULL;
     double alpha = n->op == OP_Gemm ? node_float(n, "alpha") : 1, beta = c ? node_float(n, "beta") : 1;
     if (!c && alpha == 1) {
-        rewrite_become(r, n, OP_PanelMatMul, in, 2);
-        set_product(n, &out->type, &a, &b, t);
+        rewrite_become(r, n, p->op, in, 2);
+        set_sides(n, &out->type, p);
         return;
     }
-    Node *made = rewrite_insert(r, n, OP_PanelMatMul, in, 2);
-    Value *y = made->out[0], *by = number(r->g, alpha);
+    Dtype t = out->type.dtype;
+    Node *made = rewrite_insert(r, n, p->op, in, 2);
+    Value *y = made->out[0], *by = const_scalar(r->g, t, alpha);
     y->type = out->type;
-    set_product(made, &out->type, &a, &b, t);
-    if (c && beta != 1) c = combined(r, n, OP_Mul, c, number(r->g, beta), c);
+    set_sides(made, &out->type, p);
+    if (c && beta != 1) c = combined(r, n, OP_Mul, c, const_scalar(r->g, t, beta), c);
     if (c && alpha != 1) y = combined(r, n, OP_Mul, y, by, out);
     rewrite_become(r, n, c ? OP_Add : OP_Mul, (Value *[]){y, c ? c : by}, 2);
 }
@@ -117,6 +116,9 @@ bool pass_lower_panel_products(Graph *g, PassCtx *p) {
     Rewrite r;
     rewrite_begin(&r, g);
     for (Node *n; p->target && (n = rewrite_next(&r));)
-        if (is_wanted(n)) lower(&r, n, p->target);
+        if (is_wanted(n)) {
+            ProductForm form = {OP_PanelMatMul, left_side(&r, n), right_side(n), set_product, (void *)p->target};
+            lower_product_as(&r, n, &form);
+        }
     return rewrite_end(&r);
 }

@@ -39,7 +39,7 @@ void sparse_note(SparseNotes *notes, const SparseNote *n); /* a copy, at the end
 typedef struct PassCtx {
     Ctx *ctx;
     const Target *target; /* NULL: nothing is lowered for one */
-    const Target *gpu;    /* in place of it: contractions stay the standard's, and take what follows them (codegen/gpu.h) */
+    const Target *gpu;    /* in place of it: contractions become what its kernels take, or stay the standard's (codegen/gpu.h) */
     bool tf32;            /* of a GPU: products of f32 may round their factors to 11 bits */
     int opt_level;
     Winograd winograd;
