@@ -1,6 +1,6 @@
-/* mcc.GpuConv: output channels by pixels. Columns of the right matrix are the windows of pixels, those of all images one
- * after the other; without a window they are the planes of an image as they lie. Groups are batches, and images too where
- * they are matrices by themselves. */
+/* mcc.GpuConv: output channels by pixels. Columns of the right matrix are the windows of pixels, those of all images
+ * one after the other; without a window they are the planes of an image as they lie. Groups are batches, and images too
+ * where they are matrices by themselves. */
 #include "codegen/gpu_tile.h"
 
 typedef struct Conv {
@@ -129,7 +129,8 @@ static void fill_input(Conv *c) {
     GpuSide *s = &t->side[1];
     const Value *x = c->n->in[0];
     Steps x_steps = steps_of(c, x, x);
-    LLVMValueRef first = i_mul(k, i_scale(k, c->group, c->channels), x_steps.channel), steps[2] = {x_steps.channel, x_steps.image};
+    LLVMValueRef first = i_mul(k, i_scale(k, c->group, c->channels), x_steps.channel),
+                 steps[2] = {x_steps.channel, x_steps.image};
     if (c->plain) first = i_add(k, first, i_mul(k, c->image, x_steps.image));
     GpuPlace p = gpu_place(k, x, k->in[0], first, gpu_multiple(steps, 2));
     s->dtype = x->type.dtype;
@@ -216,4 +217,9 @@ static bool emit(Kernel *k, int launch) {
     return true;
 }
 
-const GpuForm gpu_conv = {.form = "convolution", .fits = fits, .launches = gpu_launches, .geometry = geometry, .emit = emit, .scratch = gpu_partial_bytes};
+const GpuForm gpu_conv = {.form = "convolution",
+                          .fits = fits,
+                          .launches = gpu_launches,
+                          .geometry = geometry,
+                          .emit = emit,
+                          .scratch = gpu_partial_bytes};

@@ -1,5 +1,5 @@
-/* A step on the ordinary units: a thread multiplies part_rows × part_cols elements, whose rows and columns it takes four
- * at a time from far apart quarters, so that the loads of a warp meet no bank of shared memory twice. */
+/* A step on the ordinary units: a thread multiplies part_rows × part_cols elements, whose rows and columns it takes
+ * four at a time from far apart quarters, so that the loads of a warp meet no bank of shared memory twice. */
 #include "codegen/gpu_tile.h"
 
 enum { QUAD = 4, WARP_COLS = 8, MOST = 8 };
@@ -12,12 +12,14 @@ int gpu_sums(const GpuTile *t) {
 static void place_of(GpuTask *t, LLVMValueRef *row, LLVMValueRef *col) {
     Kernel *k = t->k;
     int wide = t->tile->cols / t->tile->part_cols / WARP_COLS;
-    LLVMValueRef lane_row = i_div(k, t->lane, WARP_COLS), lane_col = LLVMBuildURem(k->b, t->lane, gpu_i32(k, WARP_COLS), "");
+    LLVMValueRef lane_row = i_div(k, t->lane, WARP_COLS),
+                 lane_col = LLVMBuildURem(k->b, t->lane, gpu_i32(k, WARP_COLS), "");
     *row = i_add(k, i_scale(k, i_div(k, t->warp, wide), GPU_WARP / WARP_COLS), lane_row);
     *col = i_add(k, i_scale(k, LLVMBuildURem(k->b, t->warp, gpu_i32(k, wide), ""), WARP_COLS), lane_col);
 }
 
-static void load_part(GpuTask *t, const GpuSide *s, LLVMValueRef stage, LLVMValueRef at, int step, int part, LLVMValueRef *out) {
+static void load_part(GpuTask *t, const GpuSide *s, LLVMValueRef stage, LLVMValueRef at, int step, int part,
+                      LLVMValueRef *out) {
     Kernel *k = t->k;
     for (int i = 0; i < part / QUAD; i++) {
         int64_t bytes = s->at + (int64_t)step * s->pitch + (int64_t)i * (s->tile / (part / QUAD)) * 4;
@@ -39,7 +41,8 @@ void gpu_fma_step(GpuTask *t, LLVMValueRef stage) {
         load_part(t, &t->side[1], stage, col, step, cols, b);
         for (int r = 0; r < rows; r++)
             for (int c = 0; c < cols; c++)
-                acc[r * cols + c] = call_intrinsic(k, "llvm.fma", &f32, 1, (LLVMValueRef[]){a[r], b[c], acc[r * cols + c]}, 3);
+                acc[r * cols + c] =
+                    call_intrinsic(k, "llvm.fma", &f32, 1, (LLVMValueRef[]){a[r], b[c], acc[r * cols + c]}, 3);
     }
     for (int i = 0; i < rows * cols; i++) LLVMBuildStore(k->b, acc[i], t->acc[i]);
 }

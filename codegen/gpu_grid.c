@@ -1,6 +1,6 @@
-/* Blocks of a product's launch: tiles of a batch row by row, then batches, then parts of the depth. Parts leave their sums
- * in scratch memory, each in a copy of the output's layout; a second launch adds them in order, so that the result does
- * not depend on which block was first, and takes them through the body. */
+/* Blocks of a product's launch: tiles of a batch row by row, then batches, then parts of the depth. Parts leave their
+ * sums in scratch memory, each in a copy of the output's layout; a second launch adds them in order, so that the result
+ * does not depend on which block was first, and takes them through the body. */
 #include "codegen/gpu_tile.h"
 
 enum { ADD_THREADS = 256 };
@@ -29,7 +29,8 @@ GpuTilePlace gpu_tile_place(GpuTask *t, LLVMValueRef batches) {
     t->from = gpu_index(t, 0);
     t->to = t->depth;
     if (t->tile->split > 1) {
-        LLVMValueRef share = i_scale(k, i_div_up(k, i_div_up(k, t->depth, t->tile->depth), t->tile->split), t->tile->depth);
+        LLVMValueRef share =
+            i_scale(k, i_div_up(k, i_div_up(k, t->depth, t->tile->depth), t->tile->split), t->tile->depth);
         t->from = i_mul(k, gpu_as_index(t, number), share);
         t->to = i_min(k, t->depth, i_add(k, t->from, share));
     }
@@ -51,11 +52,13 @@ int gpu_launches(const CodeOptions *o, const Node *n) {
 
 /* blocks of a launch; NULL: overflow */
 static Dim blocks_of(Ctx *ctx, const GpuTile *t, Dim rows, Dim cols, Dim batches) {
-    Dim n = dim_mul(ctx, dim_ceildiv(ctx, rows, dim_const(ctx, t->rows)), dim_ceildiv(ctx, cols, dim_const(ctx, t->cols)));
+    Dim n =
+        dim_mul(ctx, dim_ceildiv(ctx, rows, dim_const(ctx, t->rows)), dim_ceildiv(ctx, cols, dim_const(ctx, t->cols)));
     return dim_mul(ctx, dim_mul(ctx, n, batches), dim_const(ctx, t->split));
 }
 
-void gpu_geometry(Ctx *ctx, const Node *n, const GpuTile *t, int launch, Dim rows, Dim cols, Dim batches, GpuGeometry *out) {
+void gpu_geometry(Ctx *ctx, const Node *n, const GpuTile *t, int launch, Dim rows, Dim cols, Dim batches,
+                  GpuGeometry *out) {
     if (launch) {
         const Type *y = &n->out[0]->type;
         out->grid[0] = dim_ceildiv(ctx, dim_product(ctx, y->dims, y->rank), dim_const(ctx, ADD_THREADS));

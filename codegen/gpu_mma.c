@@ -1,7 +1,8 @@
 /* A step on the tensor cores. A warp multiplies part_rows × part_cols elements as products of 16 rows by 8 columns; an
  * operand's registers are words of 32 bits, each of neighbours along the depth, 8 words deep whatever the elements are.
- * ldmatrix brings words from shared memory; transposed, where lines run along rows or columns of 16-bit elements. Elements
- * of 32 bits in such lines are loaded one by one. Turing multiplies half the depth, or a quarter of the product, at once. */
+ * ldmatrix brings words from shared memory; transposed, where lines run along rows or columns of 16-bit elements.
+ * Elements of 32 bits in such lines are loaded one by one. Turing multiplies half the depth, or a quarter of the
+ * product, at once. */
 #include <string.h>
 #include "codegen/gpu_tile.h"
 
@@ -25,8 +26,8 @@ static LLVMValueRef rest(Kernel *k, LLVMValueRef v, int by) { return LLVMBuildUR
 
 /* Each lane gives the address of a line of 16 bytes; matrices of 8 lines go to words 0 … 3. pairs: words 0 and 1 are of
  * the first 8 lines, else of both halves of the lines. */
-static void load_lines(GpuTask *t, LLVMValueRef stage, const GpuSide *s, LLVMValueRef line, LLVMValueRef place, bool pairs,
-                       LLVMValueRef *word) {
+static void load_lines(GpuTask *t, LLVMValueRef stage, const GpuSide *s, LLVMValueRef line, LLVMValueRef place,
+                       bool pairs, LLVMValueRef *word) {
     Kernel *k = t->k;
     LLVMValueRef low = rest(k, t->lane, 8), half = rest(k, i_div(k, t->lane, 8), 2), high = i_div(k, t->lane, 16);
     LLVMValueRef more = pairs ? high : half, aside = pairs ? half : high;
@@ -34,12 +35,16 @@ static void load_lines(GpuTask *t, LLVMValueRef stage, const GpuSide *s, LLVMVal
     at = i_add(k, i_scale(k, at, s->pitch), i_add(k, place, i_scale(k, aside, HALF_BYTES)));
     LLVMValueRef p = gpu_shared_at(t, stage, i_plus(k, at, s->at));
     LLVMTypeRef type = gpu_shared_ptr(k->gen);
-    LLVMValueRef all = call_intrinsic(k, s->deep ? "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16" : "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.trans.b16", &type, 1, &p, 1);
+    LLVMValueRef all = call_intrinsic(k,
+                                      s->deep ? "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.b16"
+                                              : "llvm.nvvm.ldmatrix.sync.aligned.m8n8.x4.trans.b16",
+                                      &type, 1, &p, 1);
     for (unsigned i = 0; i < 4; i++) word[i] = LLVMBuildExtractValue(k->b, all, i, "");
 }
 
 /* of 32 bits, lines along rows or columns */
-static void load_singly(GpuTask *t, LLVMValueRef stage, const GpuSide *s, LLVMValueRef outer, int step, bool left, LLVMValueRef *word) {
+static void load_singly(GpuTask *t, LLVMValueRef stage, const GpuSide *s, LLVMValueRef outer, int step, bool left,
+                        LLVMValueRef *word) {
     Kernel *k = t->k;
     LLVMValueRef across = i_add(k, outer, i_div(k, t->lane, 4)), deep = rest(k, t->lane, 4);
     LLVMValueRef at = i_add(k, i_scale(k, deep, s->pitch), i_scale(k, across, 4));
@@ -72,14 +77,18 @@ static void load_words(GpuTask *t, LLVMValueRef stage, int side, LLVMValueRef ou
 
 /* ---- products ---- */
 
-static LLVMValueRef as_type(Kernel *k, LLVMValueRef word, LLVMTypeRef type) { return LLVMBuildBitCast(k->b, word, type, ""); }
+static LLVMValueRef as_type(Kernel *k, LLVMValueRef word, LLVMTypeRef type) {
+    return LLVMBuildBitCast(k->b, word, type, "");
+}
 
 /* sums[first …] += words of the left × words of the right, by the instruction of that name */
-static void call_product(GpuTask *t, const char *name, const LLVMValueRef *a, int n_a, const LLVMValueRef *b, int n_b, LLVMValueRef *sums, int n) {
+static void call_product(GpuTask *t, const char *name, const LLVMValueRef *a, int n_a, const LLVMValueRef *b, int n_b,
+                         LLVMValueRef *sums, int n) {
     Kernel *k = t->k;
     LLVMValueRef args[10];
     int used = 0;
-    LLVMTypeRef halves = LLVMVectorType(LLVMHalfTypeInContext(k->gen->llvm), 2), type = t->tile->math == GPU_F16 ? halves : k->gen->i32;
+    LLVMTypeRef halves = LLVMVectorType(LLVMHalfTypeInContext(k->gen->llvm), 2),
+                type = t->tile->math == GPU_F16 ? halves : k->gen->i32;
     for (int i = 0; i < n_a; i++) args[used++] = as_type(k, a[i], type);
     for (int i = 0; i < n_b; i++) args[used++] = as_type(k, b[i], type);
     for (int i = 0; i < n; i++) args[used++] = sums[i];
@@ -100,7 +109,8 @@ static void multiply_bytes(GpuTask *t, const LLVMValueRef *a, const LLVMValueRef
         return;
     }
     for (int i = 0; i < 4; i++)
-        call_product(t, arena_printf(arena, "llvm.nvvm.mma.m8n8k16.row.col.%s", signs), a + i, 1, b + i / 2, 1, sums + i % 2 * 2, 2);
+        call_product(t, arena_printf(arena, "llvm.nvvm.mma.m8n8k16.row.col.%s", signs), a + i, 1, b + i / 2, 1,
+                     sums + i % 2 * 2, 2);
 }
 
 static void multiply(GpuTask *t, const LLVMValueRef *a, const LLVMValueRef *b, LLVMValueRef *sums) {
@@ -113,7 +123,8 @@ static void multiply(GpuTask *t, const LLVMValueRef *a, const LLVMValueRef *b, L
             call_product(t, "llvm.nvvm.mma.m16n8k16.row.col.f32.f32", a, 4, b, 2, sums, 4);
             break;
         }
-        for (int i = 0; i < 2; i++) call_product(t, "llvm.nvvm.mma.m16n8k8.row.col.f32.f32", a + 2 * i, 2, b + i, 1, sums, 4);
+        for (int i = 0; i < 2; i++)
+            call_product(t, "llvm.nvvm.mma.m16n8k8.row.col.f32.f32", a + 2 * i, 2, b + i, 1, sums, 4);
     }
 }
 

@@ -1,6 +1,6 @@
 /* A block's way along the depth. Through registers: the loads of the next step are in flight while this one is
- * multiplied, and shared memory holds both. Where both operands can be copied without registers (cp.async), as many steps
- * as there are stages, less one, are under way. Each turn has one barrier. */
+ * multiplied, and shared memory holds both. Where both operands can be copied without registers (cp.async), as many
+ * steps as there are stages, less one, are under way. Each turn has one barrier. */
 #include "codegen/gpu_tile.h"
 
 void gpu_task_begin(GpuTask *t, Kernel *k, const GpuTile *tile) {

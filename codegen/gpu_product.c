@@ -68,7 +68,8 @@ static int batch_multiple(const Axes *a) {
 }
 
 /* outer, deep: which of the last two axes is which */
-static void fill_side(GpuTask *t, GpuSide *s, int input, const Axes *a, const Axes *y, LLVMValueRef batch, int outer, int deep) {
+static void fill_side(GpuTask *t, GpuSide *s, int input, const Axes *a, const Axes *y, LLVMValueRef batch, int outer,
+                      int deep) {
     Kernel *k = t->k;
     const Value *v = k->node->in[input];
     int64_t one;
@@ -85,7 +86,8 @@ static void fill_side(GpuTask *t, GpuSide *s, int input, const Axes *a, const Ax
     else if (along_outer) s->unit = gpu_unit(t, s->dtype, p.align, s->count, s->step);
 }
 
-static GpuPlace place_of(GpuTask *t, const Value *v, LLVMValueRef pointer, const Axes *a, const Axes *y, LLVMValueRef batch) {
+static GpuPlace place_of(GpuTask *t, const Value *v, LLVMValueRef pointer, const Axes *a, const Axes *y,
+                         LLVMValueRef batch) {
     GpuPlace p = gpu_place(t->k, v, pointer, matrix_offset(t->k, a, y, batch), batch_multiple(a));
     p.row = gpu_as_index(t, a->stride[a->rank - 2]);
     p.col = gpu_as_index(t, a->stride[a->rank - 1]);
@@ -147,4 +149,9 @@ static bool emit(Kernel *k, int launch) {
     return true;
 }
 
-const GpuForm gpu_product = {.form = "product", .fits = fits, .launches = gpu_launches, .geometry = geometry, .emit = emit, .scratch = gpu_partial_bytes};
+const GpuForm gpu_product = {.form = "product",
+                             .fits = fits,
+                             .launches = gpu_launches,
+                             .geometry = geometry,
+                             .emit = emit,
+                             .scratch = gpu_partial_bytes};

@@ -1,7 +1,7 @@
-/* From global to shared memory: each thread of a block loads units, which are neighbours in memory where there are such,
- * and writes them in the layout that the multiplication reads: lines along the depth (deep), or along rows or columns.
- * Rows beyond the last are loaded as the last: their sums are never stored. Steps beyond the depth, and taps that leave
- * the map, are 0 (of bytes the zero point, which the weights' sums make up for). */
+/* From global to shared memory: each thread of a block loads units, which are neighbours in memory where there are
+ * such, and writes them in the layout that the multiplication reads: lines along the depth (deep), or along rows or
+ * columns. Rows beyond the last are loaded as the last: their sums are never stored. Steps beyond the depth, and taps
+ * that leave the map, are 0 (of bytes the zero point, which the weights' sums make up for). */
 #include "codegen/gpu_tile.h"
 
 enum { CHUNK = 16, PAD = 16 };
@@ -10,9 +10,7 @@ static int bytes_of(Dtype t) { return dtype_bits(t) / 8; }
 
 LLVMValueRef gpu_index(const GpuTask *t, int64_t v) { return LLVMConstInt(t->index, (uint64_t)v, 1); }
 
-LLVMValueRef gpu_as_index(const GpuTask *t, LLVMValueRef v) {
-    return LLVMBuildIntCast2(t->k->b, v, t->index, 1, "");
-}
+LLVMValueRef gpu_as_index(const GpuTask *t, LLVMValueRef v) { return LLVMBuildIntCast2(t->k->b, v, t->index, 1, ""); }
 
 LLVMValueRef gpu_global(Kernel *k, LLVMValueRef p) {
     LLVMTypeRef type = LLVMPointerTypeInContext(k->gen->llvm, 1);
@@ -40,9 +38,7 @@ int gpu_unit(const GpuTask *t, Dtype d, int align, LLVMValueRef wide, LLVMValueR
     return unit;
 }
 
-static bool converts(const GpuTask *t, const GpuSide *s) {
-    return t->tile->math == GPU_FMA && s->dtype != DT_F32;
-}
+static bool converts(const GpuTask *t, const GpuSide *s) { return t->tile->math == GPU_FMA && s->dtype != DT_F32; }
 
 LLVMTypeRef gpu_unit_type(const GpuTask *t, const GpuSide *s) {
     Gen *g = t->k->gen;
@@ -58,8 +54,7 @@ static void place_units(GpuTask *t, GpuSide *s) {
     int wide = s->along_depth ? depth / s->unit : s->tile / s->unit, lines = s->along_depth ? s->tile : depth;
     s->n_units = (wide * lines + threads - 1) / threads;
     assert(s->n_units <= GPU_MAX_UNITS);
-    if (wide * lines < threads)
-        s->active = LLVMBuildICmp(k->b, LLVMIntULT, t->thread, gpu_i32(k, wide * lines), "");
+    if (wide * lines < threads) s->active = LLVMBuildICmp(k->b, LLVMIntULT, t->thread, gpu_i32(k, wide * lines), "");
     for (int i = 0; i < s->n_units; i++) {
         LLVMValueRef line, place;
         if (threads >= wide) {
@@ -122,7 +117,8 @@ void gpu_side_begin(GpuTask *t, GpuSide *s, int at) {
     s->at = at;
     s->element = gpu_element_bytes(t->tile->math);
     s->deep = t->tile->math != GPU_FMA && (s->element == 1 || (s->along_depth && !s->window));
-    s->pitch = s->deep ? depth * s->element + PAD : outer * s->element + (s->element == 4 && t->tile->math != GPU_FMA ? 2 * PAD : PAD);
+    s->pitch = s->deep ? depth * s->element + PAD
+                       : outer * s->element + (s->element == 4 && t->tile->math != GPU_FMA ? 2 * PAD : PAD);
     s->lines = s->deep ? outer : depth;
     s->whole = i_is_const(s->count, &n) && n % outer == 0;
     s->whole_depth = i_is_const(t->depth, &n) && n % depth == 0;
@@ -168,14 +164,12 @@ static LLVMValueRef fetch_unit(GpuTask *t, GpuSide *s, LLVMValueRef step, int i)
     return there ? LLVMBuildSelect(k->b, there, v, LLVMConstNull(type), "") : v;
 }
 
-typedef struct Tap { /* of this thread's column */
+typedef struct Tap {              /* of this thread's column */
     LLVMValueRef offset, channel; /* of x's element in its plane; the first channel */
     LLVMValueRef there;           /* NULL: always */
 } Tap;
 
-static LLVMValueRef both(Kernel *k, LLVMValueRef a, LLVMValueRef b) {
-    return a ? LLVMBuildAnd(k->b, a, b, "") : b;
-}
+static LLVMValueRef both(Kernel *k, LLVMValueRef a, LLVMValueRef b) { return a ? LLVMBuildAnd(k->b, a, b, "") : b; }
 
 static Tap tap_of(GpuTask *t, const GpuSide *s, LLVMValueRef step) {
     Kernel *k = t->k;
@@ -307,8 +301,8 @@ void gpu_side_copy(GpuTask *t, GpuSide *s, LLVMValueRef step, LLVMValueRef stage
         LLVMValueRef there, from = unit_address(t, s, step, i, &there);
         LLVMValueRef to = place_of(t, s, stage, s->outer_at[i], s->step_at[i]), args[3] = {to, from, NULL};
         if (there) args[2] = LLVMBuildSelect(k->b, there, gpu_i32(k, CHUNK), gpu_i32(k, 0), "");
-        call_intrinsic(k, there ? "llvm.nvvm.cp.async.cg.shared.global.16.s" : "llvm.nvvm.cp.async.cg.shared.global.16", NULL, 0,
-                       args, there ? 3 : 2);
+        call_intrinsic(k, there ? "llvm.nvvm.cp.async.cg.shared.global.16.s" : "llvm.nvvm.cp.async.cg.shared.global.16",
+                       NULL, 0, args, there ? 3 : 2);
     }
     if (s->active) if_end(k, &f);
 }

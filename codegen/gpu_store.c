@@ -105,7 +105,8 @@ static void store_group(Part *p, LLVMValueRef row, const Column *c, int first, i
     GpuTask *t = p->t;
     Kernel *k = t->k;
     const GpuStore *s = p->s;
-    LLVMTypeRef sum = t->tile->math == GPU_BYTES ? k->gen->i32 : k->gen->f32, type = gen_elem_type(k->gen, s->out.dtype);
+    LLVMTypeRef sum = t->tile->math == GPU_BYTES ? k->gen->i32 : k->gen->f32,
+                type = gen_elem_type(k->gen, s->out.dtype);
     LLVMValueRef in[64][MOST_GROUP], out[MOST_GROUP];
     for (int o = 0; o < p->operands; o++) {
         if (!p->row_operand[o]) load_operand(p, &s->operands[o], row, c, n, in[o + 1]);
@@ -126,7 +127,8 @@ static void store_group(Part *p, LLVMValueRef row, const Column *c, int first, i
         vec_store(k, v, to, (unsigned)n * bytes_of(&s->out));
         return;
     }
-    for (int i = 0; i < n; i++) vec_store(k, out[i], element_at(k, type, to, i_scale(k, s->out.col, i)), bytes_of(&s->out));
+    for (int i = 0; i < n; i++)
+        vec_store(k, out[i], element_at(k, type, to, i_scale(k, s->out.col, i)), bytes_of(&s->out));
 }
 
 static Column column_of(Part *p, LLVMValueRef number) {
@@ -137,7 +139,9 @@ static Column column_of(Part *p, LLVMValueRef number) {
     return (Column){number, LLVMBuildUDiv(k->b, number, pixels, ""), LLVMBuildURem(k->b, number, pixels, "")};
 }
 
-static LLVMValueRef below(Kernel *k, LLVMValueRef a, LLVMValueRef b) { return LLVMBuildICmp(k->b, LLVMIntSLT, a, b, ""); }
+static LLVMValueRef below(Kernel *k, LLVMValueRef a, LLVMValueRef b) {
+    return LLVMBuildICmp(k->b, LLVMIntSLT, a, b, "");
+}
 
 /* groups stay whole where images, and with them all rows, are made of whole ones */
 static bool is_grouped(const Part *p) {
@@ -186,8 +190,7 @@ static void order_sums(Part *p) {
     LLVMValueRef *was = t->acc, *now = ARENA_ARRAY(t->k->gen->ctx->arena, n, LLVMValueRef);
     for (int r = 0; r < p->at.rows; r++)
         for (int j = 0; j < groups; j++)
-            for (int i = 0; i < 2; i++)
-                now[(r * groups + j) * 2 + i] = was[((r / 2) * groups + j) * 4 + r % 2 * 2 + i];
+            for (int i = 0; i < 2; i++) now[(r * groups + j) * 2 + i] = was[((r / 2) * groups + j) * 4 + r % 2 * 2 + i];
     t->acc = now;
 }
 

@@ -1,6 +1,6 @@
-/* Products for a GPU: MatMul, Gemm and MatMulInteger as mcc.GpuMatMul, with transposes as orders of axes, Gemm's alpha and
- * C behind it, zero points as constants that are added. Convolutions: lower_gpu_conv.c. What neither takes stays an operator
- * of the standard. */
+/* Products for a GPU: MatMul, Gemm and MatMulInteger as mcc.GpuMatMul, with transposes as orders of axes, Gemm's alpha
+ * and C behind it, zero points as constants that are added. Convolutions: lower_gpu_conv.c. What neither takes stays an
+ * operator of the standard. */
 #include "passes/lower_gpu.h"
 
 bool gpu_math_of(const PassCtx *p, Dtype a, Dtype b, GpuMath *math) {
@@ -60,8 +60,8 @@ static void lower_product(Rewrite *r, Node *n, const PassCtx *p) {
     Product product = {.p = p};
     if (n->in[0]->type.rank < 2 || n->in[1]->type.rank < 2) return;
     if (!gpu_math_of(p, n->in[0]->type.dtype, n->in[1]->type.dtype, &product.math) || product.math == GPU_BYTES) return;
-    ProductForm form = {OP_GpuMatMul, side(n->in[0], gemm && node_int(n, "transA")), side(n->in[1], gemm && node_int(n, "transB")),
-                        choose_tile, &product};
+    ProductForm form = {OP_GpuMatMul, side(n->in[0], gemm && node_int(n, "transA")),
+                        side(n->in[1], gemm && node_int(n, "transB")), choose_tile, &product};
     if (fill_extent(&product, &form.a, &form.b, &n->out[0]->type)) lower_product_as(r, n, &form);
 }
 

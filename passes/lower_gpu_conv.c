@@ -1,7 +1,7 @@
 /* Conv and ConvInteger with constant weights as mcc.GpuConv. The weights of a group are a matrix of output channels by
  * steps, (tap, channel): for ordinary units a line holds one step of all output channels, for tensor cores one output
- * channel, whose taps are filled up with zeros to whole lines of 16 bytes. Groups of a few channels stay convolutions of
- * the standard: they leave most of a tile empty. */
+ * channel, whose taps are filled up with zeros to whole lines of 16 bytes. Groups of a few channels stay convolutions
+ * of the standard: they leave most of a tile empty. */
 #include <string.h>
 #include "passes/lower_gpu.h"
 
@@ -25,7 +25,9 @@ static int64_t line_elements(const Gpu *c) { return LINE * 8 / (c->bytes ? 8 : d
 static bool read_window(Gpu *c) {
     const Value *x = c->n->in[0], *w = c->n->in[1];
     int64_t channels;
-    if (!w->constant || !dim_is_const(x->type.dims[1], &channels) || !window_fixed(c->n, w->constant->dims + 2, &c->window)) return false;
+    if (!w->constant || !dim_is_const(x->type.dims[1], &channels) ||
+        !window_fixed(c->n, w->constant->dims + 2, &c->window))
+        return false;
     c->weights = w->constant;
     c->groups = node_int(c->n, "group");
     c->channels = channels / c->groups;

@@ -1,6 +1,7 @@
-/* Which tile a product takes on a GPU: of those that are listed, and the ways to split the depth, the one that takes the
- * fewest cycles by a model of how many multiprocessors have work, and how many warps hide each other's latency. Blocks that
- * share a tile's depth each take a run of whole steps, so that the sums' order does not depend on the run. */
+/* Which tile a product takes on a GPU: of those that are listed, and the ways to split the depth, the one that takes
+ * the fewest cycles by a model of how many multiprocessors have work, and how many warps hide each other's latency.
+ * Blocks that share a tile's depth each take a run of whole steps, so that the sums' order does not depend on the run.
+ */
 #include "targets/gpu_tile.h"
 
 enum { STEP_BYTES = 64, FMA_DEPTH = 16, PAD = 16 };
@@ -40,8 +41,8 @@ static const Shape fma_shapes[] = {
     {32, 64, 4, 4, 128, 0.5},   {32, 32, 4, 4, 64, 0.45},
 };
 static const Shape mma_shapes[] = {
-    {128, 128, 64, 64, 128, 0.6}, {64, 128, 32, 64, 128, 0.5}, {64, 64, 32, 32, 128, 0.4}, {32, 64, 16, 32, 128, 0.3},
-    {32, 32, 16, 16, 128, 0.2},
+    {128, 128, 64, 64, 128, 0.6}, {64, 128, 32, 64, 128, 0.5}, {64, 64, 32, 32, 128, 0.4},
+    {32, 64, 16, 32, 128, 0.3},   {32, 32, 16, 16, 128, 0.2},
 };
 
 static int processors(int sm) { return sm >= 90 ? 132 : sm >= 86 ? 84 : sm >= 80 ? 108 : 68; }
@@ -63,7 +64,13 @@ static double multiplies_a_cycle(GpuMath math, int sm) { /* of a multiprocessor 
 
 /* in cycles of the whole GPU */
 static double cycles_of(const GpuTile *t, double rate, const GpuExtent *e) {
-    enum { LAUNCH = 4000, START = 1500, TRAFFIC = 1500 /* bytes a cycle of all memory */, LATENCY = 500 /* of a step */, WARP = 32 };
+    enum {
+        LAUNCH = 4000,
+        START = 1500,
+        TRAFFIC = 1500 /* bytes a cycle of all memory */,
+        LATENCY = 500 /* of a step */,
+        WARP = 32
+    };
     double tiles = up(e->rows, t->rows) * up(e->cols, t->cols) * e->batches;
     double blocks = tiles * t->split, units = processors(t->sm), depth = up(e->depth, t->split);
     double steps = up(depth, t->depth), resident = up(blocks, units);
@@ -78,7 +85,8 @@ static double cycles_of(const GpuTile *t, double rate, const GpuExtent *e) {
 
 static int shapes_of(GpuMath math, const Shape **list) {
     *list = math == GPU_FMA ? fma_shapes : mma_shapes;
-    return math == GPU_FMA ? (int)(sizeof fma_shapes / sizeof *fma_shapes) : (int)(sizeof mma_shapes / sizeof *mma_shapes);
+    return math == GPU_FMA ? (int)(sizeof fma_shapes / sizeof *fma_shapes)
+                           : (int)(sizeof mma_shapes / sizeof *mma_shapes);
 }
 
 GpuTile gpu_tile_at(const Target *target, GpuMath math, int number, int split) {
