@@ -77,6 +77,8 @@ Interval interval_any(void);
 Interval interval_of_node(const Node *n, const Interval *in);
 Interval interval_of_dtype(Dtype t);
 Interval interval_of_constant(const Tensor *t);
+/* vec_elementwise, where it is known what the inputs may be: fewer checks, the same bits */
+LLVMValueRef vec_elementwise_in(Kernel *k, const Node *n, LLVMValueRef *args, int lanes, const Interval *in);
 /* QuantizeLinear's result before it is narrowed: int32 that saturate to the result. v: what is known of input 0 */
 LLVMValueRef vec_quantize(Kernel *k, const Node *n, LLVMValueRef *args, int lanes, Interval v);
 /* The same from the quotient and the zero point as int32; fits: the quotient is a number that is an int32 with it. */
@@ -154,7 +156,7 @@ void tile_put(Tile *t, int row, int vec, LLVMValueRef v);
 typedef struct Operand { /* element strides along the output's coordinates; an extent of 1 has stride 0 */
     LLVMValueRef base;
     Dtype dtype;
-    bool small; /* see value_is_small */
+    float limit; /* see value_limit */
     LLVMValueRef batch, col, space[3];
     bool splat; /* one element for all lanes */
 } Operand;

@@ -10,7 +10,7 @@ Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRe
     operand_strides(k, v, out, strides);
     Operand o = {.base = base,
                  .dtype = v->type.dtype,
-                 .small = value_is_small(v),
+                 .limit = value_limit(v),
                  .batch = strides[0],
                  .space = {none, none, none}};
     o.splat = v->type.rank == 0 || dim_is(v->type.dims[v->type.rank - 1], 1);

@@ -95,7 +95,7 @@ static Interval interval_of_load(const Emit *e, const Expr *x) {
 
 static LLVMValueRef computed(Emit *e, const Node *n, LLVMValueRef *args, const Interval *in) {
     if (e->lanes == 1) return gen_elementwise(e->g, e->k->b, n, args);
-    if (n->op != OP_QuantizeLinear) return vec_elementwise(e->k, n, args, e->lanes);
+    if (n->op != OP_QuantizeLinear) return vec_elementwise_in(e->k, n, args, e->lanes, in);
     return vec_narrow(e->k, vec_quantize(e->k, n, args, e->lanes, in[0]), n->out[0]->type.dtype == DT_I8, e->lanes);
 }
 

@@ -89,7 +89,7 @@ static void evaluate(Eval *e, const Value *wide) {
             out = vec_quantize(e->k, n, args, e->lanes, in[0]);
             if (n->out[0] != wide) out = vec_narrow(e->k, out, n->out[0]->type.dtype == DT_I8, e->lanes);
         } else {
-            out = e->lanes > 1 || vec_has_elementwise(n) ? vec_elementwise(e->k, n, args, e->lanes)
+            out = e->lanes > 1 || vec_has_elementwise(n) ? vec_elementwise_in(e->k, n, args, e->lanes, in)
                                                          : gen_elementwise(e->k->gen, e->k->b, n, args);
         }
         learn(e, n->out[0], out, interval_of_node(n, in));
@@ -136,7 +136,8 @@ static LLVMValueRef load_operand(Kernel *k, const Operand *o, LLVMValueRef p, in
 }
 
 static Interval interval_of_operand(const Operand *o) {
-    return o->small ? (Interval){-SMALL, SMALL, true} : interval_of_dtype(o->dtype);
+    double limit = (double)o->limit;
+    return limit > 0 ? (Interval){-limit, limit, true} : interval_of_dtype(o->dtype);
 }
 
 bool epilogue_narrows(const Epilogue *e) {

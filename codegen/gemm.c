@@ -10,7 +10,7 @@ Operand row_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRef ba
     operand_strides(k, v, out, strides);
     Operand o = {.base = base,
                  .dtype = v->type.dtype,
-                 .small = value_is_small(v),
+                 .limit = value_limit(v),
                  .batch = none,
                  .col = strides[rank - 1],
                  .space = {none, none, operand_joint_stride(k, v, out, 0, rank - 1)}};

@@ -175,8 +175,9 @@ extern const Emitter reference_emitter;
 LLVMValueRef reference_call(Kernel *k); /* of ref_<op>, for all of the node; its status */
 /* Its arguments alone, for other functions on a node: *args and *attrs. */
 void reference_arguments(Kernel *k, LLVMValueRef *args, LLVMValueRef *attrs);
-#define SMALL 0.5
-bool value_is_small(const Value *v); /* constant numbers of f32, all between -SMALL and SMALL; part of a kernel's key */
+/* Constant numbers of f32: the least of a few limits that all their magnitudes keep to, factors' or codes'; 0: none, or
+ * not known. Part of a kernel's key */
+float value_limit(const Value *v);
 bool kernel_embeds(const Node *n, int input); /* a small constant whose bytes the kernel should see */
 /* Calls shape_<op>; the dims of the outputs as loaded i64 values in dims[output * MCC_MAX_RANK + axis]; returns the status. */
 LLVMValueRef reference_shape_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *in, const Symbol *symbols, int n_symbols,

@@ -73,7 +73,7 @@ const char *kernel_key(Ctx *ctx, const Node *n, unsigned in_place) {
     key_node(ctx, f, n);
     for (int i = 0; i < n->n_in; i++)
         if (kernel_has_constant(n, i)) key_bytes(f, n->in[i]->constant->data, n->in[i]->constant->bytes), fputc('|', f);
-    for (int i = 0; i < n->n_in && n->body; i++) fputc(n->in[i] && value_is_small(n->in[i]) ? 's' : '-', f);
+    for (int i = 0; i < n->n_in && n->body; i++) fprintf(f, "%g,", n->in[i] ? (double)value_limit(n->in[i]) : 0);
     if (n->body) key_body(ctx, f, n->body);
     if (fclose(f)) mem_fail(ctx, size);
     const char *key = arena_str(ctx->arena, text, size).p;

@@ -278,3 +278,10 @@ LLVMValueRef vec_elementwise(Kernel *k, const Node *n, LLVMValueRef *a, int lane
     default: return NULL;
     }
 }
+
+LLVMValueRef vec_elementwise_in(Kernel *k, const Node *n, LLVMValueRef *a, int lanes, const Interval *in) {
+    bool extreme = (n->op == OP_Min || n->op == OP_Max) && n->n_in == 2 && is_f32(n);
+    if (!extreme || !in[0].number || !in[1].number) return vec_elementwise(k, n, a, lanes);
+    LLVMValueRef before = LLVMBuildFCmp(k->b, n->op == OP_Min ? LLVMRealOLT : LLVMRealOGT, a[0], a[1], "");
+    return LLVMBuildSelect(k->b, before, a[0], a[1], "");
+}

@@ -79,6 +79,8 @@ static Interval of_f32(const Node *n, const Interval *in) {
         if (has(n, 2)) a.lo -= 255, a.hi += 255;
         return hull(a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi);
     case OP_Clip: return a; /* at most */
+    case OP_Min: return is_known(b) ? (Interval){fmin(a.lo, b.lo), fmin(a.hi, b.hi), true} : interval_any();
+    case OP_Max: return is_known(b) ? (Interval){fmax(a.lo, b.lo), fmax(a.hi, b.hi), true} : interval_any();
     case OP_Mul: return is_known(b) ? hull(a.lo * b.lo, a.lo * b.hi, a.hi * b.lo, a.hi * b.hi) : interval_any();
     case OP_Add: return is_known(b) ? hull(a.lo + b.lo, a.hi + b.hi, a.lo + b.lo, a.hi + b.hi) : interval_any();
     default: return interval_any();
@@ -110,14 +112,17 @@ Interval interval_of_constant(const Tensor *t) {
     return r;
 }
 
-bool value_is_small(const Value *v) {
+float value_limit(const Value *v) {
+    static const float limits[] = {0.5f, 512};
     enum { MOST = 1 << 16 };
     int64_t n;
+    int at = 0;
     const Tensor *t = v->constant;
-    if (!t || t->dtype != DT_F32 || !product_i64(t->dims, t->rank, &n) || n > MOST) return false;
+    if (!t || t->dtype != DT_F32 || !product_i64(t->dims, t->rank, &n) || n > MOST) return 0;
     for (int64_t i = 0; i < n; i++)
-        if (!(fabs(tensor_float(t, i)) <= SMALL)) return false;
-    return true;
+        while (!(fabs(tensor_float(t, i)) <= (double)limits[at]))
+            if (++at == 2) return 0;
+    return limits[at];
 }
 
 /* ---- quantized numbers ---- */

@@ -75,7 +75,7 @@ static bool add_constant(Finder *f, Node *n, int input, const Value *out, int fr
     const Value *v = node_in(n, input);
     const Tensor *t = v ? v->constant : NULL;
     int at = t ? t->rank - from_end : 0;
-    ChannelConstant c = {.node = n, .input = input, .out = f->m->first[out->id], .outer = 1, .inner = 1};
+    ChannelConstant c = {.node = n, .input = input, .out = f->m->first[out->id], .in = -1, .outer = 1, .inner = 1};
     if (!v) return true;
     if (!t || t->dtype != DT_F32 || t->rank > out->type.rank) return false;
     c.channels = count_of(f->m, out);
@@ -110,14 +110,14 @@ bool channel_weights_read(const Node *n, ChannelWeights *w) {
     return w->taps > 0 && w->outs > 0 && w->ins > 0;
 }
 
-static int channel_axis(const Node *n) { return n->op == OP_MatMul ? n->in[0]->type.rank - 1 : 1; }
+int channel_axis_in(const Node *n) { return n->op == OP_MatMul ? n->in[0]->type.rank - 1 : 1; }
 
 static bool visit_contraction(Finder *f, Node *n) {
     ChannelWeights w;
     ChannelMap *m = f->m;
     const Value *x = n->in[0], *y = n->out[0];
     if (!op_has(n->op, OP_CONTRACTION) || !channel_weights_read(n, &w)) return false;
-    int axis = channel_axis(n);
+    int axis = channel_axis_in(n);
     if (is_known(f, x) && m->axis[x->id] == axis && count_of(m, x) == w.groups * w.ins) w.in = m->first[x->id];
     else fix(f, x);
     if (define(f, y, n->op == OP_MatMul ? y->type.rank - 1 : 1)) {
@@ -240,6 +240,34 @@ static bool is_aligned(const Finder *f, const Value *v, const Value *y) {
 
 static bool is_sum(Op op) { return op == OP_Add || op == OP_Sub || op == OP_Max || op == OP_Min; }
 
+/* The axis, from the end, along which alone the elements of t lie; 0: there is none */
+static int only_axis(const Tensor *t) {
+    int found = 0;
+    for (int i = 0; i < t->rank; i++) {
+        if (t->dims[i] == 1) continue;
+        if (found) return 0;
+        found = t->rank - i;
+    }
+    return found;
+}
+
+/* By a number for each channel: it makes up for a factor on either side. */
+static bool visit_gains(Finder *f, Node *n) {
+    const Value *x = n->in[0], *y = n->out[0];
+    const Tensor *t = n->op == OP_Mul && n->n_in == 2 ? n->in[1]->constant : NULL;
+    if (!t || t->dtype != DT_F32 || !is_f32(y) || x->type.rank != y->type.rank) return false;
+    int rank = y->type.rank, from_end = only_axis(t);
+    int64_t channels;
+    if (!from_end || !dim_is_const(y->type.dims[rank - from_end], &channels) ||
+        channels != t->dims[t->rank - from_end] || !define(f, y, rank - from_end))
+        return false;
+    bool known = is_known(f, x) && f->m->axis[x->id] == rank - from_end && count_of(f->m, x) == channels;
+    add_constant(f, n, 1, y, from_end);
+    if (known) f->m->constants[f->m->n_constants - 1].in = f->m->first[x->id];
+    else fix(f, x);
+    return true;
+}
+
 /* All that vary are scaled alike, constants with them; of a product, one factor is. */
 static bool visit_binary(Finder *f, Node *n) {
     const Value *like = NULL, *y = n->out[0];
@@ -314,8 +342,8 @@ static bool has_graph(const Node *n) {
 
 static void visit(Finder *f, Node *n) {
     bool plain = n->n_out > 0 && n->n_in > 0 && n->in[0] && n->out[0];
-    if (plain && (visit_contraction(f, n) || visit_norm(f, n) || visit_unary(f, n) || visit_binary(f, n) ||
-                  visit_concat(f, n) || visit_slice(f, n)))
+    if (plain && (visit_contraction(f, n) || visit_norm(f, n) || visit_unary(f, n) || visit_gains(f, n) ||
+                  visit_binary(f, n) || visit_concat(f, n) || visit_slice(f, n)))
         return;
     for (int i = 0; i < n->n_in; i++) fix(f, n->in[i]);
 }
@@ -390,7 +418,7 @@ static bool scale_constant(const ChannelMap *m, const ChannelConstant *c, const 
     float *y = (float *)(uintptr_t)to->data;
     for (int64_t o = 0; o < c->outer; o++)
         for (int64_t i = 0; i < c->channels; i++) {
-            float by = 1 / factors[c->out + i];
+            float by = (c->in >= 0 ? factors[c->in + i] : 1) / factors[c->out + i];
             const float *row = x + (o * given + (c->repeats ? 0 : i)) * c->inner;
             for (int64_t k = 0; k < c->inner; k++) *y++ = row[k] * by;
         }
@@ -413,7 +441,8 @@ static bool scale_all(const ChannelMap *m, const float *factors) {
     }
     for (int i = 0; i < m->n_constants; i++) {
         const ChannelConstant *c = &m->constants[i];
-        if (any_scaled(factors, c->out, c->channels) && !scale_constant(m, c, factors)) return false;
+        bool scaled = any_scaled(factors, c->out, c->channels) || any_scaled(factors, c->in, c->channels);
+        if (scaled && !scale_constant(m, c, factors)) return false;
     }
     return true;
 }

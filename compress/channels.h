@@ -15,6 +15,7 @@ typedef struct ChannelWeights { /* of a contraction: w[group][out][in][tap], or 
 typedef struct ChannelConstant { /* an operand of what makes channels: scaled as they are */
     Node *node;
     int input, out;
+    int in; /* channel 0 of what it multiplies, which may be scaled otherwise; -1: it is no factor */
     int64_t outer, channels, inner;
     int from_end; /* the axis, counted from the last one, which is 1 */
     bool repeats; /* it has one number for all channels */
@@ -35,6 +36,7 @@ bool channel_weights_read(const Node *n, ChannelWeights *w); /* all but in and o
 /* Of what moves, pools, reduces or views elements: the axis of its result that holds the channels along `axis` of its
  * input, each so many times; -1: none does */
 int channel_axis_after(const Node *n, int axis, int64_t *each);
+int channel_axis_in(const Node *n); /* of a contraction: the axis of its input that holds channels */
 int channel_root(const ChannelMap *m, int channel);
 int64_t channel_count(const ChannelMap *m, const Value *v);  /* 0: none are known, or one of them must stay as it is */
 bool channels_scale(ChannelMap *m, const int8_t *exponents); /* by root, log2 of the factor. false: no room */

@@ -38,6 +38,7 @@ static void find_constants(const Levels *l) {
     for (int i = 0; i < l->m->n_constants; i++) {
         const ChannelConstant *c = &l->m->constants[i];
         const float *x = c->node->in[c->input]->constant->data;
+        if (c->node->op == OP_Min || c->node->op == OP_Max || c->in >= 0) continue; /* bounds; measure_gains */
         for (int64_t o = 0; o < c->outer; o++)
             for (int64_t k = 0; k < c->channels; k++) {
                 const float *row = x + (c->repeats ? o : o * c->channels + k) * c->inner;
@@ -63,6 +64,19 @@ static Levels levels_begin(ChannelMap *m, Arena *a) {
     return l;
 }
 
+/* What a factor for each channel makes: of a channel of which nothing is known as much as the factor */
+static void measure_gains(const Levels *l) {
+    for (int i = 0; i < l->m->n_constants; i++) {
+        const ChannelConstant *c = &l->m->constants[i];
+        const float *x = c->node->in[c->input]->constant->data;
+        for (int64_t k = 0; k < c->channels && c->in >= 0; k++) {
+            int from = channel_root(l->m, c->in + (int)k), to = channel_root(l->m, c->out + (int)k);
+            float known = l->made[from] > 0 ? l->made[from] : 1;
+            add_most(&l->made[to], fabsf(x[k]) * known * l->factor[from] / l->factor[to]);
+        }
+    }
+}
+
 /* made and read of all channels, as the factors leave them */
 static void measure(const Levels *l) {
     const ChannelMap *m = l->m;
@@ -82,6 +96,7 @@ static void measure(const Levels *l) {
             if (to >= 0) add_most(&l->made[to], most);
         }
     }
+    measure_gains(l);
 }
 
 static bool is_free(const Levels *l, int i) {
@@ -199,6 +214,34 @@ static void measure_noise(const Choice *c, const float *factor) {
     }
 }
 
+/* A Min for all channels: its bound becomes one for each. Where no channel's lies below what the largest channel holds,
+ * integers that saturate there need no bound at all: so channels are divided by `most` at most, and those that would
+ * lie above bound / most by more than they were. */
+static void keep_bound(const Choice *c, const ChannelConstant *bounded) {
+    const ChannelMap *m = c->levels->m;
+    const float *bound = bounded->node->in[bounded->input]->constant->data;
+    double top = 0;
+    if (!bounded->repeats || !(bound[0] > 0) || !isfinite(bound[0])) return;
+    for (int64_t i = 0; i < bounded->channels; i++) {
+        int at = channel_root(m, bounded->out + (int)i);
+        top = fmax(top, (double)(c->seen[at].high / c->levels->factor[at]));
+    }
+    if (!isnormal((float)top)) return;
+    double most = exp2(rint(log2((double)bound[0] / top)));
+    for (int64_t i = 0; i < bounded->channels; i++) {
+        int at = channel_root(m, bounded->out + (int)i);
+        double share = (double)(c->seen[at].high / bound[0]), f = (double)c->levels->factor[at];
+        double least = isnormal((float)share) ? most * exp2(ceil(log2(share))) : 0;
+        if (!m->fixed[at]) c->levels->factor[at] = (float)fmin(fmax(f, least), most);
+    }
+}
+
+static void keep_bounds(const Choice *c) {
+    const ChannelMap *m = c->levels->m;
+    for (int i = 0; i < m->n_constants; i++)
+        if (m->constants[i].node->op == OP_Min) keep_bound(c, &m->constants[i]);
+}
+
 static void try_alpha(const Choice *c, double alpha) {
     const Levels *l = c->levels;
     for (int i = 0; i < l->m->n; i++) {
@@ -206,6 +249,7 @@ static void try_alpha(const Choice *c, double alpha) {
         if (is_free(l, i) && isnormal(most)) level = alpha * log2(most) - (1 - alpha) * log2((double)l->read[i]);
         l->factor[i] = (float)exp2(fmin(fmax(rint(level), -MOST_EXPONENT), MOST_EXPONENT));
     }
+    keep_bounds(c);
 }
 
 /* Where it is expected to gain half a decibel */

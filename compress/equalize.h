@@ -12,6 +12,7 @@ typedef struct Equalization { /* for every graph that is read and made canonical
     int8_t *exponents;        /* by root: log2 of the factor */
     int scaled;               /* channels whose factor is not 1 */
     double most;              /* the largest factor between two channels of a tensor */
+    const char *lines;        /* as a plan file has it */
 } Equalization;
 /* By weights alone (M. Nagel et al., "Data-Free Quantization Through Weight Equalization and Bias Correction", 2019) */
 Equalization *equalize_weights(ChannelMap *m, Arena *a);
@@ -24,6 +25,10 @@ typedef struct ChannelSeen { /* by root; all 0: nothing was seen */
 } ChannelSeen;
 #define ALPHA_BEST (-1.0)
 Equalization *equalize_seen(ChannelMap *m, const ChannelSeen *seen, double alpha, Arena *a);
+/* ---- seams.c: before channels_find, and after equalize_apply; false after diag_error ---- */
+bool seams_open(Graph *g, bool anywhere); /* anywhere: behind activations that are computed by themselves too */
+bool seams_close(Graph *g);
+
 bool equalize_apply(ChannelMap *m, const Equalization *e); /* false after diag_error */
 
 #endif

@@ -222,7 +222,7 @@ static Expected *visit_contraction(const Expectations *e, const Node *n) {
     ChannelWeights w;
     const Expected *x = expected_of(e, n->in[0]);
     if (!x || !op_has(n->op, OP_CONTRACTION) || !channel_weights_read(n, &w)) return NULL;
-    int axis = n->op == OP_MatMul ? n->in[0]->type.rank - 1 : 1;
+    int axis = channel_axis_in(n);
     if (x->channels > 1 && (x->axis != axis || x->channels != w.groups * w.ins)) return NULL;
     const Tensor *bias = node_in(n, 2) ? n->in[2]->constant : NULL;
     int64_t outs = w.groups * w.outs, biases = 1;

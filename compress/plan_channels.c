@@ -10,28 +10,40 @@
 
 enum { MOST_EXPONENT = 20 };
 
+/* One line's bytes, with what ends it, at most */
+static size_t line_room(const QuantPlan *p, const Value *v, int64_t channels) {
+    return sizeof "equalize  \n" + strlen(p->value_names[v->id]) + 4 * (size_t)channels;
+}
+
 /* A line for each tensor that a contraction reads; channels that have been said are not said again. */
-void plan_write_channels(const QuantPlan *p, FILE *out) {
+const char *plan_channels_text(const QuantPlan *p, const ChannelMap *m, const Equalization *e) {
+    static const char head[] = "# equalize NAME LOG2 …: the channels were divided by so many powers of two\n";
     Arena *a = arena_new(p->graph->ctx);
-    const ChannelMap *m = channels_find(p->graph, a);
     bool *said = ARENA_ARRAY(a, m->n + 1, bool);
-    fputs("# equalize NAME LOG2 …: the channels were divided by so many powers of two\n", out);
+    size_t room = sizeof head;
+    for (int i = 0; i < m->n_weights; i++) {
+        const Value *v = m->weights[i].node->in[0];
+        if (channel_count(m, v)) room += line_room(p, v, channel_count(m, v));
+    }
+    char *text = ARENA_ARRAY(p->graph->arena, room, char), *end = text + sizeof head - 1, *last = text + room;
+    memcpy(text, head, sizeof head);
     for (int i = 0; i < m->n_weights; i++) {
         const Value *v = m->weights[i].node->in[0];
         int64_t n = channel_count(m, v), scaled = 0, fresh = 0;
         for (int64_t k = 0; k < n; k++) {
             int at = channel_root(m, m->first[v->id] + (int)k);
             fresh += !said[at];
-            scaled += p->equalization->exponents[at] != 0;
+            scaled += e->exponents[at] != 0;
             said[at] = true;
         }
         if (!fresh || !scaled) continue;
-        fprintf(out, "equalize %s", p->value_names[v->id]);
+        end += snprintf(end, (size_t)(last - end), "equalize %s", p->value_names[v->id]);
         for (int64_t k = 0; k < n; k++)
-            fprintf(out, " %d", p->equalization->exponents[channel_root(m, m->first[v->id] + (int)k)]);
-        fputc('\n', out);
+            end += snprintf(end, (size_t)(last - end), " %d", e->exponents[channel_root(m, m->first[v->id] + (int)k)]);
+        end += snprintf(end, (size_t)(last - end), "\n");
     }
     arena_free(a);
+    return text;
 }
 
 static const Value *find_value(const QuantPlan *p, const ChannelMap *m, const char *name) {

@@ -54,7 +54,7 @@ void plan_write(const QuantPlan *p, FILE *out) {
             fprintf(out, "tensor %s %s %.9g %d\n", t->name, p->options.symmetric ? "i8" : "u8", (double)t->scale,
                     t->zero);
     }
-    if (p->equalization) plan_write_channels(p, out);
+    if (p->equalization) fputs(p->equalization->lines, out);
     fputs("# node NAME int8|dynamic|w8|w4|f16|bf16|f32 OPERATOR\n", out);
     for (int i = 0; i < p->n_nodes; i++) {
         const QuantNode *n = &p->nodes[i];

@@ -76,6 +76,7 @@ typedef struct QuantPlan {
     const char **value_names; /* of all float32 values but constants, by value id */
     int n_ids;
     const Equalization *equalization; /* that the graph has been given; NULL: none */
+    bool seams;                       /* its graph's are open: it serves to find an equalization */
     const NodeMode *modes;            /* of nodes that a plan file names */
     int n_modes;
 } QuantPlan;
@@ -170,7 +171,8 @@ bool plan_has_tensors(const PlanFile *f); /* or factors of channels: the equaliz
 Equalization *plan_equalization(const PlanFile *f, const QuantPlan *p, ChannelMap *m);
 
 /* ---- plan_channels.c ---- */
-void plan_write_channels(const QuantPlan *p, FILE *out);
+/* For the file, in the graph's memory. p: of the graph with open seams */
+const char *plan_channels_text(const QuantPlan *p, const ChannelMap *m, const Equalization *e);
 /* One line's; NULL, or why not */
 const char *plan_read_channels(const QuantPlan *p, ChannelMap *m, Equalization *e, const char *name, const char *text);
 

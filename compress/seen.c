@@ -1,11 +1,12 @@
 /* Extremes and sums by channel, streamed. */
 #include "compress/seen.h"
 #include <math.h>
+#include "compress/channels.h"
 
 Seen *seen_new(const Node *n, Arena *a) {
     const Type *x = &n->in[0]->type;
     int64_t channels;
-    int axis = n->op == OP_MatMul ? x->rank - 1 : 1;
+    int axis = channel_axis_in(n);
     if (axis < 0 || axis >= x->rank || !dim_is_const(x->dims[axis], &channels) || channels < 1) return NULL;
     Seen *s = ARENA_NEW(a, Seen);
     *s = (Seen){.axis = axis, .channels = channels};

@@ -54,7 +54,7 @@ void quant_want_seen(QuantPlan *p, Arena *a) {
         Contraction c;
         if (!contraction_read(q->node, &c)) continue;
         Seen **known = &of_value[q->node->in[0]->id];
-        int axis = q->node->op == OP_MatMul ? q->node->in[0]->type.rank - 1 : 1;
+        int axis = channel_axis_in(q->node);
         if (!*known || (*known)->axis != axis) *known = seen_new(q->node, a);
         q->seen = *known;
     }

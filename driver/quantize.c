@@ -75,11 +75,18 @@ static int tell_equalized(const Pipeline *p, const Equalization *e) {
     return DONE;
 }
 
+/* Where activations alone are computed by tables, a seam behind one would cost the table. */
+static bool open_seams(const Pipeline *p, const QuantOptions *o) {
+    return seams_open(p->graph, o->mode == QUANT_DYNAMIC);
+}
+
 int pipeline_prepare(Pipeline *p, const QuantPlan *like) {
     int result = pipeline_canonicalise(p);
-    if (result != DONE || !like->equalization) return result;
+    if (result != DONE || (!like->seams && !like->equalization)) return result;
     Arena *a = arena_new(p->ctx);
-    bool good = equalize_apply(channels_find(p->graph, a), like->equalization);
+    bool good = open_seams(p, &like->options);
+    if (good && like->equalization) good = equalize_apply(channels_find(p->graph, a), like->equalization);
+    if (good && !like->seams) good = seams_close(p->graph);
     arena_free(a);
     return good ? DONE : BAD_MODEL;
 }
@@ -102,24 +109,40 @@ static int equalize_by_channels(const Pipeline *p, QuantPlan *plan, ChannelMap *
     return result;
 }
 
-/* Before ranges are looked for: as the plan file says, where it has scales; else as the command line does */
-static int equalize_plan(const Pipeline *p, const PlanFile *file, QuantPlan *plan, Expectations *x) {
-    Arena *a = arena_new(p->ctx), *keep = plan->graph->arena;
-    ChannelMap *m = channels_find(plan->graph, a);
-    const Equalization *e = NULL;
+/* As the plan file says, where it has scales; else as the command line does. DONE, or an exit code after a message */
+static int find_factors(const Pipeline *p, const PlanFile *file, QuantPlan *plan, ChannelMap *m, Expectations *x,
+                        const Equalization **e) {
     EqualizeKind kind = plan->options.equalize;
-    int result = DONE;
     if (kind == EQUALIZE_DEFAULT && (x || p->command->n_calibrate)) kind = EQUALIZE_SAMPLES;
-    if (file && plan_has_tensors(file)) result = (e = plan_equalization(file, plan, m)) ? DONE : BAD_MODEL;
-    else if (kind == EQUALIZE_WEIGHTS) e = equalize_weights(m, keep);
-    else if (kind == EQUALIZE_SAMPLES) result = equalize_by_channels(p, plan, m, x, &e);
-    if (e && e->scaled) {
-        plan->equalization = e;
-        if (x) expectations_scale(x, m, e);
-        result = equalize_apply(m, e) ? tell_equalized(p, e) : BAD_MODEL;
+    if (file && plan_has_tensors(file)) return (*e = plan_equalization(file, plan, m)) ? DONE : BAD_MODEL;
+    if (kind == EQUALIZE_WEIGHTS) *e = equalize_weights(m, plan->graph->arena);
+    return kind == EQUALIZE_SAMPLES ? equalize_by_channels(p, plan, m, x, e) : DONE;
+}
+
+/* Before the plan is made, by one of its own for the graph with open seams. *e: what has been done, NULL for nothing */
+static int equalize(const Pipeline *p, const PlanFile *file, const QuantOptions *options, Expectations *x,
+                    const Equalization **e) {
+    QuantOptions o = *options;
+    o.target = NULL; /* whatever may become integers */
+    *e = NULL;
+    if (!open_seams(p, &o)) return BAD_MODEL;
+    if (x) expect_values(x, p->graph);
+    QuantPlan *plan = quant_choose(p->graph, &o, NULL, 0);
+    if (!plan) return BAD_MODEL;
+    plan->seams = true;
+    Arena *a = arena_new(p->ctx);
+    ChannelMap *m = channels_find(plan->graph, a);
+    int result = find_factors(p, file, plan, m, x, e);
+    if (result == DONE && *e && (*e)->scaled) {
+        Equalization *done = (Equalization *)(uintptr_t)*e;
+        done->lines = plan_channels_text(plan, m, done);
+        if (x) expectations_scale(x, m, done);
+        result = equalize_apply(m, done) ? tell_equalized(p, done) : BAD_MODEL;
+    } else {
+        *e = NULL;
     }
     arena_free(a);
-    return result;
+    return result == DONE && !seams_close(p->graph) ? BAD_MODEL : result;
 }
 
 /* ---- the report ---- */
@@ -175,13 +198,15 @@ static int quantize_static(Pipeline *p) {
     if (c->plan && !(file = plan_read(p->ctx, c->plan, c->quant.mode))) return BAD_MODEL;
     const NodeMode *modes = modes_of(p, file, &n_modes);
     QuantOptions o = options_of(p);
+    const Equalization *equalization;
+    if ((result = equalize(p, file, &o, e, &equalization)) != DONE) return result;
     QuantPlan *plan = e ? expected_plan(p, e, &o) : quant_choose(p->graph, &o, modes, n_modes);
     if (!plan) return BAD_MODEL;
+    plan->equalization = equalization;
     tell_choice(p, plan);
     Arena *hessians = arena_new(p->ctx);
     if (quant_wants_inputs(&plan->options)) quant_want_hessians(plan, hessians);
-    result = equalize_plan(p, file, plan, e);
-    if (result == DONE) result = find_ranges(p, file, plan, e);
+    result = find_ranges(p, file, plan, e);
     if (result == DONE && c->max_drop) result = search_plan(p, &plan);
     if (result == DONE && c->save_plan) result = save_plan(p, plan);
     if (result == DONE) progress_stage("rounding the weights");
@@ -200,10 +225,12 @@ static int quantize_products(Pipeline *p) {
     if (c->plan && !(file = plan_read(p->ctx, c->plan, c->quant.mode))) return BAD_MODEL;
     const NodeMode *modes = modes_of(p, file, &n_modes);
     QuantOptions o = options_of(p);
+    const Equalization *equalization = NULL;
+    if (o.mode == QUANT_DYNAMIC && (result = equalize(p, file, &o, NULL, &equalization)) != DONE) return result;
     QuantPlan *plan = quant_choose(p->graph, &o, modes, n_modes);
     if (!plan || (file && !plan_apply(file, plan))) return BAD_MODEL;
+    plan->equalization = equalization;
     tell_choice(p, plan);
-    if (plan->options.mode == QUANT_DYNAMIC && (result = equalize_plan(p, file, plan, NULL)) != DONE) return result;
     if (c->save_plan && (result = save_plan(p, plan)) != DONE) return result;
     Arena *hessians = arena_new(p->ctx);
     if (quant_wants_inputs(&plan->options)) {

@@ -5,11 +5,11 @@
  *   y = clamp(rint(f32(acc) · m) + zy)                  Cast, Mul, QuantizeLinear of scale 1, with m = f32(f32(sx·sw) /
  * sy) a channel
  *
- * A Relu or Clip in between narrows the clamp. Without a QuantizeLinear behind it the result is f32(acc) · f32(sx·sw),
- * and a bias that is no multiple of that is added after. qb is the bias in steps of sx·sw, rounded to even where the
- * model has it as floats. That |acc| stays below 2³¹ is proven from the weights, or the contraction is left in f32.
- * Where ONNX has no operator on integers, or both operands are known at run time only, integers are multiplied in f32,
- * if it is proven to be exact. */
+ * A Relu, a Clip, and a Min or Max with a constant in between narrow the clamp. Without a QuantizeLinear behind it the
+ * result is f32(acc) · f32(sx·sw), and a bias that is no multiple of that is added after. qb is the bias in steps of
+ * sx·sw, rounded to even where the model has it as floats. That |acc| stays below 2³¹ is proven from the weights, or
+ * the contraction is left in f32. Where ONNX has no operator on integers, or both operands are known at run time only,
+ * integers are multiplied in f32, if it is proven to be exact. */
 #include "passes/quant.h"
 #include <math.h>
 #include <stdlib.h>
@@ -280,15 +280,18 @@ static Value *sum_in_f32(Rewrite *r, Node *at, const Product *p) {
     return n->out[0];
 }
 
-/* The sum again, as its proven bounds say: but behind a Clip no pass finds a way for the scale into the weights. */
-static Value *bounded(Rewrite *r, Node *at, const Product *p, Value *sum) {
-    Value *in[] = {sum, const_scalar(r->g, DT_F32, (double)-exact_whole),
-                   const_scalar(r->g, DT_F32, (double)exact_whole)};
-    Node *n = rewrite_insert(r, at, OP_Clip, in, 3);
+static Value *clipped(Rewrite *r, Node *at, const Product *p, Value *v, Value *lo, Value *hi) {
+    Node *n = rewrite_insert(r, at, OP_Clip, (Value *[]){v, lo, hi}, hi ? 3 : 2);
     n->name = p->node->name;
     n->index = p->node->index;
     rewrite_infer(r, n);
     return n->out[0];
+}
+
+/* The sum again, as its proven bounds say: but behind a Clip no pass finds a way for the scale into the weights. */
+static Value *bounded(Rewrite *r, Node *at, const Product *p, Value *sum) {
+    return clipped(r, at, p, sum, const_scalar(r->g, DT_F32, (double)-exact_whole),
+                   const_scalar(r->g, DT_F32, (double)exact_whole));
 }
 
 /* f32(acc); bias NULL: none */
@@ -312,61 +315,107 @@ static Value *sum(Rewrite *r, Node *at, const Product *p, const int64_t *bias) {
 
 /* ---- with a Q behind it ---- */
 
-typedef struct Range { /* what Relu and Clip leave of the numbers */
+enum { MOST_BOUNDS = 8 };
+
+typedef struct Range { /* what bounds leave of the numbers of a channel */
     float lo, hi;
 } Range;
+typedef struct Bounds { /* Relu, Clip, and Min and Max with a constant, the last one first */
+    const Node *node[MOST_BOUNDS];
+    int n;
+} Bounds;
 
 static float clamp(float x, float lo, float hi) { return x < lo ? lo : x > hi ? hi : x; }
 
-static bool narrow(Range *range, const Node *n) {
+static bool is_bound(const Node *n) {
+    bool by_constant = (n->op == OP_Min || n->op == OP_Max) && n->n_in == 2 && n->in[1]->constant;
+    return n->op == OP_Relu || n->op == OP_Clip || by_constant;
+}
+
+/* A number for all channels, or one for each, where p has its channels */
+static bool bound_of(const Product *p, const Value *v, int64_t channel, double *out) {
+    const Tensor *t = v->constant;
+    int at = t ? t->rank - 1 - p->spatial : -1;
+    if (const_splat(v, out)) return true;
+    if (at < 0 || t->dtype != DT_F32 || t->dims[at] != p->channels) return false;
+    for (int i = 0; i < t->rank; i++)
+        if (i != at && t->dims[i] != 1) return false;
+    *out = tensor_float(t, channel);
+    return true;
+}
+
+static bool narrow(const Product *p, const Node *n, int64_t channel, Range *range) {
     double lo = n->op == OP_Relu ? 0 : -INFINITY, hi = INFINITY;
-    if (n->op == OP_Clip &&
-        ((node_in(n, 1) && !const_splat(n->in[1], &lo)) || (node_in(n, 2) && !const_splat(n->in[2], &hi))))
-        return false;
+    const Value *low = n->op == OP_Max ? n->in[1] : n->op == OP_Clip ? node_in(n, 1) : NULL;
+    const Value *high = n->op == OP_Min ? n->in[1] : n->op == OP_Clip ? node_in(n, 2) : NULL;
+    if ((low && !bound_of(p, low, channel, &lo)) || (high && !bound_of(p, high, channel, &hi))) return false;
     range->lo = clamp(range->lo, (float)lo, (float)hi);
     range->hi = clamp(range->hi, (float)lo, (float)hi);
     return lo <= hi;
 }
 
-/* The contraction that q quantizes, maybe through Relu and Clip, all for it alone */
-static Node *product_behind(const Node *q, Range *range) {
-    const Node *acts[8];
-    int n_acts = 0;
-    Node *n = q->in[0]->def;
-    for (; n && n->n_out == 1 && n->out[0]->n_uses == 1 && n_acts < 8 && (n->op == OP_Relu || n->op == OP_Clip);
-         n = n->in[0]->def)
-        acts[n_acts++] = n;
-    if (!n || !is_product(n) || n->out[0]->n_uses != 1) return NULL;
-    *range = (Range){-INFINITY, INFINITY};
-    while (n_acts--)
-        if (!narrow(range, acts[n_acts])) return NULL;
-    return n;
+/* By channel; NULL: bounds are not known */
+static Range *ranges_of(Rewrite *r, const Product *p, const Bounds *b) {
+    Range *range = ARENA_ARRAY(r->scratch, p->channels + 1, Range);
+    for (int64_t i = 0; i < p->channels; i++) {
+        range[i] = (Range){-INFINITY, INFINITY};
+        for (int k = b->n; k-- > 0;)
+            if (!narrow(p, b->node[k], i, &range[i])) return NULL;
+    }
+    return range;
 }
 
-static Value *clamped(Rewrite *r, Node *at, const Product *p, Value *v, const Quant *y, Range range) {
+/* The contraction that q quantizes, maybe through bounds, all for it alone */
+static Node *product_behind(const Node *q, Bounds *b) {
+    Node *n = q->in[0]->def;
+    for (b->n = 0; n && n->n_out == 1 && n->out[0]->n_uses == 1 && b->n < MOST_BOUNDS && is_bound(n); n = n->in[0]->def)
+        b->node[b->n++] = n;
+    return n && is_product(n) && n->out[0]->n_uses == 1 ? n : NULL;
+}
+
+static bool are_equal(const float *x, int64_t n) {
+    for (int64_t i = 1; i < n; i++)
+        if (x[i] != x[0]) return false;
+    return true;
+}
+
+/* Bounds in steps of y, where its type has others. NULL: no room */
+static Value *clamped(Rewrite *r, Node *at, const Product *p, Value *v, const Quant *y, const Range *range) {
     Dtype t = y->codes->type.dtype;
-    int64_t lo = quant_code(y, range.lo), hi = quant_code(y, range.hi), zero = quant_zero(y, 0);
-    bool below = lo > quant_lowest(t), above = hi < quant_highest(t);
+    int64_t zero = quant_zero(y, 0), n = p->channels, dims[MCC_MAX_RANK];
+    int rank = list_dims(p, n, dims);
+    float *lo = ARENA_ARRAY(r->scratch, n + 1, float), *hi = ARENA_ARRAY(r->scratch, n + 1, float);
+    bool below = false, above = false;
+    for (int64_t i = 0; i < n; i++) {
+        int64_t low = quant_code(y, range[i].lo), high = quant_code(y, range[i].hi);
+        below |= low > quant_lowest(t);
+        above |= high < quant_highest(t);
+        lo[i] = (float)(low - zero);
+        hi[i] = (float)(high - zero);
+    }
     if (!below && !above) return v;
-    Value *in[] = {v, below ? const_scalar(r->g, DT_F32, (double)(lo - zero)) : NULL,
-                   above ? const_scalar(r->g, DT_F32, (double)(hi - zero)) : NULL};
-    Node *n = rewrite_insert(r, at, OP_Clip, in, above ? 3 : 2);
-    n->name = p->node->name;
-    n->index = p->node->index;
-    rewrite_infer(r, n);
-    return n->out[0];
+    if (are_equal(lo, n) && are_equal(hi, n))
+        return clipped(r, at, p, v, below ? const_scalar(r->g, DT_F32, (double)lo[0]) : NULL,
+                       above ? const_scalar(r->g, DT_F32, (double)hi[0]) : NULL);
+    Value *least = below ? const_floats(r->g, rank, dims, lo) : NULL;
+    Value *most = above ? const_floats(r->g, rank, dims, hi) : NULL;
+    if ((below && !least) || (above && !most)) return NULL;
+    if (below) v = combine(r, at, p, OP_Max, v, least);
+    return above ? combine(r, at, p, OP_Min, v, most) : v;
 }
 
 static void lower_quantized_product(Rewrite *r, Node *q) {
     Quant y;
     Product p;
-    Range range;
+    Bounds bounds;
     const char *why;
-    Node *n = product_behind(q, &range);
+    Node *n = product_behind(q, &bounds);
     if (!n || !quant_read(q, &y, &why) || y.n > 1 || !dtype_computes(y.codes->type.dtype) ||
         !read_product(r, n, &p, &why))
         return;
+    Range *range = ranges_of(r, &p, &bounds);
     int64_t *bias = ARENA_ARRAY(r->scratch, p.channels + 1, int64_t);
+    if (!range) return;
     if (p.bias && (!by_channel(&p, &p.bias->type) || (!read_whole_bias(r, &p, bias) && !round_bias(&p, bias)))) return;
     for (int64_t i = 0; i < p.n; i++) {
         p.step[i] = p.step[i] / quant_scale(&y, 0);
@@ -375,7 +424,7 @@ static void lower_quantized_product(Rewrite *r, Node *q) {
     Value *by = factors(r, &p, p.step);
     if (!by) return;
     Value *v = combine(r, q, &p, OP_Mul, sum(r, q, &p, p.bias ? bias : NULL), by);
-    v = clamped(r, q, &p, v, &y, range);
+    if (!(v = clamped(r, q, &p, v, &y, range))) return;
     Value *zero = const_integer(r->g, y.codes->type.dtype, quant_zero(&y, 0));
     rewrite_become(r, q, OP_QuantizeLinear, (Value *[]){v, const_scalar(r->g, DT_F32, 1), zero}, 3);
 }

@@ -83,6 +83,38 @@ def transformer(path):
     return lambda: n.normal(1, 20, c)
 
 
+def bounded(path):
+    """Inverted residuals with Clip at 6, which cuts the channels that are large, and no others"""
+    n, c, wide = Network(5), 16, 48
+    f = lambda k: n.factors(k, 1 / 300)
+    a, b, last = f(wide), f(wide), f(2 * c)
+    relu6 = lambda v: n.add("Clip", v, np.array(0.0), np.array(6.0))
+    x = n.add("Conv", "x", n.normal(c, 3, 3, 3) / 3, n.normal(c), pads=[1] * 4)
+    y = relu6(n.add("Conv", x, n.normal(wide, c, 1, 1) * a[:, None, None, None], n.normal(wide) * a))
+    y = n.add("Conv", y, n.normal(wide, 1, 3, 3) * (b / a)[:, None, None, None], n.normal(wide) * b, pads=[1] * 4, group=wide)
+    y = n.add("Conv", relu6(y), n.normal(c, wide, 1, 1) / b[:, None, None] / 16)
+    x = n.add("AveragePool", n.add("Add", x, y), kernel_shape=[2, 2], strides=[2, 2])
+    x = relu6(n.add("Conv", x, n.normal(2 * c, c, 1, 1) * last[:, None, None, None] / 4))
+    y = n.add("Gemm", n.add("Flatten", n.add("GlobalAveragePool", x)), n.normal(40, 2 * c) / last, n.normal(40), transB=1)
+    n.save(path, (1, 3, 16, 16), y)
+    return lambda: n.normal(1, 3, 16, 16)
+
+
+def post_norm(path):
+    """Layers whose normalised sums are read by products and by the next sum; an activation read by products"""
+    n, c = Network(6), 48
+    x = "x"
+    for i in range(2):
+        gain, wide = n.factors(c, 100.0), n.factors(2 * c, 100.0)
+        x = n.add("LayerNormalization", x, gain, gain * 0.1, axis=-1)
+        y = n.add("Add", n.add("MatMul", x, n.normal(c, 2 * c) / gain[:, None] * wide / 7), n.normal(2 * c))
+        y = n.add("Mul", y, n.add("Sigmoid", y))
+        x = n.add("Add", n.add("MatMul", y, n.normal(2 * c, c) / wide[:, None]), x)
+    x = n.add("LayerNormalization", x, np.ones(c), np.zeros(c), axis=-1)
+    n.save(path, (1, 20, c), n.add("MatMul", x, n.normal(c, 8)))
+    return lambda: n.normal(1, 20, c)
+
+
 def outputs(inputs, *options):
     global loaded
     loaded += 1
@@ -151,6 +183,8 @@ folder = tempfile.mkdtemp()
 try:
     os.chdir(folder)
     check(transformer, {"int8": {"samples": 10, "weights": 10, "samples:0.75": 10}, "dynamic": {"samples": 10}})
+    check(bounded, {"int8": {"samples": 6, "weights": 6}})
+    check(post_norm, {"int8": {"samples": 3}, "dynamic": {"samples": 6}})
     check(mobile, {"int8": {"samples": 10, "weights": 10}})
     refused()
 finally:

@@ -58,6 +58,13 @@ static void check_contractions(void) {
     CHECK(&c, "a bound and a pool", 0, PASSES);
 
     case_begin(&c);
+    y = DO(&c, Conv, dq(&c, codes(&c, "x", "1x2x4x4"), 0.5, 3),
+           listed(&c, integers(&c, DT_I8, "3x2x1x1", -3, 3), 3, 0));
+    Value *bound = const_floats(c.g, 3, (int64_t[]){3, 1, 1}, (float[]){6, 1.5f, 40});
+    output(&c, "y", q(&c, DO(&c, Min, DO(&c, Relu, y), bound), 0.0625, 0));
+    CHECK(&c, "a bound for each channel", 0, PASSES);
+
+    case_begin(&c);
     Node *turned = NODE(&c, Transpose, listed(&c, integers(&c, DT_I8, "5x4", -3, 3), 5, 0));
     output(&c, "y", DO(&c, MatMul, dq(&c, codes(&c, "x", "2x3x4"), 0.25, 0), result(&c, turned)));
     CHECK(&c, "product with transposed weights, no Q", 0, PASSES);

@@ -1,6 +1,6 @@
 /* Channels that can be scaled: a network computes the same bits with random powers of two for them, in whichever way
  * its channels hang together; what is read as it is, outputs and unknown operators' operands, stays. */
-#include "compress/channels.h"
+#include "compress/equalize.h"
 #include <stdlib.h>
 #include "tests/passes/passtest.h"
 
@@ -89,6 +89,29 @@ static void check_groups(void) {
     check(&c, "groups and products", 3);
 }
 
+static int count_nodes(const Graph *g) {
+    int n = 0;
+    for (const Node *at = g->first; at; at = at->next) n++;
+    return n;
+}
+
+/* What a seam adds is a place for factors; closed without one, the graph is what it was. */
+static void check_seams(void) {
+    Case c;
+    case_begin(&c);
+    Value *x = conv(&c, input(&c, "x", "1x3x6x6"), "6x3x1x1", "6");
+    x = DO(&c, Clip, x, number(&c, 0), number(&c, 0.5));
+    output(&c, "y", conv(&c, DO(&c, HardSwish, conv(&c, x, "4x6x1x1", "4")), "5x4x1x1", NULL));
+    Value *t = DO(&c, LayerNormalization, input(&c, "t", "5x7"), weights(&c, "7"), weights(&c, "7"));
+    output(&c, "z", DO(&c, Add, DO(&c, MatMul, t, weights(&c, "7x7")), t));
+    int before = count_nodes(c.g);
+    for (int times = 0; times < 2; times++) {
+        expect(seams_open(c.g, false) && count_nodes(c.g) == before + 3, "seams", "other nodes than one a seam");
+        if (!times) expect(seams_close(c.g) && count_nodes(c.g) == before, "seams", "a seam is left");
+    }
+    check(&c, "seams", 3);
+}
+
 /* Sigmoid commutes with no factor, an output is seen as it is: nothing of them is scaled. */
 static void check_fixed(void) {
     Case c;
@@ -106,5 +129,6 @@ int main(void) {
     check_branches();
     check_groups();
     check_fixed();
+    check_seams();
     return wrong != 0;
 }
