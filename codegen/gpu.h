@@ -42,7 +42,7 @@ typedef struct GpuForm {
 
 /* ---- gpu_forms.c: the first that fits, in this order; the last always does ---- */
 const GpuForm *gpu_form(const CodeOptions *o, const Node *n);
-extern const GpuForm gpu_fused, gpu_softmax, gpu_norm, gpu_mean, gpu_direct, gpu_reference;
+extern const GpuForm gpu_fused, gpu_softmax, gpu_norm, gpu_mean, gpu_dynamic, gpu_direct, gpu_reference;
 
 /* ---- gpu_build.c: what emitters build with. Indices are i32 ---- */
 LLVMValueRef gpu_thread(Kernel *k, int axis); /* in its block; axis 0 … 2 */

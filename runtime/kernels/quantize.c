@@ -112,7 +112,14 @@ float mcc_dequantize_i32_f32(int32_t x, float scale, int32_t zero, const mcc_att
 }
 
 /* scale = (max(x, 0) - min(x, 0)) / 255, 1 where that range is empty; zero = clamp(rint(-min / scale)). NaN is in no
- * range. */
+ * range. The parts are functions for GPUs. */
+uint8_t mcc_dynamic_scale(float lo, float hi, float *scale) {
+    *scale = hi == lo ? 1.0f : (hi - lo) / 255.0f;
+    return (uint8_t)quant_round((0.0f - lo) / *scale, 0, MCC_U8);
+}
+
+uint8_t mcc_dynamic_quantize(float x, float scale, uint8_t zero) { return (uint8_t)quant_round(x / scale, zero, MCC_U8); }
+
 int ref_DynamicQuantizeLinear(const mcc_arg *a, const mcc_attr *at) {
     (void)at;
     const float *x = a[0].data;
@@ -124,10 +131,10 @@ int ref_DynamicQuantizeLinear(const mcc_arg *a, const mcc_attr *at) {
         lo = x[i] < lo ? x[i] : lo;
         hi = x[i] > hi ? x[i] : hi;
     }
-    const float scale = hi == lo ? 1.0f : (hi - lo) / 255.0f;
-    const int32_t z = quant_round((0.0f - lo) / scale, 0, MCC_U8);
+    float scale;
+    const uint8_t z = mcc_dynamic_scale(lo, hi, &scale);
     if (by) by[0] = scale;
-    if (zero) zero[0] = (uint8_t)z;
-    for (idx i = 0; y && i < n; i++) y[i] = (uint8_t)quant_round(x[i] / scale, z, MCC_U8);
+    if (zero) zero[0] = z;
+    for (idx i = 0; y && i < n; i++) y[i] = mcc_dynamic_quantize(x[i], scale, z);
     return MCC_OK;
 }
