@@ -22,6 +22,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_PlanePool: return &plane_window_emitter;
     case OP_PlaneGlobalPool: return &plane_global_pool_emitter;
     case OP_BlockResize: return &resize_emitter;
+    case OP_BlockNorm: return &block_norm_emitter;
     case OP_Winograd: return &winograd_emitter;
     case OP_Recurrent: return &recurrent_emitter;
     case OP_PixelConv: return &pixel_conv_emitter;

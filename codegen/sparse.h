@@ -62,6 +62,8 @@ typedef struct SparseCall { /* the parameters of SparseCode; residual, masks, co
 } SparseCall;
 double sparse_multiplies(const Node *n);                                      /* a panel */
 LLVMValueRef sparse_is_cold(Kernel *k, LLVMValueRef run, LLVMValueRef first); /* of a chunk's runs */
+void sparse_take_body(const Node *n, SparseLayer *l); /* its residual and clamps */
+bool sparse_in_place(const Node *n, int input);        /* may the result overwrite this input, the residual? */
 void sparse_call(Kernel *k, LLVMValueRef code, const SparseCall *c);
 LLVMValueRef sparse_all_blocks(Kernel *k, int64_t blocks); /* what `blocks` is for all of them */
 /* Panels in a call: as many as `most`, or somewhat fewer, alike. */

@@ -1,4 +1,5 @@
 /* Calls straight-line code of a sparse product (sparse.h) from a kernel, and shares it out among chunks. */
+#include <math.h>
 #include "codegen/sparse.h"
 
 void sparse_call(Kernel *k, LLVMValueRef code, const SparseCall *c) {
@@ -30,6 +31,34 @@ double sparse_multiplies(const Node *n) {
     }
     for (size_t i = 0; i < w->bytes / sizeof *at; i++) count += at[i] << 1 != 0; /* -0 is none */
     return (double)count;
+}
+
+/* ---- the body: a residual, then clamps ---- */
+
+static void clamp(SparseLayer *l, double low, double high) {
+    l->low = fminf(fmaxf(l->low, (float)low), (float)high);
+    l->high = fminf(fmaxf(l->high, (float)low), (float)high);
+}
+
+static double bound(const Node *clip, int input, double none) {
+    const Value *v = node_in(clip, input);
+    return v ? tensor_float(v->constant, 0) : none;
+}
+
+void sparse_take_body(const Node *n, SparseLayer *l) {
+    l->low = -INFINITY, l->high = INFINITY;
+    for (const Node *e = n->body ? n->body->first : NULL; e; e = e->next) {
+        if (e->op == OP_Add) l->residual = true;
+        else
+            clamp(l, e->op == OP_Relu ? 0 : bound(e, 1, -INFINITY),
+                  e->op == OP_Relu ? INFINITY : bound(e, 2, INFINITY));
+    }
+}
+
+/* Its last operand is the residual, which is read for each element of the result before that is written; other rows
+ * still read x. */
+bool sparse_in_place(const Node *n, int input) {
+    return n->body && n->body->n_inputs > 1 && input == n->n_in - 1 && n->in[input] != n->in[0];
 }
 
 /* ---- chunks ---- */

@@ -1,7 +1,6 @@
 /* mcc.SparseConv: what its matrix and planes mean for straight-line code, and the loops around it. A source is a tap of
  * an input channel, a panel PANEL pixels of the output. Chunks of panels go outermost, so that their input stays in the
  * cache while block after block of output channels reads it. */
-#include <math.h>
 #include "codegen/planes.h"
 #include "codegen/sparse.h"
 
@@ -45,28 +44,6 @@ static Shape shape_of(const Target *t, const Node *n) {
     return s;
 }
 
-/* ---- the body: a residual, then clamps ---- */
-
-static void clamp(SparseLayer *l, double low, double high) {
-    l->low = fminf(fmaxf(l->low, (float)low), (float)high);
-    l->high = fminf(fmaxf(l->high, (float)low), (float)high);
-}
-
-static double bound(const Node *clip, int input, double none) {
-    const Value *v = node_in(clip, input);
-    return v ? tensor_float(v->constant, 0) : none;
-}
-
-static void fill_epilogue(const Node *n, SparseLayer *l) {
-    l->low = -INFINITY, l->high = INFINITY;
-    for (const Node *e = n->body ? n->body->first : NULL; e; e = e->next) {
-        if (e->op == OP_Add) l->residual = true;
-        else
-            clamp(l, e->op == OP_Relu ? 0 : bound(e, 1, -INFINITY),
-                  e->op == OP_Relu ? INFINITY : bound(e, 2, INFINITY));
-    }
-}
-
 static SparseSource source_of(const Shape *s, int64_t channel, int tap) {
     const PlaneStreams *p = &s->streams;
     if (s->in_panels & PANELS_X) return (SparseSource){channel * PANEL * 4, 0};
@@ -105,7 +82,7 @@ static SparseLayer layer_of(const Node *n, const Shape *s) {
                      .panels = s->chunk,
                      .repeats = s->panels > s->chunk};
     if (has_rest(s)) l.store = SPARSE_STORE_ZEROS, l.store_mask = s->taps.n_masks + 1;
-    fill_epilogue(n, &l);
+    sparse_take_body(n, &l);
     return l;
 }
 
@@ -172,7 +149,6 @@ static bool scratch_bytes(Ctx *ctx, const Node *n, size_t *bytes) {
 static bool emit(Kernel *k) {
     const Node *n = k->node;
     Shape s = shape_of(k->gen->target, n);
-    bool residual = n->body && n->body->n_inputs > 1;
     LLVMValueRef masks = s.masked ? planes_mask_table(k, &s.window, &s.taps, SPARSE_MASKS) : NULL;
     SparseLayer layer = layer_of(n, &s);
     PackedForm packed = s.packed ? node_packed(n) : (PackedForm){0};
@@ -197,7 +173,7 @@ static bool emit(Kernel *k) {
     LLVMValueRef panels = i_min(k, gen_i64(k->gen, s.chunk), i_sub(k, gen_i64(k->gen, s.panels), first));
     c.x = s.copied ? copy_streams(k, &s, x, first, panels) : panel_at(k, &s, PANELS_X, k->in[0], batch.i, first);
     c.y = panel_at(k, &s, PANELS_Y, k->out[0], batch.i, first);
-    if (residual) c.residual = panel_at(k, &s, PANELS_RESIDUAL, k->in[n->n_in - 1], batch.i, first);
+    if (layer.residual) c.residual = panel_at(k, &s, PANELS_RESIDUAL, k->in[n->n_in - 1], batch.i, first);
     if (masks) c.masks = element_at(k, k->gen->i16, masks, i_scale(k, first, SPARSE_MASKS));
     c.panels = panels;
     c.cold = sparse_is_cold(k, f.i, share.from);
@@ -215,12 +191,9 @@ static double work_of(const Node *n) {
     return sparse_multiplies(n) * (double)(panel_pixels(to.h * to.w) / PANEL) * (double)n->out[0]->type.dims[0]->hi;
 }
 
-/* Its last operand is the residual, which is read for each element of the result before that is written; other rows
- * still read x. */
 static bool in_place(const Node *n, int input) {
     int64_t panels = node_int(n, "panels");
-    if (!(panels & PANELS_Y) != !(panels & PANELS_RESIDUAL)) return false;
-    return n->body && n->body->n_inputs > 1 && input == n->n_in - 1 && n->in[input] != n->in[0];
+    return !(panels & PANELS_Y) == !(panels & PANELS_RESIDUAL) && sparse_in_place(n, input);
 }
 
 const Emitter sparse_conv_emitter = {.form = "straight-line code of its nonzeros",

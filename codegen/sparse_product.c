@@ -50,15 +50,19 @@ static bool scratch_bytes(Ctx *ctx, const Node *n, size_t *bytes) {
 /* all but the matrix, its sources and the bias */
 static SparseLayer layer_of(const Node *n) {
     int64_t lanes = node_int(n, "lanes"), vector = lanes * 4, inner = inner_of(n), cols = cols_of(n);
-    return (SparseLayer){.rows = cols,
-                         .n_sources = inner,
-                         .low = -INFINITY,
-                         .high = INFINITY,
-                         .x_step = inner * vector,
-                         .y_step = cols * vector,
-                         .y_row = vector,
-                         .panels = node_int(n, "panels"),
-                         .repeats = most_rows(n) > (double)(node_int(n, "panels") * lanes)};
+    SparseLayer l = {.rows = cols,
+                     .n_sources = inner,
+                     .low = -INFINITY,
+                     .high = INFINITY,
+                     .x_step = inner * vector,
+                     .y_step = cols * vector,
+                     .residual_step = cols * vector,
+                     .y_row = vector,
+                     .residual_row = vector,
+                     .panels = node_int(n, "panels"),
+                     .repeats = most_rows(n) > (double)(node_int(n, "panels") * lanes)};
+    if (node_int(n, "blocked")) sparse_take_body(n, &l);
+    return l;
 }
 
 static Str encode(Ctx *ctx, const Target *t, const Node *n) {
@@ -198,6 +202,7 @@ static void emit_blocked(Product *p) {
                        .run = p->panels,
                        .blocks = blocks_of(k)};
     Grid grid = sparse_grid(k, &size);
+    bool residual = layer_of(k->node).residual;
     Range own = kernel_share(k, i_div_up(k, panels, p->panels), grid.cols, grid.rows);
     SparseCall call = {0};
     If some = sparse_blocks_begin(k, &call, &grid, &size);
@@ -205,6 +210,7 @@ static void emit_blocked(Product *p) {
     LLVMValueRef first = i_scale(k, f.i, p->panels);
     call.x = f32_at(k, k->in[0], i_scale(k, first, p->inner * p->lanes));
     call.y = f32_at(k, k->out[0], i_scale(k, first, p->cols * p->lanes));
+    if (residual) call.residual = f32_at(k, k->in[k->node->n_in - 1], i_scale(k, first, p->cols * p->lanes));
     call.panels = i_min(k, gen_i64(k->gen, p->panels), i_sub(k, panels, first));
     call.cold = sparse_is_cold(k, f.i, own.from);
     call_code(k, &call);
@@ -256,10 +262,13 @@ static int most_chunks(const Node *n) {
     return most < 1 ? 1 : most < MOST ? (int)most : MOST;
 }
 
+static bool in_place(const Node *n, int input) { return node_int(n, "blocked") && sparse_in_place(n, input); }
+
 const Emitter sparse_product_emitter = {.form = "sparse product",
                                         .emit = emit,
                                         .scratch = scratch_bytes,
                                         .work = work,
+                                        .in_place = in_place,
                                         .most_chunks = most_chunks,
                                         .code = encode,
                                         .in_code = in_code};
@@ -268,4 +277,5 @@ const Emitter packed_product_emitter = {.form = "packed nonzeros on panels",
                                         .emit = emit,
                                         .scratch = scratch_bytes,
                                         .work = work,
+                                        .in_place = in_place,
                                         .most_chunks = most_chunks};

@@ -142,6 +142,11 @@ static bool is_own_conversion(const Search *s, const Tail *t, const Value *v) {
            !s->is_output[v->id] && same_dims(v, t->root->out[0]) && is_operand(t->root, n->in[0]);
 }
 
+/* its body is a part of the straight-line code */
+static bool is_code(const Node *root) {
+    return root->op == OP_SparseConv || (root->op == OP_SparseMatMul && node_int(root, "blocked"));
+}
+
 /* Straight-line code adds one operand as large as its result, and then clamps: n is the next of that. */
 static bool joins_sparse(const Tail *t, const Node *n) {
     const Value *last = (t->n ? t->nodes[t->n - 1] : t->root)->out[0];
@@ -157,7 +162,7 @@ static bool joins_sparse(const Tail *t, const Node *n) {
 
 static bool joins(const Search *s, const Tail *t, const Node *n) {
     const Value *out = t->root->out[0];
-    if (t->root->op == OP_SparseConv && !joins_sparse(t, n)) return false;
+    if (is_code(t->root) && !joins_sparse(t, n)) return false;
     if (!node_is_elementwise(n) || n->n_in > 3 || n->n_out != 1 || !has_dtype(t->root, n->out[0]) ||
         !same_dims(n->out[0], out))
         return false;
@@ -330,7 +335,7 @@ static void absorb(Search *s, Tail *t, Value *out) {
 
 static bool is_contraction(const Node *n) {
     return n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_NarrowMatMul || n->op == OP_SparseGemv ||
-           n->op == OP_PanelMatMul || is_gpu(n) || (n->op == OP_SparseMatMul && !node_int(n, "blocked")) || is_planar(n) || is_pixels(n);
+           n->op == OP_PanelMatMul || is_gpu(n) || n->op == OP_SparseMatMul || is_planar(n) || is_pixels(n);
 }
 
 bool pass_fuse_epilogues(Graph *g, PassCtx *p) {

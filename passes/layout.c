@@ -88,6 +88,7 @@ static bool lower(Layout *l, Node *n) {
     if (n->op == OP_Conv || n->op == OP_ConvTranspose) return lower_conv(l, n);
     if (n->op == OP_ConvInteger) return lower_conv_integer(l, n);
     if (n->op == OP_SparseMatMul) return lower_sparse_product(l, n);
+    if (n->op == OP_LayerNormalization || n->op == OP_RMSNormalization) return lower_norm(l, n);
     if (lower_bias_integer(l, n)) return true;
     if (op_has(n->op, OP_POOL)) return lower_pool(l, n);
     if (node_is_elementwise(n)) return lower_elementwise(l, n);

@@ -60,7 +60,7 @@ static Value *make_gemm(Case *c, int percent) {
     return followed(c, result(c, g), rows, cols);
 }
 
-/* product, row, activation, product, and x added: all of it on panels, which x becomes once */
+/* product, row, activation, product, x added, a norm: all of it on panels, which x becomes once */
 static Value *make_chain(Case *c) {
     static const char *const some[] = {"1x130x", "2x48x", "1x128x"};
     int inner = pick(c, 60, 150), cols = pick(c, 60, 150);
@@ -68,7 +68,10 @@ static Value *make_chain(Case *c) {
     Value *x = input(c, "x", arena_printf(a, "%s%d", some[pick(c, 0, 2)], inner));
     Value *y = DO(c, MatMul, x, sparse_weights(c, inner, cols, 95));
     y = DO(c, Relu, DO(c, Add, y, weights(c, arena_printf(a, "%d", cols))));
-    return DO(c, Add, DO(c, MatMul, y, sparse_weights(c, cols, inner, 95)), x);
+    y = DO(c, Add, DO(c, MatMul, y, sparse_weights(c, cols, inner, 95)), x);
+    Value *scale = weights(c, arena_printf(a, "%d", inner));
+    if (pick(c, 0, 1)) return DO(c, RMSNormalization, y, scale);
+    return DO(c, LayerNormalization, y, scale, weights(c, arena_printf(a, "1x%d", inner)));
 }
 
 static int64_t rows_of_open; /* N */
@@ -96,9 +99,15 @@ static bool check(uint64_t seed) {
     const Tensor **in = random_inputs(&c, run_size);
     bool certain = (sparse_lanes(t) || p.sparse == SPARSE_PACKED) && (!few_rows || chain);
     Op expect = !sparse ? OP_PackedMatMul : !certain ? OP_NONE : chain ? OP_Block : OP_SparseMatMul;
+    bool fused = chain && certain;
     double apart = compile_and_run_as(&c, &p, seed % 3 ? 0 : 3, in, evaluate(&c, in));
     if (expect != OP_NONE && count_nodes(c.g, expect) != 1) {
         fprintf(stderr, "the graph holds %d %s, not 1\n", count_nodes(c.g, expect), op_info(expect)->name);
+        apart = INFINITY;
+    }
+    if (fused && (count_nodes(c.g, OP_Add) || count_nodes(c.g, OP_Relu) || count_nodes(c.g, OP_Fused) ||
+                  count_nodes(c.g, OP_BlockNorm) != 1)) {
+        fputs("sums and clamps should be part of the code, and the norm should stay in blocks\n", stderr);
         apart = INFINITY;
     }
     return is_near(&c, seed, cpu, apart);
