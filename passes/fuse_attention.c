@@ -158,11 +158,30 @@ static int64_t known(Dim d) {
     return dim_is_const(d, &n) ? n : 0;
 }
 
-static void fuse(Rewrite *r, Node *n, Match *m, const Target *t) {
-    int rank = rank_of(n->out[0]), last = rank - 1;
+/* what codegen/gpu_attention.c takes: a query's line in registers and shared memory, and blocks that can be numbered */
+static bool fits_gpu(const Match *m) {
+    enum { MOST = 128 };
+    const double blocks = 2147483647.0;
+    const Type *q = &m->q.v->type, *v = &m->v.v->type, *scores = &m->scores->out[0]->type;
+    int64_t depth = known(q->dims[m->q.perm[q->rank - 1]]), cols = known(v->dims[m->v.perm[v->rank - 1]]);
+    double rows = 1;
+    for (int i = 0; i + 1 < scores->rank; i++) rows *= (double)scores->dims[i]->hi;
+    return depth >= 1 && depth <= MOST && cols >= 1 && cols <= MOST && rows < blocks;
+}
+
+static void set_vectors(Node *n, const Match *m, const Target *t) {
     const Type *scores = &m->scores->out[0]->type, *y = &n->out[0]->type;
-    int64_t order[MCC_MAX_RANK], keys = known(scores->dims[scores->rank - 1]), cols = known(y->dims[last]);
+    int64_t keys = known(scores->dims[scores->rank - 1]), cols = known(y->dims[y->rank - 1]);
     TileChoice tile = tile_for_any(t);
+    node_set_int(n, "lanes", tile.lanes);
+    node_set_int(n, "rows", tile.rows);
+    node_set_int(n, "key_vecs", panel_vecs(keys, tile.lanes, tile.vecs));
+    node_set_int(n, "value_vecs", panel_vecs(cols, tile.lanes, tile.vecs));
+}
+
+static void fuse(Rewrite *r, Node *n, Match *m, const Target *t) {
+    int rank = rank_of(n->out[0]);
+    int64_t order[MCC_MAX_RANK];
     for (int i = 0; i < rank; i++) order[i] = i;
     bool replaces = m->where != NULL;
     if (replaces) m->mask = mask_of(r, n, m->where, m->side);
@@ -174,10 +193,7 @@ static void fuse(Rewrite *r, Node *n, Match *m, const Target *t) {
     node_set_float(n, "scale", m->scale);
     node_set_int(n, "replace", replaces);
     node_set_int(n, "nan_to_zero", m->zero);
-    node_set_int(n, "lanes", tile.lanes);
-    node_set_int(n, "rows", tile.rows);
-    node_set_int(n, "key_vecs", panel_vecs(keys, tile.lanes, tile.vecs));
-    node_set_int(n, "value_vecs", panel_vecs(cols, tile.lanes, tile.vecs));
+    if (t) set_vectors(n, m, t);
 }
 
 /* Transpose(FusedAttention) -> FusedAttention that writes in the other order, where rows stay contiguous */
@@ -198,10 +214,10 @@ static void write_transposed(Rewrite *r, Node *n) {
 bool pass_fuse_attention(Graph *g, PassCtx *p) {
     Rewrite r;
     rewrite_begin(&r, g);
-    for (Node *n; p->target && (n = rewrite_next(&r));) {
+    for (Node *n; (p->target || p->gpu) && (n = rewrite_next(&r));) {
         Match m;
         if (n->op == OP_Transpose) write_transposed(&r, n);
-        else if (match(n, &m)) fuse(&r, n, &m, p->target);
+        else if (match(n, &m) && (p->target || fits_gpu(&m))) fuse(&r, n, &m, p->target);
     }
     return rewrite_end(&r);
 }

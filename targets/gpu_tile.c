@@ -64,22 +64,17 @@ static double multiplies_a_cycle(GpuMath math, int sm) { /* of a multiprocessor 
 
 /* in cycles of the whole GPU */
 static double cycles_of(const GpuTile *t, double rate, const GpuExtent *e) {
-    enum {
-        LAUNCH = 4000,
-        START = 1500,
-        TRAFFIC = 1500 /* bytes a cycle of all memory */,
-        LATENCY = 500 /* of a step */,
-        WARP = 32
-    };
+    const double launch = 4000, start = 1500, traffic = 1500 /* bytes a cycle of all memory */, latency = 500 /* of a step */;
+    const int warp = 32;
     double tiles = up(e->rows, t->rows) * up(e->cols, t->cols) * e->batches;
     double blocks = tiles * t->split, units = processors(t->sm), depth = up(e->depth, t->split);
     double steps = up(depth, t->depth), resident = up(blocks, units);
-    double warps = resident * t->threads / WARP, hidden = warps < 16 ? warps / 16 : 1;
+    double warps = resident * t->threads / warp, hidden = warps < 16 ? warps / 16 : 1;
     double work = (double)t->rows * t->cols * steps * t->depth / (rate * multiplies_a_cycle(t->math, t->sm));
-    double each = work / (0.4 + 0.6 * hidden), waves = blocks < 4 * units ? up(blocks, units) : blocks / units + 0.5;
-    double least = steps * LATENCY / 2; /* a block waits for its loads, whatever it computes */
-    double time = START + (waves * each > least ? waves * each : least);
-    if (t->split > 1) time += LAUNCH + e->rows * e->cols * e->batches * 8 * t->split / TRAFFIC;
+    double each = work / (0.4 + 0.6 * hidden), waves = blocks < 4 * units ? up(blocks, units) : blocks / units + 0.2;
+    double least = steps * latency / 2; /* a block waits for its loads, whatever it computes */
+    double time = start + (waves * each > least ? waves * each : least);
+    if (t->split > 1) time += launch + e->rows * e->cols * e->batches * 8 * t->split / traffic;
     return time;
 }
 

@@ -16,7 +16,9 @@ except ImportError:
     print("skipped: the onnx package is not installed")
     sys.exit(77)
 
-MCC, BUILD = os.environ["MCC"], os.environ.get("BUILD", "build")
+import gpu
+
+MCC = os.environ["MCC"]
 LEVELS = ["sm_75", "sm_80", "sm_90"]
 NUMBER = {"float32": TensorProto.FLOAT, "float16": TensorProto.FLOAT16, "bfloat16": TensorProto.BFLOAT16, "uint8": TensorProto.UINT8,
           "int8": TensorProto.INT8, "int32": TensorProto.INT32}
@@ -50,6 +52,8 @@ def numbers(rng, dims, kind):
 # ---- models ----
 
 class Model:
+    environment = None  # that mcc runs in
+
     def __init__(self):
         self.nodes, self.inputs, self.constants, self.feeds, self.flags = [], [], [], {}, []
 
@@ -64,17 +68,17 @@ class Model:
     def node(self, op, ins, out, **attrs):
         self.nodes.append(helper.make_node(op, ins, [out], **attrs))
 
-    def run(self, level, kind, dims):
+    def run(self, options, kind, dims):
         y = helper.make_tensor_value_info("y", NUMBER[kind], dims)
         graph = helper.make_graph(self.nodes, "g", self.inputs, [y], self.constants)
         with tempfile.TemporaryDirectory() as folder:
             path = os.path.join(folder, "m.onnx")
             onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
-            command = [MCC, "run", path, "--target=nvptx64", f"-mcpu={level}", f"--output-dir={folder}", *self.flags]
+            command = [MCC, "run", path, *options, f"--output-dir={folder}", *self.flags]
             for name, x in self.feeds.items():
                 np.save(os.path.join(folder, name + ".npy"), x)
                 command += ["--input", f"{name}={os.path.join(folder, name)}.npy"]
-            done = subprocess.run(command, capture_output=True, text=True)
+            done = subprocess.run(command, capture_output=True, text=True, env=self.environment)
             if done.returncode:
                 raise AssertionError(f"mcc run: exit {done.returncode}: {done.stderr.strip()}")
             return loaded(np.load(os.path.join(folder, "y.npy")), kind)
@@ -118,7 +122,7 @@ def dim(rng, most):
     return int(rng.choice([1, 3, 8, 16, 17, 31, 32, 33, 48, 64, 65, 96, 100, 128, 130, 160][:most]))
 
 
-def product(rng, level):
+def product(rng, options):
     kind = str(rng.choice(["float32", "float32", "float16", "bfloat16"]))
     rows, depth, cols = dim(rng, 14), int(rng.choice([1, 2, 7, 16, 24, 33, 64, 96, 130, 300, 640])), dim(rng, 16)
     batch = [(), (2,), (2, 3)][rng.integers(3)]
@@ -154,13 +158,13 @@ def product(rng, level):
     else:
         m.node("MatMul", [left, right], "y")
         bound = bound_of(size, depth, want, kind)
-    if kind == "float32" and level != "sm_75" and rng.integers(4) == 0:
+    if kind == "float32" and "-mcpu=sm_75" not in options and rng.integers(4) == 0:
         m.flags.append("-mtf32")
         bound = bound + 2.0 ** -10 * size
-    return f"product {kind} {at.shape} {bt.shape} flags {m.flags}", differs(m.run(level, kind, list(want.shape)), want, bound)
+    return f"product {kind} {at.shape} {bt.shape} flags {m.flags}", differs(m.run(options, kind, list(want.shape)), want, bound)
 
 
-def gemm(rng, level):
+def gemm(rng, options):
     kind = str(rng.choice(["float32", "float16"]))
     rows, depth, cols = dim(rng, 14), int(rng.choice([4, 16, 50, 129])), dim(rng, 14)
     a, b, c = numbers(rng, (rows, depth), kind), numbers(rng, (depth, cols), kind), numbers(rng, (1, cols), kind)
@@ -173,10 +177,10 @@ def gemm(rng, level):
     sums, size = a.astype("float64") @ b, np.abs(a).astype("float64") @ np.abs(b)
     want = 0.5 * sums + 2 * c
     bound = depth * 2.0 ** -23 * size + 2 * ROUNDS[kind] * (np.abs(sums) + 2 * np.abs(c) + np.abs(want))
-    return f"gemm {kind} {a.shape} {b.shape}", differs(m.run(level, kind, list(want.shape)), want, bound)
+    return f"gemm {kind} {a.shape} {b.shape}", differs(m.run(options, kind, list(want.shape)), want, bound)
 
 
-def bytes_product(rng, level):
+def bytes_product(rng, options):
     kind = str(rng.choice(["uint8", "int8"]))
     rows, depth, cols = dim(rng, 14), int(rng.choice([1, 5, 16, 64, 100, 256, 400])), dim(rng, 14)
     a, b = numbers(rng, (2, rows, depth), kind), rng.integers(-127, 128, (depth, cols))
@@ -187,7 +191,7 @@ def bytes_product(rng, level):
     m.constant("z", np.array(zero), kind)
     m.node("MatMulInteger", ["a", "b", "z"], "y")
     want = (a.astype("int64") - zero) @ b
-    return f"bytes {kind} {a.shape} {b.shape}", differs(m.run(level, "int32", list(want.shape)), want, None)
+    return f"bytes {kind} {a.shape} {b.shape}", differs(m.run(options, "int32", list(want.shape)), want, None)
 
 
 def windows(x, kernel, stride, dilation, pads, fill):
@@ -214,7 +218,7 @@ def convolved(x, w, groups, kernel, stride, dilation, pads):
     return np.concatenate(parts, 1).reshape([x.shape[0], w.shape[0], *out])
 
 
-def convolution(rng, level):
+def convolution(rng, options):
     whole = rng.integers(3) == 0
     kind = str(rng.choice(["uint8", "int8"])) if whole else str(rng.choice(["float32", "float32", "float16", "bfloat16"]))
     spatial = int(rng.choice([1, 2, 2, 2, 3]))
@@ -238,40 +242,66 @@ def convolution(rng, level):
         m.constant("z", np.array(zero), kind)
         m.node("ConvInteger", ["x", "w", "z"], "y", **attrs)
         want = convolved(x.astype("int64") - zero, np.maximum(w, -127), groups, kernel, stride, dilation, pads).round().astype("int64")
-        return label, differs(m.run(level, "int32", list(want.shape)), want, None)
+        return label, differs(m.run(options, "int32", list(want.shape)), want, None)
     sums = convolved(x, w, groups, kernel, stride, dilation, pads)
     exact = convolved(np.abs(x), np.abs(w), groups, kernel, stride, dilation, pads)
     depth = channels // groups * int(np.prod(kernel))
     m.node("Conv", ["x", "w"], "s", **attrs)
     want, bound = body(rng, m, sums, kind, list(sums.shape), exact, depth, 1)
-    return label, differs(m.run(level, kind, list(want.shape)), want, bound)
+    return label, differs(m.run(options, kind, list(want.shape)), want, bound)
+
+
+def attention(rng, options):
+    kind, heads = "float32", int(rng.choice([1, 3, 8]))
+    rows, keys = int(rng.choice([1, 5, 32, 49, 65, 100])), int(rng.choice([1, 7, 31, 32, 40, 97, 130]))
+    depth, cols = int(rng.choice([4, 20, 32, 64, 80, 128])), int(rng.choice([4, 20, 32, 64, 96, 128]))
+    q, k, v = numbers(rng, (2, rows, heads, depth), kind), numbers(rng, (2, keys, heads, depth), kind), numbers(rng, (2, keys, heads, cols), kind)
+    m = Model()
+    for name, x in (("q", q), ("k", k), ("v", v)):
+        m.input(name, x, kind, ["n", *x.shape[1:]])
+    m.flags += ["--max-dim", "n=3"]
+    m.node("Transpose", ["q"], "qt", perm=[0, 2, 1, 3])
+    m.node("Transpose", ["k"], "kt", perm=[0, 2, 3, 1])
+    m.node("Transpose", ["v"], "vt", perm=[0, 2, 1, 3])
+    m.constant("scale", np.float32(depth ** -0.5), kind)
+    m.node("MatMul", ["qt", "kt"], "s0")
+    m.node("Mul", ["s0", "scale"], "s1")
+    scores = np.einsum("bqhd,bkhd->bhqk", q, k).astype("float64") * depth ** -0.5
+    last = "s1"
+    if rng.integers(2):
+        mask = np.where(rng.random((2, 1, 1 if rng.integers(2) else rows, keys)) < 0.3, -np.inf, rng.standard_normal()).astype("float32")
+        mask[..., -1] = 0  # no query is without a key
+        m.input("mask", mask, kind, ["n", *mask.shape[1:]])
+        m.node("Add", ["s1", "mask"], "s2")
+        scores, last = scores + mask, "s2"
+    m.node("Softmax", [last], "p", axis=-1)
+    m.node("MatMul", ["p", "vt"], "z")
+    m.node("Transpose", ["z"], "y", perm=[0, 2, 1, 3])
+    power = np.exp(scores - scores.max(-1, keepdims=True))
+    want = np.einsum("bhqk,bkhd->bqhd", power / power.sum(-1, keepdims=True), v.astype("float64"))
+    bound = 2e-5 * np.abs(v).max() + 0 * want  # of scores as far from exact as products of that depth may be
+    return f"attention {heads} heads {rows} x {keys}, {depth}, {cols}", differs(m.run(options, kind, ["n", rows, heads, cols]), want, bound)
 
 
 def main():
-    emulator = os.path.join(BUILD, "tests", "cuda")
-    if not os.environ.get("MCC_GPU") and os.path.exists(os.path.join(emulator, "libcuda.so.1")):
-        os.environ["LD_LIBRARY_PATH"] = emulator + ":" + os.environ.get("LD_LIBRARY_PATH", "")
-    elif subprocess.run([sys.executable, "-c", "import ctypes; ctypes.CDLL('libcuda.so.1')"], capture_output=True).returncode:
-        print("skipped: there is neither a GPU (libcuda.so.1) nor the tests' emulator of one")
-        sys.exit(77)
-    cases = [product, gemm, convolution, bytes_product, convolution, product]
-    count = 400 if os.environ.get("MCC_TEST_ALL") else 36
+    runners = gpu.runners(LEVELS)
+    cases = [product, gemm, convolution, bytes_product, convolution, product, attention]
+    count = 420 if os.environ.get("MCC_TEST_ALL") else 42
     seeds = [int(a) for a in sys.argv[1:]] or range(count)
     wrong = 0
     for seed in seeds:
         rng = np.random.default_rng(seed)
-        level = LEVELS[seed // len(cases) % len(LEVELS)]
-        os.environ["MCC_CUDA_SM"] = level[3:]  # what the emulator says it is
+        options, Model.environment = runners[seed // len(cases) % len(runners)]
         label = ""
         try:
-            label, problem = cases[seed % len(cases)](rng, level)
+            label, problem = cases[seed % len(cases)](rng, options)
         except AssertionError as e:
             problem = str(e)
         if problem:
             wrong += 1
-            print(f"seed {seed} {level}: {label}: {problem}", flush=True)
+            print(f"seed {seed} {options[1]}: {label}: {problem}", flush=True)
         elif len(sys.argv) > 1:
-            print(f"seed {seed} {level}: {label}: right")
+            print(f"seed {seed} {options[1]}: {label}: right")
     print(f"{len(seeds)} cases, {wrong} wrong")
     sys.exit(bool(wrong))
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Products and convolutions for NVIDIA GPUs as ptxas sees them, for three levels: they keep their sums in registers (no local
+"""Products, convolutions and attention for NVIDIA GPUs as ptxas sees them, for three levels: they keep their sums in registers (no local
 memory, nothing spilled), and those of float16, bfloat16 and bytes, and with -mtf32 those of float32, multiply on the tensor
 cores. Needs the onnx package and ptxas (on PATH or in /usr/local/cuda/bin)."""
 import os
@@ -56,6 +56,9 @@ def models(folder):
         yield add("ragged", kind, product, {"x": [3, 197, 99]}, [3, 197, 130], {"w": [99, 130]})
         yield add("open", kind, product, {"x": ["m", "k"], "w": ["k", "n"]}, ["m", "n"], {})
         yield add("turned", kind, [("Gemm", ["x", "w"], ["y"], {"transA": 1, "transB": 1})], {"x": [96, 64], "w": [128, 96]}, [64, 128], {})
+    heads = {"x": [1, 12, 197, 64], "w": [1, 12, 64, 197], "v": [1, 12, 197, 64]}
+    yield add("attention", "float32", [("MatMul", ["x", "w"], ["s"], {}), ("Softmax", ["s"], ["p"], {"axis": -1}), ("MatMul", ["p", "v"], ["y"], {})], heads,
+              [1, 12, 197, 64], {})
     for kind in ["float32", "float16"]:
         chain = [("Conv", ["x", "w", "b"], ["s"], {"pads": [1] * 4}), ("Add", ["s", "r"], ["t"], {}), ("Sigmoid", ["t"], ["u"], {}),
                  ("Mul", ["t", "u"], ["y"], {})]
@@ -89,7 +92,7 @@ def check(path, kind, level, flags):
     for line in done.stderr.split("\n"):
         if m := re.search(r"Compiling entry function '(\w+)'", line):
             kernel = m.group(1)
-        if not kernel or "Gpu" not in kernel:
+        if not kernel or not re.search("Gpu|FusedAttention", kernel):
             continue
         if m := re.search(r"(\d+) bytes stack frame, (\d+) bytes spill stores", line):
             seen += 1
@@ -99,7 +102,8 @@ def check(path, kind, level, flags):
             print(f"  {name} {kernel}: {line.split(':')[-1].strip()}")
     if not seen:
         wrong.append(f"{name}: has no kernel of a product")
-    cores = kind in ("float16", "int8") or (kind == "bfloat16" and level != "sm_75") or "-mtf32" in flags
+    tf32 = "-mtf32" in flags and "attention" not in path  # whose sums stay those of float32
+    cores = kind in ("float16", "int8") or (kind == "bfloat16" and level != "sm_75") or tf32
     if cores != ("mma.sync" in text):
         wrong.append(f"{name}: {'has no' if cores else 'has an unwanted'} mma.sync")
     return wrong
