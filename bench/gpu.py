@@ -152,30 +152,27 @@ class Compiled:
 
     def __init__(self, options, path, flags=()):
         self.folder = tempfile.TemporaryDirectory()
-        out = os.path.join(self.folder.name, "m.so")
-        command = [options.mcc, path, "--target=nvptx64", f"-mcpu={options.level}", "--emit=shared", "-O3", "-o", out, *flags]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(done.stderr.strip() or done.stdout.strip())
+        out, whole = os.path.join(self.folder.name, "m.o"), os.path.join(self.folder.name, "m.so")
+        self.command([options.mcc, path, "--target=nvptx64", f"-mcpu={options.level}", "-O3", "--name=m", "-o", out, *flags])
+        self.command(["cc", "-shared", "-o", whole, out, "-L" + options.lib, "-lmcc_cuda", "-ldl", "-lpthread"])
         sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "tests", "lib"))
         import model
-        self.tensor = model.Tensor
-        self.model = model.Model(out, "m")
+        self.model = model.Model(whole, "m")
         space = self.model.d.workspace_bytes
         self.raw = C.create_string_buffer(space + 64)
         self.space = (C.addressof(self.raw) + 63) // 64 * 64
-        self.symbol("open")(C.c_void_p(self.space))
+        status = self.symbol("open")(C.c_void_p(self.space))
+        if status:
+            raise RuntimeError(f"the model cannot be opened: {status}")
+
+    @staticmethod
+    def command(command):
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(done.stderr.strip() or done.stdout.strip())
 
     def symbol(self, name):
         return getattr(self.model.lib, f"m_{name}")
-
-    def tensors(self, infos, pointers, dims):
-        list_of = (self.tensor * max(1, len(infos)))()
-        for t, info, p, shape in zip(list_of, infos, pointers, dims):
-            t.data, t.dtype, t.rank = p, info.dtype, len(shape)
-            t.dims[:len(shape)] = shape
-            t.bytes = 1 << 40
-        return list_of
 
     def runner(self, pointers, out):
         """A function that queues one run; pointers: device memory of the inputs and outputs."""
@@ -334,6 +331,7 @@ def main():
     here = os.path.dirname(os.path.abspath(__file__))
     p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--mcc", default=os.path.join(here, "..", "build", "mcc"))
+    p.add_argument("--lib", default="", help="where libmcc_cuda.a is (default: beside mcc, or in ../lib)")
     p.add_argument("--models", default="")
     p.add_argument("--only", choices=["products", "models"])
     p.add_argument("--cuda-lib", default="libcuda.so.1")
@@ -341,6 +339,8 @@ def main():
     p.add_argument("--sizes", default="", help="products as MxNxK, separated by commas")
     p.add_argument("--dry-run", action="store_true")
     options = p.parse_args()
+    beside = os.path.dirname(os.path.abspath(options.mcc))
+    options.lib = options.lib or next((d for d in (beside, os.path.join(beside, "..", "lib")) if os.path.exists(os.path.join(d, "libmcc_cuda.a"))), beside)
     options.sizes = [tuple(map(int, s.split("x"))) for s in options.sizes.split(",")] if options.sizes else PRODUCTS
     try:
         cuda = Cuda(options.cuda_lib)
