@@ -335,7 +335,7 @@ static void absorb(Search *s, Tail *t, Value *out) {
 
 static bool is_contraction(const Node *n) {
     return n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_NarrowMatMul || n->op == OP_SparseGemv ||
-           n->op == OP_PanelMatMul || is_gpu(n) || n->op == OP_SparseMatMul || is_planar(n) || is_pixels(n);
+           n->op == OP_PanelMatMul || n->op == OP_SparseMatMul || is_planar(n) || is_pixels(n);
 }
 
 bool pass_fuse_epilogues(Graph *g, PassCtx *p) {
