@@ -53,6 +53,7 @@ Tensor *random_tensor(Arena *a, Dtype t, int rank, const int64_t *dims, uint64_t
 uint64_t random_bits(uint64_t *state);
 
 /* ---- compare.c ---- */
+bool compare_drawn(const Tensor *got, const Tensor *want, char *why, size_t size);   /* of random numbers: form and range */
 bool compare_tensors(const Tensor *got, const Tensor *want, char *why, size_t size); /* as ONNX's tests ask for */
 typedef struct Distance {
     double max_abs, relative_l2; /* infinite where one has a NaN and the other has not */

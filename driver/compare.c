@@ -73,6 +73,25 @@ static bool same_form(const Tensor *got, const Tensor *want) {
     return same;
 }
 
+/* Both say how wide what is drawn spreads: a number may be as far beyond the wanted ones as these are apart. */
+bool compare_drawn(const Tensor *got, const Tensor *want, char *why, size_t size) {
+    int64_t n;
+    double lo = INFINITY, hi = -INFINITY;
+    if (!same_form(got, want) || !dtype_computes(want->dtype)) return compare_tensors(got, want, why, size);
+    product_i64(want->dims, want->rank, &n);
+    for (int64_t i = 0; i < n; i++) {
+        lo = fmin(lo, tensor_float(want, i));
+        hi = fmax(hi, tensor_float(want, i));
+    }
+    for (int64_t i = 0; i < n; i++) {
+        double v = tensor_float(got, i);
+        if (v >= lo - (hi - lo) && v <= hi + (hi - lo)) continue;
+        snprintf(why, size, ": drew %.9g, far from what lies between %.9g and %.9g", v, lo, hi);
+        return false;
+    }
+    return true;
+}
+
 bool compare_tensors(const Tensor *got, const Tensor *want, char *why, size_t size) {
     char a[128], b[128], at[160];
     if (!same_form(got, want)) {

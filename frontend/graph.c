@@ -166,7 +166,8 @@ static bool finish_nodes(Build *b) {
     for (size_t i = 0; i < b->p->n_node; i++) {
         Node *n = b->nodes[i];
         if (n->op == OP_NONE || n->op == OP_Constant) continue;
-        if (!upgrade_node(b->r->ctx, n, str_pb(b->p->node[i]->op_type), b->r->opset)) return false;
+        bool own = str_is(str_pb(b->p->node[i]->domain), "com.microsoft"); /* its opset says nothing of these */
+        if (!upgrade_node(b->r->ctx, n, str_pb(b->p->node[i]->op_type), own ? OPSET_MAX : b->r->opset)) return false;
         if (!node_check(b->r->ctx, n)) return false;
     }
     return true;

@@ -9,7 +9,8 @@
  *   QGemm                                     a, b; an int32 bias in steps of a's scale times b's; then y's, without
  * which y is f32
  *
- * Runs with upgrade.c, and requires what it does. */
+ * What its optimiser fuses is in microsoft_fused.c; operators whose form depends on dims have rows of their own in
+ * ir/ops.def. Runs with upgrade.c, and requires what it does. */
 #include <string.h>
 #include "frontend/reader.h"
 
@@ -23,11 +24,21 @@ typedef struct Row {
 } Row;
 
 static const Row rows[] = {
+    {"Attention", OP_ProjectedAttention, SAME, NULL},
+    {"BiasGelu", OP_Gelu, OTHER, microsoft_bias_gelu},
     {"DequantizeLinear", OP_DequantizeLinear, SAME, NULL},
     {"DynamicQuantizeLSTM", OP_LSTM, OTHER, microsoft_dynamic_lstm},
     {"DynamicQuantizeMatMul", OP_Mul, OTHER, microsoft_dynamic_product},
+    {"EmbedLayerNormalization", OP_LayerNormalization, OTHER, microsoft_embed_norm},
+    {"FastGelu", OP_Gelu, OTHER, microsoft_fast_gelu},
+    {"FusedConv", OP_Conv, OTHER, microsoft_fused_conv},
+    {"FusedGemm", OP_Gemm, OTHER, microsoft_fused_gemm},
+    {"FusedMatMul", OP_FusedMatMul, SAME, NULL},
+    {"Gelu", OP_Gelu, SAME, NULL},
+    {"GroupQueryAttention", OP_GroupQueryAttention, SAME, NULL},
     {"MatMulIntegerToFloat", OP_Mul, OTHER, microsoft_product_to_float},
     {"MatMulNBits", OP_MatMul, OTHER, microsoft_narrow},
+    {"MultiHeadAttention", OP_MultiHeadAttention, SAME, NULL},
     {"QGemm", OP_Gemm, OF_GEMM, NULL},
     {"QLinearAdd", OP_Add, OF_TWO, NULL},
     {"QLinearAveragePool", OP_AveragePool, OF_ONE, NULL},
@@ -40,6 +51,11 @@ static const Row rows[] = {
     {"QLinearSoftmax", OP_Softmax, OF_ONE, NULL},
     {"QLinearWhere", OP_Where, OF_WHERE, NULL},
     {"QuantizeLinear", OP_QuantizeLinear, SAME, NULL},
+    {"QuickGelu", OP_Swish, OTHER, microsoft_quick_gelu},
+    {"RotaryEmbedding", OP_PositionedRotary, SAME, NULL},
+    {"SimplifiedLayerNormalization", OP_RMSNormalization, OTHER, microsoft_simplified_norm},
+    {"SkipLayerNormalization", OP_LayerNormalization, OTHER, microsoft_skip_norm},
+    {"SkipSimplifiedLayerNormalization", OP_RMSNormalization, OTHER, microsoft_skip_norm},
 };
 
 static const Row *find(Str name) {

@@ -124,4 +124,14 @@ bool microsoft_dynamic_product(Ctx *ctx, Node *n);  /* DynamicQuantizeMatMul */
 bool microsoft_product_to_float(Ctx *ctx, Node *n); /* MatMulIntegerToFloat */
 bool microsoft_dynamic_lstm(Ctx *ctx, Node *n);
 
+/* ---- microsoft_fused.c ---- */
+bool microsoft_bias_gelu(Ctx *ctx, Node *n);
+bool microsoft_fast_gelu(Ctx *ctx, Node *n);
+bool microsoft_quick_gelu(Ctx *ctx, Node *n);
+bool microsoft_embed_norm(Ctx *ctx, Node *n);
+bool microsoft_fused_conv(Ctx *ctx, Node *n);
+bool microsoft_fused_gemm(Ctx *ctx, Node *n);
+bool microsoft_simplified_norm(Ctx *ctx, Node *n);
+bool microsoft_skip_norm(Ctx *ctx, Node *n); /* SkipLayerNormalization, SkipSimplifiedLayerNormalization */
+
 #endif

@@ -282,6 +282,7 @@ static const Upgrade upgrades[] = {
 Op upgrade_find(Str domain, Str name) {
     if (str_is(domain, "com.microsoft")) return microsoft_find(name);
     if (!is_standard(domain)) return OP_NONE; /* operators of mcc's own domain are no model's business */
+    if (str_is(name, "SimplifiedLayerNormalization")) return microsoft_find(name); /* whose optimiser writes it so */
     return str_is(name, "Upsample") ? OP_Resize : op_find(domain, name);
 }
 

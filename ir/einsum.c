@@ -77,7 +77,7 @@ bool einsum_read(Ctx *ctx, const Node *n, EinsumTerm *in, EinsumTerm *out) {
         diag_error(ctx, n, "it has no equation");
         return false;
     }
-    const char *at = a->s.p, *end = at + a->s.n;
+    const char *at = a->s.n ? a->s.p : "", *end = at + a->s.n;
     for (int i = 0; i < n->n_in; i++) {
         if (!read_term(ctx, n, &at, end, n->in[i]->type.rank, 0, &in[i])) return false;
         bool more = at < end && *at == ',';

@@ -204,7 +204,8 @@ typedef enum OpFlag {
     OP_RECURRENT = 1 << 15,
     OP_SCRATCH = 1 << 16,      /* the reference kernel takes memory of its own, as one more argument: node_scratch */
     OP_QUANTIZED = 1 << 17,    /* reads or writes quantized integers; takes fewer dtypes than its row's classes */
-    OP_CONTROL = 1 << 18       /* If, Loop, Scan: runs graphs that are among its attributes, see ir/control.c */
+    OP_CONTROL = 1 << 18,       /* If, Loop, Scan: runs graphs that are among its attributes, see ir/control.c */
+    OP_RANDOM = 1 << 19        /* its numbers are drawn by each call: not evaluated at compile time */
 } OpFlag;
 #define VAR 255
 enum { F = DTC_F, I = DTC_I, U = DTC_U, B = DTC_B, P = DTC_PACKED, ALL = DTC_F | DTC_I | DTC_U | DTC_B }; /* ops.def's dtype sets */

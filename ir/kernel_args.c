@@ -48,8 +48,27 @@ int node_attr_words(const Node *n, int64_t words[MAX_ATTR_WORDS]) {
     return used;
 }
 
+/* a matrix of doubles */
+static bool det_scratch(const Node *n, int64_t *size) {
+    const Type *x = &n->in[0]->type;
+    int64_t side = x->dims[x->rank - 1]->hi;
+    return mul_i64(side, side, size) && mul_i64(*size, 8, size);
+}
+
+/* a state of a head, and a row of it */
+static bool linear_scratch(const Node *n, int64_t *size) {
+    const Type *k = &n->in[1]->type, *v = &n->in[2]->type;
+    int64_t heads = node_int(n, "kv_num_heads"), depth = k->dims[2]->hi / heads, wide = v->dims[2]->hi / heads;
+    return add_i64(depth, 1, &depth) && mul_i64(depth, wide, size) && mul_i64(*size, 8, size);
+}
+
 bool node_scratch(const Node *n, size_t *bytes) {
-    int64_t size;
+    int64_t size = 0;
+    if (n->op == OP_Det || n->op == OP_LinearAttention) {
+        bool fits = n->op == OP_Det ? det_scratch(n, &size) : linear_scratch(n, &size);
+        *bytes = (size_t)size;
+        return fits;
+    }
     if (!op_has(n->op, OP_RECURRENT)) {
         *bytes = 0;
         return true;

@@ -51,8 +51,7 @@ static void split_dropout(Rewrite *r, Node *n) {
     Value *training = node_in(n, 2), *ratio = node_in(n, 1);
     bool off = !training || const_is(training, 0), none = ratio && const_is(ratio, 0);
     if (!off && !none) {
-        diag_error(r->ctx, n, "dropout in training mode is not supported");
-        diag_note(r->ctx, "export the model for inference (training_mode = false)");
+        decompose_dropout(&(Build){.r = r, .at = n});
         return;
     }
     if (n->n_out > 1 && n->out[1]) fill_mask(r, n, n->out[1]);
@@ -65,13 +64,24 @@ static const struct {
     void (*run)(Build *b);
 } subjects[] = {
     {OP_Attention, decompose_attention},
+    {OP_Bernoulli, decompose_bernoulli},
     {OP_CausalConvWithState, decompose_causal_conv},
     {OP_Einsum, decompose_einsum},
+    {OP_FusedMatMul, decompose_fused_matmul},
     {OP_GroupNormalization, decompose_group_norm},
+    {OP_GroupQueryAttention, decompose_group_query},
     {OP_Hardmax, decompose_hardmax},
     {OP_LpNormalization, decompose_lp_norm},
     {OP_MeanVarianceNormalization, decompose_mean_variance},
+    {OP_MultiHeadAttention, decompose_multi_head},
+    {OP_Multinomial, decompose_multinomial},
     {OP_NegativeLogLikelihoodLoss, decompose_nll},
+    {OP_PositionedRotary, decompose_positioned_rotary},
+    {OP_ProjectedAttention, decompose_projected},
+    {OP_RandomNormal, decompose_normal},
+    {OP_RandomNormalLike, decompose_normal},
+    {OP_RandomUniform, decompose_uniform},
+    {OP_RandomUniformLike, decompose_uniform},
     {OP_RotaryEmbedding, decompose_rotary},
     {OP_SoftmaxCrossEntropyLoss, decompose_cross_entropy},
 };

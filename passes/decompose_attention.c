@@ -9,9 +9,7 @@ static bool is_narrow(Dtype t) { return t == DT_F16 || t == DT_BF16; }
 
 /* ---- heads ---- */
 
-/* x, [batch, length, outer · inner · depth] or [batch, outer · inner, length, depth], as [batch, outer, (inner,)
- * length, depth] */
-static Value *split_heads(Build *b, Value *x, int64_t outer, int64_t inner, bool shared) {
+Value *build_heads(Build *b, Value *x, int64_t outer, int64_t inner, bool shared) {
     const Dim *d = x->type.dims;
     if (x->type.rank == 4 && !shared) return x;
     if (x->type.rank == 4) return build_view(b, x, 5, (Dim[]){d[0], fixed(b, outer), fixed(b, inner), d[2], d[3]});
@@ -25,15 +23,15 @@ static Value *split_heads(Build *b, Value *x, int64_t outer, int64_t inner, bool
 
 /* K or V behind its past, which is output `out` */
 static Value *with_past(Build *b, Value *x, Value *past, int64_t heads, bool shared, int out) {
-    if (!past && !build_wants(b, out)) return split_heads(b, x, heads, 1, shared);
-    Value *all = split_heads(b, x, heads, 1, false);
+    if (!past && !build_wants(b, out)) return build_heads(b, x, heads, 1, shared);
+    Value *all = build_heads(b, x, heads, 1, false);
     if (past) all = build_concat(b, past, all, 2);
     build_output(b, out, all);
     return shared ? build_unsqueeze(b, all, 2) : all;
 }
 
 /* [batch, heads, (inner,) length, depth] as the form of Q */
-static Value *join_heads(Build *b, Value *y, const Type *as, bool shared) {
+Value *build_joined(Build *b, Value *y, const Type *as, bool shared) {
     if (as->rank == 3) y = build_transpose(b, y, shared ? (int64_t[]){0, 3, 1, 2, 4} : (int64_t[]){0, 2, 1, 3});
     return build_view(b, y, as->rank, as->dims);
 }
@@ -89,7 +87,7 @@ static Value *score_bias(Build *b, Value *q, Value *k, Dtype t) {
 }
 
 /* the axis of heads in two where there is one: [batch, outer, inner, …] */
-static Value *bias_of_groups(Build *b, Value *bias, int64_t outer, int64_t inner) {
+Value *build_grouped_bias(Build *b, Value *bias, int64_t outer, int64_t inner) {
     if (b->failed || bias->type.rank < 3) return bias;
     const Dim *d = bias->type.dims;
     int rank = bias->type.rank, k = 0;
@@ -114,7 +112,7 @@ static Value *scale_by(Build *b, Op op, Value *x, double by) {
     return b->failed || by == 1 ? x : build_op(b, op, x, build_scalar(b, x->type.dtype, by));
 }
 
-static double scale_of(const Node *n, const Value *k) {
+double build_scale(const Node *n, const Value *k) {
     int64_t depth = 1;
     if (node_attr(n, "scale")) return node_float(n, "scale");
     dim_is_const(k->type.dims[k->type.rank - 1], &depth);
@@ -128,6 +126,20 @@ static Value *softmax(Build *b, Value *x, Dtype precision) {
     return build_cast(b, p, t);
 }
 
+Value *build_attend(Build *b, Attend *a) {
+    if (b->failed) return NULL;
+    Value **stage = a->stage;
+    stage[0] = scale_by(b, OP_Mul, build_op(b, OP_MatMul, a->q, transpose_last(b, a->k)), a->scale);
+    stage[1] = stage[0];
+    if (a->softcap > 0) {
+        Value *flat = build_op(b, OP_Tanh, scale_by(b, OP_Div, stage[0], a->softcap), NULL);
+        stage[1] = scale_by(b, OP_Mul, flat, a->softcap);
+    }
+    stage[2] = a->bias ? build_op(b, OP_Add, stage[1], a->bias) : stage[1];
+    stage[3] = softmax(b, stage[2], a->softmax);
+    return build_op(b, OP_MatMul, stage[3], a->v);
+}
+
 void decompose_attention(Build *b) {
     Node *n = b->at;
     const Type *form = &n->in[0]->type;
@@ -139,32 +151,31 @@ void decompose_attention(Build *b) {
     int64_t inner = heads / outer;
     bool shared = inner > 1;
     Dtype t = is_narrow(form->dtype) ? DT_F32 : form->dtype;
-    double softcap = node_float(n, "softcap");
-    Value *q = build_cast(b, split_heads(b, n->in[0], outer, inner, shared), t);
+    Value *q = build_cast(b, build_heads(b, n->in[0], outer, inner, shared), t);
     Value *k = build_cast(b, with_past(b, n->in[1], node_in(n, 4), outer, shared, 1), t);
     Value *v = build_cast(b, with_past(b, n->in[2], node_in(n, 5), outer, shared, 2), t);
-    Value *bias = score_bias(b, q, k, t), *stage[4];
-    if (bias && shared) bias = bias_of_groups(b, bias, outer, inner);
-    stage[0] = b->failed ? NULL : scale_by(b, OP_Mul, build_op(b, OP_MatMul, q, transpose_last(b, k)), scale_of(n, k));
-    stage[1] = softcap > 0
-                   ? scale_by(b, OP_Mul, build_op(b, OP_Tanh, scale_by(b, OP_Div, stage[0], softcap), NULL), softcap)
-                   : stage[0];
-    stage[2] = bias ? build_op(b, OP_Add, stage[1], bias) : stage[1];
-    stage[3] = softmax(b, stage[2], (Dtype)node_int(n, "softmax_precision"));
+    Value *bias = score_bias(b, q, k, t);
+    if (bias && shared) bias = build_grouped_bias(b, bias, outer, inner);
+    Attend a = {q,
+                k,
+                v,
+                bias,
+                b->failed ? 1 : build_scale(n, k),
+                node_float(n, "softcap"),
+                (Dtype)node_int(n, "softmax_precision"),
+                {NULL}};
+    Value *y = build_joined(b, build_attend(b, &a), &n->out[0]->type, shared);
     if (build_wants(b, 3)) {
-        Value *shown = stage[node_int(n, "qk_matmul_output_mode")];
-        shown = build_view(b, shown, 4, n->out[3]->type.dims);
-        build_output(b, 3, b->failed ? NULL : build_cast(b, shown, form->dtype));
+        Value *shown = build_view(b, a.stage[node_int(n, "qk_matmul_output_mode")], 4, n->out[3]->type.dims);
+        build_output(b, 3, build_cast(b, shown, form->dtype));
     }
-    Value *y = join_heads(b, build_op(b, OP_MatMul, stage[3], v), &n->out[0]->type, shared);
     build_output(b, 0, build_cast(b, y, form->dtype));
     build_end(b);
 }
 
 /* ---- RotaryEmbedding ---- */
 
-/* x, whose last axis of 4 is a head's, turned in pairs: numbers i and i + half, or interleaved 2i and 2i + 1 */
-static Value *rotate(Build *b, Value *x, Value *cosine, Value *sine, int64_t turned, bool interleaved) {
+Value *build_rotated(Build *b, Value *x, Value *cosine, Value *sine, int64_t turned, bool interleaved) {
     if (b->failed) return NULL;
     int64_t half = turned / 2, step = interleaved ? 2 : 1;
     Value *first = build_slice(b, x, 3, 0, interleaved ? turned : half, step);
@@ -199,7 +210,7 @@ void decompose_rotary(Build *b) {
         angle[i] = ids ? build_gather(b, OP_Gather, n->in[1 + i], ids, 0) : n->in[1 + i];
         angle[i] = build_unsqueeze(b, angle[i], flat ? 2 : 1);
     }
-    Value *y = rotate(b, x, angle[0], angle[1], turned, node_int(n, "interleaved") != 0);
+    Value *y = build_rotated(b, x, angle[0], angle[1], turned, node_int(n, "interleaved") != 0);
     build_output(b, 0, build_view(b, y, form->rank, form->dims));
     build_end(b);
 }

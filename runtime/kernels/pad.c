@@ -84,3 +84,45 @@ int ref_Pad(const mcc_arg *a, const mcc_attr *at) {
     if (!possible) return MCC_E_INDEX;
     DISPATCH_SIZES(x->dtype, pad, y->data, x->data, value ? value->data : NULL, &p, mode)
 }
+
+/* ---- CenterCropPad: axes as long as input 1 says, cut or filled with zeros on both sides, the odd one behind ---- */
+
+static int center_dims(const mcc_arg *a, const mcc_attr *at, int64_t *dims) {
+    const mcc_arg *x = &a[0];
+    const mcc_ints *axes = &((const attrs_CenterCropPad *)at)->axes;
+    UNROLL for (int k = 0; k < RANK; k++) dims[k] = k < x->rank ? x->dims[k] : 1;
+    UNROLL for (int i = 0; i < RANK; i++) if (i < a[1].dims[0]) {
+        int64_t axis = axes->n ? axes->v[i] : i;
+        if (!index_wrap(&axis, x->rank)) return MCC_E_INDEX;
+        UNROLL for (int k = 0; k < RANK; k++) if (k == axis) dims[k] = read_int(&a[1], i);
+    }
+    return dims_valid(dims, x->rank) ? MCC_OK : MCC_E_INDEX;
+}
+
+int shape_CenterCropPad(mcc_arg *a, const mcc_attr *at) {
+    int64_t dims[RANK];
+    int status = center_dims(a, at, dims);
+    if (status == MCC_OK) write_dims(&a[at->args.n_in], dims);
+    return status;
+}
+
+int ref_CenterCropPad(const mcc_arg *a, const mcc_attr *at) {
+    const mcc_arg *x = &a[0], *y = output(a, at, 0);
+    int64_t dims[RANK];
+    pad_plan p;
+    if (center_dims(a, at, dims) != MCC_OK || !same_dims(y, dims)) return MCC_E_INDEX;
+    if (elements(y) == 0) return MCC_OK;
+    UNROLL for (int k = 0; k < RANK; k++) {
+        int axis = k - (RANK - x->rank);
+        p.out[k] = p.n[k] = 1;
+        p.before[k] = p.lo[k] = p.stride[k] = 0;
+        if (axis < 0) continue;
+        const idx have = dim(x, axis), want = dim(y, axis);
+        p.out[k] = want;
+        p.n[k] = idx_min(have, want);
+        p.lo[k] = have > want ? (have - want) / 2 : 0;
+        p.before[k] = want > have ? (want - have) / 2 : 0;
+        p.stride[k] = stride_of(x, axis);
+    }
+    DISPATCH_SIZES(x->dtype, pad, y->data, x->data, NULL, &p, PAD_CONSTANT)
+}

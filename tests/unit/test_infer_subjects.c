@@ -99,4 +99,64 @@ static const Case sums[] = {
     {"x: float32[2]; z = Einsum(x) equation='abcdefghi'", "!too many letters"},
 };
 
-int main(void) { return CHECK_CASES(attention) | CHECK_CASES(norms) | CHECK_CASES(losses) | CHECK_CASES(sums); }
+static const Case kept[] = {
+    {"c: float32[B, 2, 8, D]; u: float32[B, 2, 3, D]; i: int64[B]; y = TensorScatter(c, u, i) mode=circular",
+     "float32[B, 2, 8, D]"},
+    {"c: int8[2, 8]; u: int8[2, 9]; y = TensorScatter(c, u) axis=-1",
+     "!the lengths of update and cache: 9 is more than 8"},
+    {"c: float32[2, 8, 3]; u: float32[2, 8, 4]; y = TensorScatter(c, u)", "!sizes of update and cache differ"},
+    {"c: float32[2, 8, 3]; u: float32[1, 8, 3]; y = TensorScatter(c, u) axis=0", "!axis is 0, which is the batch's"},
+    {"c: float32[2, 8, 3]; y = TensorScatter(c, c) axis=3", "!axis 3 is outside of"},
+    {"q: float32[B, T, 64]; k: float32[B, T, 32]; d: float32[B, T, 4]; b: float32[B, T, 1]; "
+     "y, s = LinearAttention(q, k, k, -, d, b) q_num_heads=8 kv_num_heads=4",
+     "float32[B, T, 64], float32[B, 4, 8, 8]"},
+    {"q: float16[1, 2, 8]; p: float32[1, 2, 4, 4]; y, s = LinearAttention(q, q, q, p) q_num_heads=2 kv_num_heads=2 "
+     "update_rule=linear",
+     "float16[1, 2, 8], float32[1, 2, 4, 4]"},
+    {"q: float32[1, 2, 8]; y = LinearAttention(q, q, q) q_num_heads=3 kv_num_heads=2", "!3 heads of Q cannot share 2"},
+    {"q: float32[1, 2, 8]; y = LinearAttention(q, q, q)", "!0 heads of Q cannot share 0"},
+    {"q: float32[1, 2, 8]; y = LinearAttention(q, q, q) q_num_heads=3 kv_num_heads=3", "!is not a multiple of 3"},
+    {"q: float32[1, 2, 8]; y = LinearAttention(q, q, q) q_num_heads=2 kv_num_heads=2", "!its update_rule needs decay"},
+    {"q: float32[1, 2, 8]; y = LinearAttention(q, q, q, -, q) q_num_heads=2 kv_num_heads=2 update_rule=delta",
+     "!its update_rule has no decay"},
+    {"q: float32[1, 2, 8]; d: float32[1, 2, 3]; y = LinearAttention(q, q, q, -, d) q_num_heads=2 kv_num_heads=2 "
+     "update_rule=gated",
+     "!the numbers of decays"},
+};
+
+static const Case maps[] = {
+    {"x: float32[B, 3, 3]; y = Det(x)", "float32[B]"},
+    {"x: float32[3, 4]; y = Det(x)", "!rows and columns differ: 3 and 4"},
+    {"x: float32[3]; y = Det(x)", "!must have 2 to 8 axes"},
+    {"t: float32[N, 2, 3]; s: int64{5, 3, 6, 7}; y = AffineGrid(t, s)", "!agree only where N is 5"},
+    {"t: float32[5, 3, 4]; s: int64{5, 3, 6, 7, 8}; y = AffineGrid(t, s)", "float32[5, 6, 7, 8, 3]"},
+    {"t: float32[5, 3, 4]; s: int64[5]; y = AffineGrid(t, s)", "!has no bound"},
+    {"t: float32[5, 3, 3]; s: int64{5, 3, 6, 7}; y = AffineGrid(t, s)", "!theta has shape [5, 3, 3]"},
+    {"t: float32[5, 2, 3]; s: int64{5, 3, -6, 7}; y = AffineGrid(t, s)", "!would be negative"},
+    {"x: int8[4, B, 3]; s: int64{2, 5}; y = CenterCropPad(x, s) axes=[0, -1]", "int8[2, B, 5]"},
+    {"x: int8[4, 4]; s: int64[1]; y = CenterCropPad(x, s) axes=[1] : int8[4, 9]", "int8[4, ?9]"},
+    {"x: int8[4, 4]; s: int64{2}; y = CenterCropPad(x, s)", "!the length of a list"},
+    {"x: int8[4, 4]; s: int64{2, -1}; y = CenterCropPad(x, s)", "!would be negative"},
+    {"x: int8[4, 4]; s: int64{2}; y = CenterCropPad(x, s) axes=[2]", "!axis 2 is outside of"},
+};
+
+static const Case drawn[] = {
+    {"y = RandomNormal() shape=[2, 3] dtype=11", "float64[2, 3]"},
+    {"y = RandomUniform() dtype=1", "!shape is missing"},
+    {"y = RandomUniform() shape=[2, -3]", "!shape[1] is -3"},
+    {"y = RandomUniform() shape=[2] dtype=6", "!dtype is 6, which it cannot draw"},
+    {"y = RandomUniform() shape=[1, 1, 1, 1, 1, 1, 1, 1, 1]", "!shape has 9 axes"},
+    {"x: float16[N, 3]; y = RandomNormalLike(x)", "float16[N, 3]"},
+    {"x: int32[N, 3]; y = RandomUniformLike(x)", "!dtype is 6, which it cannot draw"},
+    {"x: int32[N, 3]; y = RandomUniformLike(x) dtype=1", "float32[N, 3]"},
+    {"x: float32[N]; y = Bernoulli(x) dtype=9", "bool[N]"},
+    {"x: float32[N, 3]; y = Multinomial(x) sample_size=5 dtype=7", "int64[N, 5]"},
+    {"x: float32[N, 3]; y = Multinomial(x) sample_size=-1", "!sample_size is -1"},
+    {"x: float32[N, 0]; y = Multinomial(x)", "!the least number of classes"},
+    {"x: float32[N, 3]; y = Multinomial(x) dtype=1", "!dtype is 1"},
+};
+
+int main(void) {
+    return CHECK_CASES(attention) | CHECK_CASES(norms) | CHECK_CASES(losses) | CHECK_CASES(sums) | CHECK_CASES(kept) |
+           CHECK_CASES(maps) | CHECK_CASES(drawn);
+}

@@ -238,6 +238,28 @@ static void test_scans(void) {
     CHECK(ref_CumSum(c, ATTRS(CumSum, 2, 1, )) == MCC_E_INDEX);
 }
 
+static void test_det(void) {
+    float x[] = {0, 2, 3, 4, 1, 2, 2, 4}, y[2];
+    double room[4];
+    mcc_arg a[] = {TENSOR(MCC_F32, x, 2, 2, 2), TENSOR(MCC_F32, y, 2), TENSOR(MCC_F64, room, 4)};
+    CHECK(ref_Det(a, ATTRS(Det, 1, 1, )) == MCC_OK && SAME_F32(y, -6, 0));
+}
+
+static void test_tensor_scatter(void) {
+    float cache[] = {1, 2, 3, 4, 5, 6, 7, 8}, update[] = {10, 20, 30, 40}, y[8];
+    int64_t at[] = {3, 2};
+    mcc_arg a[] = {TENSOR(MCC_F32, cache, 2, 4), TENSOR(MCC_F32, update, 2, 2), TENSOR(MCC_I64, at, 2),
+                   TENSOR(MCC_F32, y, 2, 4)};
+    CHECK(ref_TensorScatter(a, ATTRS(TensorScatter, 3, 1, .axis = -1)) == MCC_E_INDEX);
+    CHECK(ref_TensorScatter(a, ATTRS(TensorScatter, 3, 1, .axis = -1, .mode = 1)) == MCC_OK);
+    CHECK(SAME_F32(y, 20, 2, 3, 10, 5, 6, 30, 40));
+    at[0] = INT64_MAX;
+    CHECK(ref_TensorScatter(a, ATTRS(TensorScatter, 3, 1, .axis = -1)) == MCC_E_INDEX);
+    CHECK(ref_TensorScatter(a, ATTRS(TensorScatter, 3, 1, .axis = -1, .mode = 1)) == MCC_OK);
+    at[0] = -1;
+    CHECK(ref_TensorScatter(a, ATTRS(TensorScatter, 3, 1, .axis = -1, .mode = 1)) == MCC_E_INDEX);
+}
+
 static void test_resize(void) {
     float y[16], scales[] = {1, 1, 2}, roi[] = {0, 0, NAN, 1, 1, 1};
     int64_t sizes[] = {1, 1, 4};
@@ -281,6 +303,8 @@ int main(void) {
     test_normalisation();
     test_reductions();
     test_scans();
+    test_det();
+    test_tensor_scatter();
     test_resize();
     return failures != 0;
 }
