@@ -13,14 +13,16 @@ static double noise(void) {
     return (double)(state >> 40) / (double)(1 << 24);
 }
 
-/* blocks of `high` × `wide`, each kept or not */
-static void fill_blocks(float *w, int high, int wide, double kept) {
-    static bool keep[ROWS][COLUMNS];
-    for (int i = 0; i < ROWS; i++)
-        for (int k = 0; k < COLUMNS; k++) {
-            if (i % high == 0 && k % wide == 0) keep[i][k] = noise() < kept;
-            w[i * COLUMNS + k] = keep[i / high * high][k / wide * wide] ? (float)noise() + 0.1f : 0;
-        }
+/* blocks of `high` × `wide`, each kept or not; those of columns `step` apart */
+static void fill_blocks(float *w, int high, int wide, int step, double kept) {
+    for (int at = 0; at < step; at++)
+        for (int i = 0; i < ROWS; i += high)
+            for (int k = 0; k < COLUMNS / step; k += wide) {
+                bool keep = noise() < kept;
+                for (int r = i; r < i + high && r < ROWS; r++)
+                    for (int j = k; j < k + wide && j < COLUMNS / step; j++)
+                        w[r * COLUMNS + j * step + at] = keep ? (float)noise() + 0.1f : 0;
+            }
 }
 
 /* n of every m neighbours, `step` apart */
@@ -52,21 +54,26 @@ int main(void) {
     expect(w, 1, "zeros");
     for (int i = 0; i < ROWS * COLUMNS; i++) w[i] = 1;
     expect(w, 1, "dense");
-    fill_blocks(w, 1, COLUMNS, 0.5);
+    fill_blocks(w, 1, COLUMNS, 1, 0.5);
     expect(w, TAPS, "rows");
-    fill_blocks(w, ROWS, TAPS, 0.5);
+    fill_blocks(w, ROWS, TAPS, 1, 0.5);
     expect(w, TAPS, "channels");
     for (int i = 0; i < (int)(sizeof blocks / sizeof *blocks); i++) {
         char name[16];
-        fill_blocks(w, blocks[i][0], blocks[i][1], 0.3);
+        fill_blocks(w, blocks[i][0], blocks[i][1], 1, 0.3);
         snprintf(name, sizeof name, "%dx%d", blocks[i][0], blocks[i][1]);
         expect(w, 1, name);
     }
+    fill_blocks(w, 2, 2, TAPS, 0.3);
+    expect(w, TAPS, "2x2");
+    fill_blocks(w, 1, 4, TAPS, 0.3);
+    expect(w, TAPS, "1x4");
+    expect(w, 1, "unstructured");
     fill_some(w, 2, 4, 1);
     expect(w, 1, "2:4");
     fill_some(w, 4, 8, TAPS);
     expect(w, TAPS, "4:8");
-    fill_blocks(w, 1, 1, 0.3);
+    fill_blocks(w, 1, 1, 1, 0.3);
     expect(w, TAPS, "unstructured");
     free(w);
     return failures != 0;
