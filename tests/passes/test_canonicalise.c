@@ -1,4 +1,5 @@
 /* Algebra: each rule applies where it may, and not where it may not. */
+#include "passes/quant.h"
 #include "tests/passes/passtest.h"
 
 static void check_binary(const char *name, Op op, double c, bool left) {
@@ -100,6 +101,14 @@ static void check_joins(void) {
     CHECK(&t, "Concat of an empty part", 0, pass_canonicalise);
 }
 
+static void check_quantized(const char *name, Dtype type, int64_t zero, double scale) {
+    Case c;
+    case_begin(&c);
+    Value *x = DO(&c, Relu, input(&c, "x", "2x70"));
+    output(&c, "y", DO(&c, QuantizeLinear, x, number(&c, scale), const_integer(c.g, type, zero)));
+    CHECK(&c, name, 0, pass_canonicalise);
+}
+
 int main(void) {
     golden_begin();
     check_binary("x + 0", OP_Add, 0, false);
@@ -122,6 +131,11 @@ int main(void) {
     check_unary_pair("abs abs x", OP_Abs, OP_Abs);
     check_unary_pair("relu relu x", OP_Relu, OP_Relu);
     check_root();
+    check_quantized("Q of relu: 0 is the least", DT_U8, 0, 0.01);
+    check_quantized("Q of relu: -128 is the least", DT_I8, -128, 0.01);
+    check_quantized("Q of relu, 0 in the middle: stays", DT_I8, 0, 0.01);
+    check_quantized("Q of relu, 128 of u8: stays", DT_U8, 128, 0.01);
+    check_quantized("Q of relu, a scale below 0: stays", DT_U8, 0, -0.01);
     check_bounds();
     check_broadcast();
     check_casts();
