@@ -10,12 +10,7 @@
 
 #include "codegen/contract.h"
 
-enum {
-    GPU_WARP = 32,
-    GPU_ALIGN = 16,       /* of the app's device pointers, at least */
-    GPU_MAX_LAUNCHES = 4, /* of a node */
-    GPU_STATIC_SHARED = 48 * 1024
-};
+enum { GPU_WARP = 32, GPU_ALIGN = 16 /* of all values in device memory, the app's too */ };
 
 /* Blocks and threads of one launch. Dims may be open; one that depends on data stands for its bound: kernels read the
  * true dims (kernel_dim) and leave what is beyond them alone. A grid with a 0 is not launched. */
@@ -34,7 +29,7 @@ typedef struct GpuForm {
     int (*launches)(const CodeOptions *o, const Node *n); /* NULL: one */
     void (*geometry)(Ctx *ctx, const CodeOptions *o, const Node *n, int launch, GpuGeometry *out);
     /* Builds the launch's body, k->b at the end of its entry block; it ends with LLVMBuildRetVoid. false after
-     * diag_error. k->in, k->out and k->scratch are pointers to global memory, aligned as gpu_alignment() says. */
+     * diag_error. k->in, k->out and k->scratch are pointers to global memory, aligned to GPU_ALIGN. */
     bool (*emit)(Kernel *k, int launch);
     bool (*scratch)(Ctx *ctx, const Node *n, size_t *bytes); /* device memory, alive during the node; NULL: none */
     bool (*in_place)(const Node *n, int input);              /* may output 0 overwrite this input? NULL: never */
@@ -47,17 +42,14 @@ extern const GpuForm gpu_fused, gpu_softmax, gpu_norm, gpu_mean, gpu_dynamic, gp
 /* ---- gpu_build.c: what emitters build with. Indices are i32 ---- */
 LLVMValueRef gpu_thread(Kernel *k, int axis); /* in its block; axis 0 … 2 */
 LLVMValueRef gpu_block(Kernel *k, int axis);
-LLVMValueRef gpu_blocks(Kernel *k, int axis); /* how many there are: as the geometry has it */
 LLVMValueRef gpu_i32(Kernel *k, int64_t v);
 void gpu_barrier(Kernel *k); /* all threads of the block must come to it */
 LLVMValueRef gpu_shared(Kernel *k, LLVMTypeRef type,
-                        unsigned align);    /* static, ptr addrspace(3); all static ones: GPU_STATIC_SHARED */
-LLVMValueRef gpu_dynamic_shared(Kernel *k); /* addrspace(3), aligned to 128 */
-LLVMTypeRef gpu_shared_ptr(Gen *g);         /* ptr addrspace(3) */
+                        unsigned align);                  /* static, ptr addrspace(3); all static ones: 48 KiB */
+LLVMValueRef gpu_dynamic_shared(Kernel *k);               /* addrspace(3), aligned to 128 */
+LLVMTypeRef gpu_shared_ptr(Gen *g);                       /* ptr addrspace(3) */
 LLVMValueRef gpu_shuffle_xor(Kernel *k, LLVMValueRef v,
                              int mask); /* the value of lane ^ mask, of 32 or 64 bits, whole warps */
-int gpu_alignment(const Kernel *k,
-                  LLVMValueRef pointer); /* bytes that k->in[i] or k->out[i] is a multiple of: 1 … 16 */
 void gpu_fail(Kernel *k,
               LLVMValueRef status); /* an i32 MCC_E_… other than MCC_OK becomes the run's, if it is the first */
 /* the parts of a flat index, row-major over n dims; flat and index are of one integer type */
@@ -70,9 +62,6 @@ int gpu_own_inputs(const Node *n); /* of a contraction: those of its operator, a
 /* Takes the accumulator of output element index[0 … rank-1] (i32 or i64, one type) through the node's body, if any, and
  * stores it. acc: as body input 0 is stored (gen_elem_type of its dtype; where there is no body, of output 0's). */
 void gpu_epilogue_store(Kernel *k, LLVMValueRef acc, LLVMValueRef *index);
-/* The same of `count` neighbours along the last axis, index being the first's: loads and stores are joined to vectors
- * where alignment is known (index[rank-1] as base + constant, base a visible multiple). */
-void gpu_epilogue_store_row(Kernel *k, LLVMValueRef *acc, int count, LLVMValueRef *index);
 Dtype gpu_accumulator(const Node *n); /* what acc is handed over as */
 
 #endif

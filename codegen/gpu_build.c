@@ -12,7 +12,6 @@ static LLVMValueRef read_register(Kernel *k, const char *what, int axis) {
 
 LLVMValueRef gpu_thread(Kernel *k, int axis) { return read_register(k, "tid", axis); }
 LLVMValueRef gpu_block(Kernel *k, int axis) { return read_register(k, "ctaid", axis); }
-LLVMValueRef gpu_blocks(Kernel *k, int axis) { return read_register(k, "nctaid", axis); }
 
 LLVMValueRef gpu_flat_thread(Kernel *k) {
     LLVMValueRef size = LLVMBuildZExt(k->b, read_register(k, "ntid", 0), k->gen->i64, ""),
@@ -63,17 +62,6 @@ LLVMValueRef gpu_shuffle_xor(Kernel *k, LLVMValueRef v, int mask) {
     low = LLVMBuildZExt(k->b, shuffle_word(k, low, mask), g->i64, "");
     high = LLVMBuildShl(k->b, LLVMBuildZExt(k->b, shuffle_word(k, high, mask), g->i64, ""), shift, "");
     return LLVMBuildBitCast(k->b, LLVMBuildOr(k->b, low, high, ""), type, "");
-}
-
-int gpu_alignment(const Kernel *k, LLVMValueRef pointer) {
-    if (LLVMIsAGlobalVariable(pointer)) return (int)LLVMGetAlignment(pointer);
-    unsigned kind = LLVMGetEnumAttributeKindForName("align", strlen("align"));
-    for (unsigned i = 0; i < LLVMCountParams(k->fn); i++) {
-        if (LLVMGetParam(k->fn, i) != pointer) continue;
-        LLVMAttributeRef a = LLVMGetEnumAttributeAtIndex(k->fn, i + 1, kind);
-        return a ? (int)LLVMGetEnumAttributeValue(a) : 1;
-    }
-    return 1;
 }
 
 void gpu_fail(Kernel *k, LLVMValueRef status) {

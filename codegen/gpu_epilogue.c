@@ -77,21 +77,3 @@ void gpu_epilogue_store(Kernel *k, LLVMValueRef acc, LLVMValueRef *index) {
     LLVMValueRef v = result_of(k, acc, index);
     LLVMSetAlignment(LLVMBuildStore(k->b, v, element_of(k, out, out, k->out[0], index)), align_of(out));
 }
-
-void gpu_epilogue_store_row(Kernel *k, LLVMValueRef *acc, int count, LLVMValueRef *index) {
-    enum { MOST = 64 };
-    const Value *out = k->node->out[0];
-    int last = out->type.rank - 1;
-    LLVMValueRef first = index[last], values[MOST];
-    assert(count <= MOST);
-    for (int i = 0; i < count; i++) {
-        index[last] = i_plus(k, first, i);
-        values[i] = result_of(k, acc[i], index);
-    }
-    for (int i = 0; i < count; i++) {
-        index[last] = i_plus(k, first, i);
-        LLVMValueRef p = element_of(k, out, out, k->out[0], index);
-        LLVMSetAlignment(LLVMBuildStore(k->b, values[i], p), align_of(out));
-    }
-    index[last] = first;
-}

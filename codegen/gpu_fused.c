@@ -11,6 +11,7 @@ typedef struct Emit {
     Nest nest;
     LLVMTypeRef type; /* of indices: i32 where everything fits */
     LLVMValueRef index[MAX_AXES], reduced;
+    int ahead; /* of index[] along the innermost axis: apart, so that LLVM sees what are neighbours */
     int point;
 } Emit;
 
@@ -70,7 +71,10 @@ static LLVMValueRef address(Emit *e, LLVMValueRef base, const Access *a, Dtype t
     for (int i = 0; i < e->nest.n_axes; i++)
         if (!dim_is(a->stride[i], 0)) at = i_add(k, at, i_mul(k, e->index[i], size_of(e, a->stride[i])));
     if (e->type != k->gen->i64) at = LLVMBuildSExt(k->b, at, k->gen->i64, "");
-    return element_at(k, gen_elem_type(k->gen, t), base, at);
+    LLVMTypeRef type = gen_elem_type(k->gen, t);
+    LLVMValueRef p = element_at(k, type, base, at);
+    if (!e->ahead) return p;
+    return element_at(k, type, p, i_scale(k, kernel_dim(k, a->stride[e->nest.n_axes - 1]), e->ahead));
 }
 
 static unsigned elem_bytes(Dtype t) { return (unsigned)dtype_bits(t) / 8; }
@@ -123,16 +127,13 @@ static void emit_points(Emit *e) {
     LLVMValueRef flat = narrowed(e, gpu_flat_thread(k)), n = narrowed(e, kernel_dims(k, groups, nest->n_axes));
     If inside = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSLT, flat, n, ""));
     gpu_unflatten(k, flat, groups, nest->n_axes, e->index);
-    LLVMValueRef first = each > 1 ? i_scale(k, e->index[inner], each) : NULL;
-    for (int i = 0; i < each; i++) {
-        if (first) e->index[inner] = i_plus(k, first, i);
+    if (each > 1) e->index[inner] = i_scale(k, e->index[inner], each);
+    for (e->ahead = 0; e->ahead < each; e->ahead++) {
         e->point++;
-        values[i] = evaluate(e, nest->body);
+        values[e->ahead] = evaluate(e, nest->body);
     }
-    for (int i = 0; i < each; i++) {
-        if (first) e->index[inner] = i_plus(k, first, i);
-        store(e, values[i]);
-    }
+    for (e->ahead = 0; e->ahead < each; e->ahead++) store(e, values[e->ahead]);
+    e->ahead = 0;
     if_end(k, &inside);
 }
 

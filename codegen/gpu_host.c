@@ -4,7 +4,7 @@
 #include <string.h>
 #include "codegen/gpu_module.h"
 
-enum { HANDLE_BYTES = 64, PROGRAM_ABI = 1, MIN_SPACE_ALIGN = 16 };
+enum { HANDLE_BYTES = 64, PROGRAM_ABI = 1 };
 
 typedef struct Host { /* the function that queues launches, while it is made */
     Gen *g;
@@ -42,14 +42,6 @@ static LLVMValueRef place(Host *h, const Value *v) {
     case LOC_WEIGHTS: return gen_offset(g, h->b, h->weights, offset);
     default: return LLVMConstNull(g->ptr); /* part of the kernels that read it */
     }
-}
-
-static int alignment(Host *h, const Value *v) {
-    if (!v) return 1;
-    size_t offset = h->g->plan.loc[v->id].offset;
-    int align = MIN_SPACE_ALIGN;
-    while (offset % (size_t)align) align /= 2;
-    return align;
 }
 
 static int data_place(Device *d, Dim symbol) {
@@ -169,10 +161,7 @@ static bool run_node(Host *h, const Node *n) {
         if (!same_place(g, n->in[0], n->out[0])) copy(h, n->in[0], place(h, n->out[0]));
         return true;
     }
-    int *align = ARENA_ARRAY(g->ctx->arena, n->n_in + n->n_out, int);
-    for (int i = 0; i < n->n_in; i++) align[i] = alignment(h, n->in[i]);
-    for (int i = 0; i < n->n_out; i++) align[n->n_in + i] = alignment(h, n->out[i]);
-    const DeviceKernel *k = device_kernel(h->device, n, in_place_inputs(g, n), align);
+    const DeviceKernel *k = device_kernel(h->device, n, in_place_inputs(g, n));
     if (k) launch_node(h, k, n);
     return k != NULL;
 }

@@ -58,12 +58,14 @@ static void begin(Kernel *k) {
     LLVMPositionBuilderAtEnd(k->b, LLVMAppendBasicBlockInContext(k->gen->llvm, k->fn, "entry"));
 }
 
-static void take_pointers(Kernel *k, unsigned in_place, const int *align) {
+static void take_pointers(Kernel *k, unsigned in_place) {
     Gen *g = k->gen;
     const Node *n = k->node;
     unsigned at = 0;
-    for (int i = 0; i < n->n_in + n->n_out + 2; i++) gen_attr(g, k->fn, (unsigned)i + 1, "noalias", 0);
-    for (int i = 0; i < n->n_in + n->n_out; i++) gen_attr(g, k->fn, (unsigned)i + 1, "align", (uint64_t)align[i]);
+    for (int i = 0; i < n->n_in + n->n_out + 2; i++) {
+        gen_attr(g, k->fn, (unsigned)i + 1, "noalias", 0);
+        gen_attr(g, k->fn, (unsigned)i + 1, "align", GPU_ALIGN);
+    }
     for (int i = 0; i < n->n_in; i++, at++) {
         gen_attr(g, k->fn, at + 1, "readonly", 0);
         if (!n->in[i]) continue;
@@ -85,7 +87,7 @@ static LLVMTypeRef *parameter_types(Gen *g, int pointers, const Symbol *symbols,
 }
 
 static bool build_launch(Device *d, const Node *n, const GpuForm *form, int launch, DeviceKernel *made,
-                         unsigned in_place, const int *align) {
+                         unsigned in_place) {
     Gen *g = &d->gen;
     Arena *a = g->ctx->arena;
     GpuGeometry geometry = single(g->ctx);
@@ -99,7 +101,7 @@ static bool build_launch(Device *d, const Node *n, const GpuForm *form, int laun
     k.fn = kernel_function(g, name, parameter_types(g, pointers, made->symbols, made->n_symbols),
                            pointers + made->n_symbols, &geometry);
     begin(&k);
-    take_pointers(&k, in_place, align);
+    take_pointers(&k, in_place);
     take_symbols(&k, (unsigned)pointers);
     add_launch(d, name, &geometry);
     bool ok = form->emit(&k, launch);
@@ -113,10 +115,9 @@ static DeviceKernel *new_kernel(Device *d, const char *key) {
     return d->kernels = k;
 }
 
-const DeviceKernel *device_kernel(Device *d, const Node *n, unsigned in_place, const int *align) {
+const DeviceKernel *device_kernel(Device *d, const Node *n, unsigned in_place) {
     Ctx *ctx = d->gen.ctx;
     const char *key = kernel_key(ctx, n, in_place);
-    for (int i = 0; i < n->n_in + n->n_out; i++) key = arena_printf(ctx->arena, "%s|%d", key, align[i]);
     for (DeviceKernel *k = d->kernels; k; k = k->next)
         if (!strcmp(k->key, key)) return k;
     const GpuForm *form = gpu_form(d->gen.opt, n);
@@ -128,7 +129,7 @@ const DeviceKernel *device_kernel(Device *d, const Node *n, unsigned in_place, c
         return NULL;
     }
     for (int i = 0; i < made->n_launches; i++)
-        if (!build_launch(d, n, form, i, made, in_place, align)) return NULL;
+        if (!build_launch(d, n, form, i, made, in_place)) return NULL;
     return made;
 }
 
@@ -154,10 +155,8 @@ const DeviceKernel *device_shape_kernel(Device *d, const Node *n, const Dim *dim
     k.out = ARENA_ARRAY(a, n->n_out, LLVMValueRef);
     k.fn = kernel_function(g, name, parameter_types(g, pointers, made->symbols, made->n_symbols),
                            pointers + made->n_symbols, &geometry);
-    int *align = ARENA_ARRAY(a, n->n_in + n->n_out, int);
-    for (int i = 0; i < n->n_in + n->n_out; i++) align[i] = 1;
     begin(&k);
-    take_pointers(&k, 0, align);
+    take_pointers(&k, 0);
     take_symbols(&k, (unsigned)pointers);
     add_launch(d, name, &geometry);
     LLVMValueRef *got = ARENA_ARRAY(a, n->n_out * MCC_MAX_RANK, LLVMValueRef);

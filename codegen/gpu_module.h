@@ -30,8 +30,7 @@ typedef struct Device {
 /* State: bytes at the start of device memory that outlive a kernel. */
 enum { STATE_STATUS = 0, STATE_DIMS = 64 };
 
-/* NULL after diag_error. align: of each input's and output's pointer, n_in + n_out of them. */
-const DeviceKernel *device_kernel(Device *d, const Node *n, unsigned in_place, const int *align);
+const DeviceKernel *device_kernel(Device *d, const Node *n, unsigned in_place); /* NULL after diag_error */
 /* Calls shape_<op>, holds the dims that this node is the first to write against their bounds and writes them into the
  * state. */
 const DeviceKernel *device_shape_kernel(Device *d, const Node *n, const Dim *dims, const int *places, int n_dims);

@@ -48,7 +48,7 @@ int gpu_multiple(const LLVMValueRef *steps, int n) {
 }
 
 GpuPlace gpu_place(Kernel *k, const Value *v, LLVMValueRef pointer, LLVMValueRef offset, int multiple) {
-    GpuPlace p = {.dtype = v->type.dtype, .offset = offset, .align = gpu_alignment(k, pointer)};
+    GpuPlace p = {.dtype = v->type.dtype, .offset = offset, .align = GPU_ALIGN};
     int64_t at;
     int bytes = i_is_const(offset, &at) && at == 0 ? GPU_ALIGN : multiple * dtype_bits(p.dtype) / 8;
     p.base = element_at(k, gen_elem_type(k->gen, p.dtype), gpu_global(k, pointer), offset);
