@@ -164,6 +164,24 @@ def product(rng, options):
     return f"product {kind} {at.shape} {bt.shape} flags {m.flags}", differs(m.run(options, kind, list(want.shape)), want, bound)
 
 
+def spread(rng, options):
+    """Rows that are known at run time only, below the bound that the launch's blocks stand for."""
+    rows, depth, cols = dim(rng, 14), int(rng.choice([3, 16, 40, 256])), dim(rng, 14)
+    x, w = numbers(rng, (1, depth), "float32"), numbers(rng, (depth, cols), "float32")
+    m = Model()
+    m.flags = ["--max-dim", "*=200"]
+    m.input("x", x, "float32")
+    m.constant("w", w, "float32")
+    m.inputs.append(helper.make_tensor_value_info("r", TensorProto.INT64, [2]))
+    m.feeds["r"] = np.array([rows, depth], "int64")
+    m.node("Expand", ["x", "r"], "t")
+    m.node("MatMul", ["t", "w"], "s")
+    m.node("Relu", ["s"], "y")
+    wide = np.broadcast_to(x, (rows, depth)).astype("float64")
+    want, size = np.maximum(wide @ w, 0), np.abs(wide) @ np.abs(w)
+    return f"spread {rows} {w.shape}", differs(m.run(options, "float32", ["n", cols]), want, bound_of(size, depth, want, "float32"))
+
+
 def gemm(rng, options):
     kind = str(rng.choice(["float32", "float16"]))
     rows, depth, cols = dim(rng, 14), int(rng.choice([4, 16, 50, 129])), dim(rng, 14)
@@ -285,8 +303,8 @@ def attention(rng, options):
 
 def main():
     runners = gpu.runners(LEVELS)
-    cases = [product, gemm, convolution, bytes_product, convolution, product, attention]
-    count = 420 if os.environ.get("MCC_TEST_ALL") else 42
+    cases = [product, gemm, convolution, bytes_product, convolution, product, attention, spread]
+    count = 400 if os.environ.get("MCC_TEST_ALL") else 48
     seeds = [int(a) for a in sys.argv[1:]] or range(count)
     wrong = 0
     for seed in seeds:
