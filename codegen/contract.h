@@ -83,6 +83,8 @@ LLVMValueRef vec_elementwise_in(Kernel *k, const Node *n, LLVMValueRef *args, in
 LLVMValueRef vec_quantize(Kernel *k, const Node *n, LLVMValueRef *args, int lanes, Interval v);
 /* The same from the quotient and the zero point as int32; fits: the quotient is a number that is an int32 with it. */
 LLVMValueRef vec_quantized(Kernel *k, LLVMValueRef x, LLVMValueRef zero, Dtype t, int lanes, bool fits);
+/* (q - zero) · scale; zero: of int32, NULL: 0 */
+LLVMValueRef vec_dequantize(Kernel *k, LLVMValueRef q, Dtype t, LLVMValueRef zero, LLVMValueRef scale, int lanes);
 LLVMValueRef vec_narrow(Kernel *k, LLVMValueRef wide, bool is_signed, int lanes); /* int32 to saturated bytes */
 /* n vectors of int32 as saturated bytes, one behind the other, in one vector; the lanes of all are a power of two */
 LLVMValueRef vec_narrow_many(Kernel *k, LLVMValueRef *wide, int n, bool is_signed, int lanes);
@@ -167,6 +169,7 @@ typedef struct Epilogue {
     const Graph *body; /* inputs: the accumulator, then the operands; NULL: nothing to do */
     Operand out, *operands;
     LLVMValueRef cols; /* the last vectors of a tile may pass so many columns; NULL: they never do */
+    Interval sums;     /* that the accumulator is known to be in, beyond what its type says */
 } Epilogue;
 /* The outputs of a body of nodes that have a vector form, from its inputs. */
 void body_outputs(Kernel *k, const Graph *body, LLVMValueRef *in, int lanes, LLVMValueRef *out);

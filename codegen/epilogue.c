@@ -150,7 +150,7 @@ static LLVMValueRef value_of(Kernel *k, const Epilogue *e, LLVMValueRef *in, int
     const Graph *body = e->body;
     Eval v;
     eval_begin(&v, k, body, lanes);
-    learn(&v, body->inputs[0], in[0], interval_of_dtype(body->inputs[0]->type.dtype));
+    learn(&v, body->inputs[0], in[0], e->sums.number ? e->sums : interval_of_dtype(body->inputs[0]->type.dtype));
     for (int o = 0; o + 1 < body->n_inputs; o++)
         learn(&v, body->inputs[o + 1], in[o + 1], interval_of_operand(&e->operands[o]));
     evaluate(&v, wide);

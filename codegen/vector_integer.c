@@ -353,11 +353,15 @@ LLVMValueRef vec_narrow_many(Kernel *k, LLVMValueRef *wide, int n, bool as_signe
 
 /* ---- the operators ---- */
 
+LLVMValueRef vec_dequantize(Kernel *k, LLVMValueRef q, Dtype t, LLVMValueRef zero, LLVMValueRef scale, int lanes) {
+    q = widened(k, q, t, lanes);
+    if (zero) q = LLVMBuildSub(k->b, q, zero, "");
+    return LLVMBuildFMul(k->b, as_f32(k, q, lanes), scale, "");
+}
+
 static LLVMValueRef dequantized(Kernel *k, const Node *n, LLVMValueRef *a, int lanes) {
     Dtype t = dtype_of(n, 0);
-    LLVMValueRef q = widened(k, a[0], t, lanes);
-    if (has(n, 2)) q = LLVMBuildSub(k->b, q, widened(k, a[2], t, lanes), "");
-    return LLVMBuildFMul(k->b, as_f32(k, q, lanes), a[1], "");
+    return vec_dequantize(k, a[0], t, has(n, 2) ? widened(k, a[2], t, lanes) : NULL, a[1], lanes);
 }
 
 static LLVMValueRef cast(Kernel *k, const Node *n, LLVMValueRef x, int lanes) {

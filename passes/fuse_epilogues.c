@@ -92,7 +92,7 @@ static bool is_gpu(const Node *n) {
 static bool has_dtype(const Node *root, const Value *v) {
     if (is_gpu(root)) return dtype_computes(v->type.dtype);
     bool words = root->op == OP_SparseMatMul && !value_is_f32(root->in[0]);
-    bool integers = root->op == OP_BlockConv || root->op == OP_SparseBlockConv || root->op == OP_BlockDepthwise || root->op == OP_PackedMatMul || words || is_pixels(root);
+    bool integers = root->op == OP_BlockConv || root->op == OP_SparseBlockConv || root->op == OP_BlockDepthwise || root->op == OP_BlockResize || root->op == OP_PackedMatMul || words || is_pixels(root);
     return integers ? value_in_blocks(v) : value_is_f32(v);
 }
 
@@ -334,7 +334,7 @@ static void absorb(Search *s, Tail *t, Value *out) {
 }
 
 static bool is_contraction(const Node *n) {
-    return n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_PackedMatMul || n->op == OP_NarrowMatMul || n->op == OP_SparseGemv ||
+    return n->op == OP_BlockConv || n->op == OP_SparseBlockConv || n->op == OP_Winograd || n->op == OP_BlockDepthwise || n->op == OP_BlockResize || n->op == OP_PackedMatMul || n->op == OP_NarrowMatMul || n->op == OP_SparseGemv ||
            n->op == OP_PanelMatMul || n->op == OP_SparseMatMul || is_planar(n) || is_pixels(n);
 }
 

@@ -1,6 +1,6 @@
 /* Says which DequantizeLinear and QuantizeLinear did not fuse with what is between them, and why (-Wquant-fallback).
  * Changes nothing. What lower_quantized refuses it has said itself; elementwise operators fuse with Q and DQ as they
- * are. */
+ * are; sink_dequantize speaks of Resize. */
 #include "passes/quant.h"
 
 static bool is_quantizer(const Node *n) { return n->op == OP_QuantizeLinear || n->op == OP_DequantizeLinear; }
@@ -16,7 +16,7 @@ static void warn_quantizer(Ctx *ctx, const Node *n) {
 
 static void warn_operator(Ctx *ctx, const Node *n) {
     Quant q;
-    if (is_contraction(n) || is_quantizer(n) || node_is_elementwise(n)) return;
+    if (is_contraction(n) || is_quantizer(n) || node_is_elementwise(n) || n->op == OP_Resize) return;
     if (mean_is_exact(n, &q) && quant_scale(&q, 0) == 1) return; /* one of integers, in all but the name */
     for (int i = 0; i < n->n_in; i++) {
         const Node *dq = n->in[i] ? value_def(n->in[i], OP_DequantizeLinear) : NULL;
