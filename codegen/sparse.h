@@ -57,13 +57,14 @@ bool sparse_fits(const Target *t, const SparseLayer *l);           /* offsets fi
 Str sparse_encode(Arena *a, const Target *t, const SparseLayer *l);
 
 /* ---- sparse_call.c: from a kernel ---- */
+enum { SPARSE_EACH = 2 /* operations of a dense kernel that take as long as a multiply-add with its weight's load */ };
 typedef struct SparseCall { /* the parameters of SparseCode; residual, masks, cold NULL: none */
     LLVMValueRef x, y, residual, masks, panels, blocks, cold;
 } SparseCall;
 double sparse_multiplies(const Node *n);                                      /* a panel */
 LLVMValueRef sparse_is_cold(Kernel *k, LLVMValueRef run, LLVMValueRef first); /* of a chunk's runs */
-void sparse_take_body(const Node *n, SparseLayer *l); /* its residual and clamps */
-bool sparse_in_place(const Node *n, int input);        /* may the result overwrite this input, the residual? */
+void sparse_take_body(const Node *n, SparseLayer *l);                         /* its residual and clamps */
+bool sparse_in_place(const Node *n, int input); /* may the result overwrite this input, the residual? */
 void sparse_call(Kernel *k, LLVMValueRef code, const SparseCall *c);
 LLVMValueRef sparse_all_blocks(Kernel *k, int64_t blocks); /* what `blocks` is for all of them */
 /* Panels in a call: as many as `most`, or somewhat fewer, alike. */

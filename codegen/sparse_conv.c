@@ -188,7 +188,8 @@ static bool emit(Kernel *k) {
 
 static double work_of(const Node *n) {
     Plane to = node_plane(n, "to");
-    return sparse_multiplies(n) * (double)(panel_pixels(to.h * to.w) / PANEL) * (double)n->out[0]->type.dims[0]->hi;
+    return SPARSE_EACH * sparse_multiplies(n) * (double)(panel_pixels(to.h * to.w) / PANEL) *
+           (double)n->out[0]->type.dims[0]->hi;
 }
 
 static bool in_place(const Node *n, int input) {

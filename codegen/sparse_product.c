@@ -252,7 +252,9 @@ static bool emit(Kernel *k) {
     return true;
 }
 
-static double work(const Node *n) { return most_rows(n) / (double)node_int(n, "lanes") * sparse_multiplies(n); }
+static double work(const Node *n) {
+    return SPARSE_EACH * most_rows(n) / (double)node_int(n, "lanes") * sparse_multiplies(n);
+}
 
 /* Plain rows turn into panels once a chunk, so that those share out panels alone. */
 static int most_chunks(const Node *n) {
