@@ -70,9 +70,14 @@ def attention(d):
         attrs["scale"] = d.float(0.1, 0.5)
     if d.maybe(0.3):
         attrs["softcap"] = d.float(1, 4)
-    if d.maybe(0.4):
+    if d.maybe(0.4) and (S == L or not past):  # else ONNX Runtime does not begin where the past ends, as ONNX's own tests do
         attrs["is_causal"] = 1
-    return case("Attention", inputs, ["y", "pk", "pv"] if past else 1, opset=23, **attrs)
+    if not past and S >= L and d.maybe(0.4):
+        inputs.append(d.i(L, S + 1, B))  # how much of K counts
+    outputs = ["y"] + (["pk", "pv"] if past else [])
+    if d.maybe(0.3):
+        outputs, attrs["qk_matmul_output_mode"] = (outputs + ["", ""])[:3] + ["qk"], d.size(0, 3)
+    return case("Attention", inputs, outputs, opset=24 if len(inputs) > 6 else 23, **attrs)
 
 
 def rotary(d):
