@@ -96,6 +96,7 @@ bool context_captures(const Context *c, int least_mode); /* a stream captures in
 /* ---- api_memory.c ---- */
 bool host_is_pinned(const void *p);
 CUresult memory_run(const Work *w);
-void memory_forget(Context *c); /* gives back all its allocations */
+CUresult memory_give(Context *c, u64 address); /* not 0: the context has no such allocation */
+void memory_forget(Context *c);                /* gives back all its allocations */
 
 #endif

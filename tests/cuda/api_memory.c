@@ -17,7 +17,7 @@ static CUresult take(Context *c, CUdeviceptr *out, size_t bytes) {
     return CUDA_SUCCESS;
 }
 
-static CUresult give(Context *c, u64 address) {
+CUresult memory_give(Context *c, u64 address) {
     for (u32 n = 0; n < c->n_allocations; n++)
         if (c->allocations[n] == address) {
             c->allocations[n] = c->allocations[--c->n_allocations];
@@ -47,7 +47,7 @@ CUDA_API CUresult cuMemFree_v2(CUdeviceptr address) {
     CUresult r = api_begin(&c);
     if (!r && context_captures(c, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)) r = CUDA_ERROR_STREAM_CAPTURE_UNSUPPORTED;
     if (!r && address) r = context_run(c);
-    if (!r && address) r = give(c, address);
+    if (!r && address) r = memory_give(c, address);
     return api_end(r);
 }
 

@@ -75,12 +75,7 @@ static CUresult run_one(Stream *s, Work *w) {
         return CUDA_SUCCESS;
     case WORK_WAIT: return stream_of(s->context, w->stream) ? stream_run(w->stream, w->upto) : CUDA_SUCCESS;
     case WORK_FREE:
-        for (u32 n = 0; n < s->context->n_allocations; n++)
-            if (s->context->allocations[n] == w->to) {
-                s->context->allocations[n] = s->context->allocations[--s->context->n_allocations];
-                heap_give(w->to);
-                return CUDA_SUCCESS;
-            }
+        if (!memory_give(s->context, w->to)) return CUDA_SUCCESS;
         api_say("0x%llx is freed, but not allocated", (unsigned long long)w->to);
         return CUDA_ERROR_ILLEGAL_ADDRESS;
     default: return memory_run(w);

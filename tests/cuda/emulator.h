@@ -283,7 +283,7 @@ typedef struct CompareRow {
     const char *names;
     Comparison *compare;
 } CompareRow;
-extern const Row integer_rows[], float_rows[], half_rows[], warp_rows[], misc_rows[];
+extern const Row integer_rows[], float_rows[], half_rows[];
 extern const CompareRow compare_rows[];
 
 /* ---- handlers that decoders choose ---- */

@@ -135,9 +135,9 @@ static void host_addresses(Warp *w, const Inst *i, u32 bytes, bool write, u8 **o
 #define BOTH(bits)                                                                                                     \
     LOAD(u##bits##_u16, u##bits, u16)                                                                                  \
     LOAD(u##bits##_u32, u##bits, u32)                                                                                  \
-    LOAD(u##bits##_u64, u##bits, u64) LOAD(s##bits##_u16, s##bits, u16) LOAD(s##bits##_u32, s##bits, u32)              \
-        LOAD(s##bits##_u64, s##bits, u64) STORE(u##bits##_u16, u##bits, u16) STORE(u##bits##_u32, u##bits, u32)        \
-            STORE(u##bits##_u64, u##bits, u64)
+    LOAD(u##bits##_u64, u##bits, u64)                                                                                  \
+    LOAD(s##bits##_u16, s##bits, u16) LOAD(s##bits##_u32, s##bits, u32) LOAD(s##bits##_u64, s##bits, u64)              \
+        STORE(u##bits##_u16, u##bits, u16) STORE(u##bits##_u32, u##bits, u32) STORE(u##bits##_u64, u##bits, u64)
 BOTH(8)
 BOTH(16)
 BOTH(32)
