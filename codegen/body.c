@@ -63,13 +63,13 @@ static Dim next_unknown(const Body *s, const Node *n, int *i, int *d) {
 }
 
 /* dims that this node writes: asked of shape_<op> before it runs, and held against their bounds */
-static void define_data_dims(Body *s, const Node *n, LLVMValueRef *in) {
+static void define_data_dims(Body *s, const Node *n, LLVMValueRef *in, LLVMValueRef scratch) {
     Gen *g = s->g;
     int i = 0, d = 0;
     Dim dim = next_unknown(s, n, &i, &d);
     if (!dim) return;
     LLVMValueRef *dims = ARENA_ARRAY(g->ctx->arena, n->n_out * MCC_MAX_RANK, LLVMValueRef);
-    LLVMValueRef status = reference_shape_call(g, s->b, n, in, s->symbols, s->n_symbols, dims);
+    LLVMValueRef status = reference_shape_call(g, s->b, n, in, scratch, s->symbols, s->n_symbols, dims);
     body_require(s, status);
     for (; dim; dim = next_unknown(s, n, &i, &d)) {
         LLVMValueRef v = dims[i * MCC_MAX_RANK + d];
@@ -103,12 +103,12 @@ static bool run_node(Body *s, const Node *n) {
     debug_at(g, s->b, s->fn, n);
     int code = g->plan.code_of[n->id];
     if (code >= 0) in[1] = gen_offset(g, s->b, g->code, gen_i64(g, (int64_t)g->plan.code.list[code].offset));
-    define_data_dims(s, n, in);
+    size_t at = g->plan.scratch[n->id];
+    LLVMValueRef scratch = at == NO_SCRATCH ? NULL : gen_offset(g, s->b, s->workspace, gen_i64(g, (int64_t)at));
+    define_data_dims(s, n, in, scratch);
     if (op_has(n->op, OP_VIEW) && same_place(g, n->in[0], n->out[0])) return true;
     if (g->plan.joined[n->id]) return true;
     for (int i = 0; i < n->n_out; i++) out[i] = n->out[i] ? body_place(s, n->out[i]) : NULL;
-    size_t at = g->plan.scratch[n->id];
-    LLVMValueRef scratch = at == NO_SCRATCH ? NULL : gen_offset(g, s->b, s->workspace, gen_i64(g, (int64_t)at));
     LLVMValueRef start = g->opt->profile ? profile_ticks(g, s->b) : NULL;
     LLVMValueRef status = kernel_call(g, s->b, n, in, out, scratch, s->symbols, s->n_symbols, in_place_inputs(s, n));
     if (!status) return false;

@@ -180,8 +180,8 @@ void reference_arguments(Kernel *k, LLVMValueRef *args, LLVMValueRef *attrs);
 float value_limit(const Value *v);
 bool kernel_embeds(const Node *n, int input); /* a small constant whose bytes the kernel should see */
 /* Calls shape_<op>; the dims of the outputs as loaded i64 values in dims[output * MCC_MAX_RANK + axis]; returns the status. */
-LLVMValueRef reference_shape_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *in, const Symbol *symbols, int n_symbols,
-                                  LLVMValueRef *dims);
+LLVMValueRef reference_shape_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *in, LLVMValueRef memory, const Symbol *symbols,
+                                  int n_symbols, LLVMValueRef *dims);
 
 /* ---- elementwise.c ---- */
 /* One element of an elementwise node, operands as they are stored (f16, bf16 as bits, bool as a byte); NULL: absent. */

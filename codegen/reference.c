@@ -124,9 +124,9 @@ static bool scratch(Ctx *ctx, const Node *n, size_t *bytes) {
 
 const Emitter reference_emitter = {.form = "reference", .emit = emit, .scratch = scratch, .in_place = in_place};
 
-LLVMValueRef reference_shape_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *in, const Symbol *symbols, int n_symbols,
-                                  LLVMValueRef *dims) {
-    Kernel k = {.gen = g, .node = n, .b = b, .in = in, .symbols = (Symbol *)symbols, .n_symbols = n_symbols};
+LLVMValueRef reference_shape_call(Gen *g, LLVMBuilderRef b, const Node *n, LLVMValueRef *in, LLVMValueRef memory, const Symbol *symbols,
+                                  int n_symbols, LLVMValueRef *dims) {
+    Kernel k = {.gen = g, .node = n, .b = b, .in = in, .scratch = memory, .symbols = (Symbol *)symbols, .n_symbols = n_symbols};
     RefCall c = build_args(&k);
     LLVMValueRef status = call(&k, "shape_", op_info(n->op)->name, c);
     for (int i = 0; i < n->n_out; i++)

@@ -126,7 +126,7 @@ static bool run(Call *c, Graph *home, const Tensor *const *in, Tensor **out, int
         diag_error(c->ctx, c->node, "cannot be evaluated: the operator has no kernel of its own");
         return false;
     }
-    if (!find_dims(c, k, status)) return false;
+    if (!add_scratch(c) || !find_dims(c, k, status)) return false;
     if (*status != MCC_OK) return true;
     for (int i = 0; i < c->node->n_out; i++) {
         mcc_arg *a = &c->args[c->n_in + i];
@@ -135,7 +135,6 @@ static bool run(Call *c, Graph *home, const Tensor *const *in, Tensor **out, int
         if (!out[i]) return false;
         a->data = (void *)out[i]->data;
     }
-    if (!add_scratch(c)) return false;
     *status = k->run(c->args, (const mcc_attr *)c->words);
     return true;
 }

@@ -239,6 +239,35 @@ static bool upgrade_scan(Ctx *ctx, Node *n) {
     return false;
 }
 
+static bool upgrade_top_k(Ctx *ctx, Node *n) {
+    const Attr *k;
+    if (!wants_inputs(ctx, n, 1) || !old_attr(ctx, n, "k", ATTR_INT, &k)) return false;
+    if (!k) {
+        diag_error(ctx, n, "attribute k is missing");
+        return false;
+    }
+    if (!set_input(n, 1, constant_ints(n->graph, &k->i, 1))) return false;
+    node_remove_attr(n, "k");
+    return true;
+}
+
+/* The axis was an attribute, 1 by default. */
+static bool upgrade_dft(Ctx *ctx, Node *n) {
+    const Attr *axis;
+    if (!wants_inputs(ctx, n, 2) || !old_attr(ctx, n, "axis", ATTR_INT, &axis)) return false;
+    int64_t at = axis ? axis->i : 1;
+    node_remove_attr(n, "axis");
+    return set_input(n, 2, constant_ints(n->graph, &at, 1));
+}
+
+/* Before it was an attribute, coordinates were not shifted. */
+static bool upgrade_roi_align(Ctx *ctx, Node *n) {
+    (void)ctx;
+    if (!node_attr(n, "coordinate_transformation_mode"))
+        node_set_string(n, "coordinate_transformation_mode", "output_half_pixel");
+    return true;
+}
+
 typedef struct Upgrade {
     const char *name; /* the model's */
     int before;       /* the opset that brought the newer form */
@@ -251,6 +280,7 @@ static const Upgrade upgrades[] = {
     /* of one operator: from old to new */
     {"BatchNormalization", 14, upgrade_batch_norm, {NULL}},
     {"Clip", 11, upgrade_clip, {"min", "max"}},
+    {"DFT", 20, upgrade_dft, {"axis"}},
     {"Dropout", 10, upgrade_dropout_mask, {NULL}},
     {"Dropout", 12, upgrade_dropout, {"ratio"}},
     {"Hardmax", 13, upgrade_softmax, {NULL}},
@@ -268,12 +298,14 @@ static const Upgrade upgrades[] = {
     {"ReduceSumSquare", 18, axes_to_input, {"axes"}},
     {"Resize", 11, upgrade_resize_10, {NULL}},
     {"Resize", ALWAYS, upgrade_resize, {NULL}},
+    {"RoiAlign", 16, upgrade_roi_align, {NULL}},
     {"Scan", 9, upgrade_scan, {NULL}},
     {"Slice", 10, upgrade_slice, {"starts", "ends"}},
     {"Softmax", 13, upgrade_softmax, {NULL}},
     {"Split", 13, upgrade_split_sizes, {"split"}},
     {"Split", 18, upgrade_split_count, {NULL}},
     {"Squeeze", 13, axes_to_input, {"axes"}},
+    {"TopK", 10, upgrade_top_k, {"k"}},
     {"Unsqueeze", 13, axes_to_input, {"axes"}},
     {"Upsample", 9, upgrade_upsample_attr, {"scales"}},
     {"Upsample", ALWAYS, upgrade_upsample, {NULL}},
@@ -283,6 +315,7 @@ Op upgrade_find(Str domain, Str name) {
     if (str_is(domain, "com.microsoft")) return microsoft_find(name);
     if (!is_standard(domain)) return OP_NONE; /* operators of mcc's own domain are no model's business */
     if (str_is(name, "SimplifiedLayerNormalization")) return microsoft_find(name); /* whose optimiser writes it so */
+    if (str_is(name, "Scatter")) return OP_ScatterElements;
     return str_is(name, "Upsample") ? OP_Resize : op_find(domain, name);
 }
 

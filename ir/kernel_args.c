@@ -62,23 +62,70 @@ static bool linear_scratch(const Node *n, int64_t *size) {
     return add_i64(depth, 1, &depth) && mul_i64(depth, wide, size) && mul_i64(*size, 8, size);
 }
 
-bool node_scratch(const Node *n, size_t *bytes) {
-    int64_t size = 0;
-    if (n->op == OP_Det || n->op == OP_LinearAttention) {
-        bool fits = n->op == OP_Det ? det_scratch(n, &size) : linear_scratch(n, &size);
-        *bytes = (size_t)size;
-        return fits;
-    }
-    if (!op_has(n->op, OP_RECURRENT)) {
-        *bytes = 0;
-        return true;
-    }
-    /* the sums of all gates, the state, and up to three rows more, of one hidden state, as they are computed */
+/* the sums of all gates, the state, and up to three rows more, of one hidden state, as they are computed */
+static bool recurrent_scratch(const Node *n, int64_t *size) {
     enum { MORE = 5 };
     const Type *r = &n->in[2]->type;
-    int64_t rows, wide = r->dtype == DT_F64 ? 8 : 4;
-    if (!mul_i64(r->dims[2]->hi, MORE, &rows) || !add_i64(rows, r->dims[1]->hi, &rows) || !mul_i64(rows, wide, &size))
-        return false;
+    int64_t rows;
+    return mul_i64(r->dims[2]->hi, MORE, &rows) && add_i64(rows, r->dims[1]->hi, &rows) &&
+           mul_i64(rows, r->dtype == DT_F64 ? 8 : 4, size);
+}
+
+/* Elements of an input, one axis of it (axis < 0: the largest), or all */
+static int64_t longest(const Value *v, int axis) {
+    int64_t most = 0;
+    for (int i = 0; i < v->type.rank; i++)
+        if ((axis < 0 || axis == i) && v->type.dims[i]->hi > most) most = v->type.dims[i]->hi;
+    return most;
+}
+
+static bool count_all(const Value *v, int64_t *n) {
+    *n = 1;
+    for (int i = 0; i < v->type.rank; i++)
+        if (!mul_i64(*n, v->type.dims[i]->hi, n)) return false;
+    return true;
+}
+
+/* room for `each` bytes for each of n, and `more` */
+static bool list_scratch(int64_t n, int64_t each, int64_t more, int64_t *size) {
+    return mul_i64(n, each, size) && add_i64(*size, more, size);
+}
+
+/* 3n complex numbers, for the most points that the output's dims allow; half of them may be left out of it */
+static bool transform_scratch(const Node *n, int axis, int64_t *size) {
+    int64_t points;
+    return mul_i64(longest(n->out[0], axis), 2, &points) &&
+           list_scratch(points, n->in[0]->type.dtype == DT_F64 ? 48 : 24, 0, size);
+}
+
+static bool taps_scratch(const Node *n, int64_t *size) {
+    const Dim *w = n->in[1]->type.dims;
+    int64_t taps;
+    return mul_i64(w[2]->hi, w[3]->hi, &taps) && mul_i64(taps, n->in[0]->type.dims[1]->hi, &taps) &&
+           list_scratch(taps, n->in[0]->type.dtype == DT_F64 ? 8 : 4, 0, size);
+}
+
+/* What the kernels in runtime/kernels say they need. */
+static bool scratch_size(const Node *n, int64_t *size) {
+    const Value *x = n->n_in ? n->in[0] : NULL, *y = n->out[0] ? n->out[0] : n->n_out > 1 ? n->out[1] : NULL;
+    int64_t all;
+    *size = 0;
+    switch (n->op) {
+    case OP_Det: return det_scratch(n, size);
+    case OP_LinearAttention: return linear_scratch(n, size);
+    case OP_TopK: return !y || list_scratch(longest(y, -1), 16, 0, size);
+    case OP_Unique: return count_all(x, &all) && list_scratch(all, 24, 0, size);
+    case OP_NonMaxSuppression: return list_scratch(longest(x, 1), 24, 5 * 16 * 4, size);
+    case OP_DFT: return transform_scratch(n, -1, size);
+    case OP_STFT: return transform_scratch(n, 2, size);
+    case OP_DeformConv: return taps_scratch(n, size);
+    default: return !op_has(n->op, OP_RECURRENT) || recurrent_scratch(n, size);
+    }
+}
+
+bool node_scratch(const Node *n, size_t *bytes) {
+    int64_t size;
+    if (!scratch_size(n, &size) || (uint64_t)size > SIZE_MAX) return false;
     *bytes = (size_t)size;
     return true;
 }

@@ -107,6 +107,7 @@ bool pass_decompose(Graph *g, PassCtx *p) {
         else if (n->op == OP_Mean) split_mean(&r, n);
         else if (n->op == OP_CastLike) split_cast_like(&r, n);
         else if (n->op == OP_Dropout) split_dropout(&r, n);
+        else if (n->op == OP_TfIdfVectorizer) split_ngrams(&r, n);
         else if (op_has(n->op, OP_ELEMENTWISE | OP_VARIADIC) && n->n_in != 2) split_chain(&r, n, n->op, n->n_in);
         else if (op_has(n->op, OP_DECOMPOSED)) diag_error(g->ctx, n, "%s is not supported here", op_info(n->op)->name);
     }

@@ -65,6 +65,9 @@ const Tensor *narrow_floats(const Value *v); /* the constant of float16 or bfloa
 bool narrow_finite(const Tensor *floats);    /* of 16 bits: all of them */
 int narrow_operand(const Node *n);           /* the input that is such a constant, which its kernel reads as it is; -1 */
 
+/* ---- split_ngrams.c ---- */
+void split_ngrams(Rewrite *r, Node *n); /* TfIdfVectorizer -> mcc.Ngrams */
+
 /* ---- steps.c: multiplications and additions of a constant that varies along one axis at most ---- */
 typedef struct Step {
     bool is_scale, inverse; /* x · c or x + c; inverse: x / c or x - c */

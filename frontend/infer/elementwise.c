@@ -52,6 +52,17 @@ bool infer_table(Ctx *ctx, Node *n) {
     return set_output(ctx, n, 0, table->tensor->dtype, type_of(n, 0)->rank, type_of(n, 0)->dims);
 }
 
+bool infer_bit_cast(Ctx *ctx, Node *n) {
+    if (!infer_begin(ctx, n)) return false;
+    int64_t to = node_int(n, "to");
+    Dtype from = type_of(n, 0)->dtype;
+    if (to <= DT_NONE || to >= DT_COUNT || !dtype_supported((Dtype)to))
+        return fail(ctx, n, "attribute to is %lld, which is no element type that mcc supports", (long long)to);
+    if (dtype_bits((Dtype)to) != dtype_bits(from))
+        return fail(ctx, n, "%s and %s do not have the same number of bits", dtype_name(from), dtype_name((Dtype)to));
+    return set_output(ctx, n, 0, (Dtype)to, type_of(n, 0)->rank, type_of(n, 0)->dims);
+}
+
 bool infer_cast(Ctx *ctx, Node *n) {
     if (!infer_begin(ctx, n)) return false;
     int64_t to = node_int(n, "to");

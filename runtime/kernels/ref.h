@@ -5,8 +5,8 @@
  *   int ref_<Op>(const mcc_arg *a, const mcc_attr *at);     a: inputs, then outputs; MCC_OK or MCC_E_…
  *   int shape_<Op>(mcc_arg *a, const mcc_attr *at);         writes the dims of the outputs; operators with OP_DATA_SHAPE
  *
- * OP_SCRATCH: behind the outputs stands one more argument, whose data is memory to work in, of the size that node_scratch
- * tells, aligned to 16. A missing optional input or unwanted output has data NULL and dtype 0. Variadic kernels get their input count in
+ * OP_SCRATCH: behind the outputs stands one more argument, of both functions, whose data is memory to work in, of the
+ * size that node_scratch tells, aligned to 16. A missing optional input or unwanted output has data NULL and dtype 0. Variadic kernels get their input count in
  * ref_args.n_in, output count in n_out. Kernels trust ranks and dtypes (the compiler checked them) and the dims that
  * follow from them; they check every tensor value that is used as an index or a size (MCC_E_INDEX). */
 #ifndef MCC_REF_H

@@ -10,6 +10,8 @@ int ref_Copy(const mcc_arg *a, const mcc_attr *at) {
     return MCC_OK;
 }
 
+int ref_BitCast(const mcc_arg *a, const mcc_attr *at) { return ref_Copy(a, at); }
+
 /* shape: 0 copies the input's dim (unless allowzero), one -1 stands for what is left. */
 int shape_Reshape(mcc_arg *a, const mcc_attr *at) {
     const attrs_Reshape *p = (const attrs_Reshape *)at;
