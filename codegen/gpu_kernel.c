@@ -160,7 +160,7 @@ const DeviceKernel *device_shape_kernel(Device *d, const Node *n, const Dim *dim
     take_symbols(&k, (unsigned)pointers);
     add_launch(d, name, &geometry);
     LLVMValueRef *got = ARENA_ARRAY(a, n->n_out * MCC_MAX_RANK, LLVMValueRef);
-    LLVMValueRef status = reference_shape_call(g, k.b, n, k.in, k.symbols, k.n_symbols, got);
+    LLVMValueRef status = reference_shape_call(g, k.b, n, k.in, k.scratch, k.symbols, k.n_symbols, got);
     LLVMValueRef good = LLVMBuildICmp(k.b, LLVMIntEQ, status, gen_i32(g, MCC_OK), "");
     gpu_fail(&k, status);
     for (int i = 0; i < n_dims; i++) {

@@ -110,7 +110,7 @@ static bool emit(Kernel *k) {
 static bool in_place(const Node *n, int input) {
     const Value *x = n->in[input], *y = n->out[0];
     if (!op_has(n->op, OP_ELEMENTWISE) || x->type.rank != y->type.rank) return false;
-    if (dtype_bits(x->type.dtype) != dtype_bits(y->type.dtype)) return false;
+    if (dtype_bits(x->type.dtype) != dtype_bits(y->type.dtype) || dtype_bits(x->type.dtype) < 8) return false;
     for (int i = 0; i < y->type.rank; i++)
         if (x->type.dims[i] != y->type.dims[i]) return false;
     return true;

@@ -40,15 +40,22 @@ static void read_tensors(Directory *d, Graph *holder, const char *kind, TensorFi
     }
 }
 
-/* One pin an input that has a name; or with --open, one bound for all dims. */
+static void raise_bound(Directory *d, const TensorFiles *files) {
+    for (int i = 0; i < files->n; i++)
+        for (int k = 0; files->list[i] && k < files->list[i]->rank; k++)
+            if (files->list[i]->dims[k] > d->bound.value) d->bound.value = files->list[i]->dims[k];
+}
+
+/* One pin an input that has a name; and a bound for all other dims: with --open those of inputs, always those that
+ * depend on values and that nothing in the model bounds. */
 static ShapePin *make_pins(Directory *d, int *n_pins) {
     ShapePin *pins = ARENA_ARRAY(d->data->arena, d->in.n + 1, ShapePin);
     *n_pins = 0;
     d->bound = (DimPin){"*", 1};
+    raise_bound(d, &d->in);
+    raise_bound(d, &d->want);
     for (int i = 0; i < d->in.n; i++) {
         const Tensor *t = d->in.list[i];
-        for (int k = 0; t && k < t->rank; k++)
-            if (t->dims[k] > d->bound.value) d->bound.value = t->dims[k];
         if (!t || !d->in.names[i].n || d->command->open) continue;
         ShapePin *pin = &pins[(*n_pins)++];
         pin->name = arena_printf(d->data->arena, "%.*s", (int)d->in.names[i].n, d->in.names[i].p);
@@ -102,7 +109,7 @@ static bool compile_for_set(Directory *d) {
         d->pins[i].name = arena_printf(ctx->arena, "%s", pins[i].name);
     }
     if (!d->command->opt.n_shapes) ctx->opt.shapes = d->pins, ctx->opt.n_shapes = n_pins;
-    if (!d->command->opt.n_max_dims && d->command->open) ctx->opt.max_dims = &d->bound, ctx->opt.n_max_dims = 1;
+    if (!d->command->opt.n_max_dims) ctx->opt.max_dims = &d->bound, ctx->opt.n_max_dims = 1;
     return with_memory(ctx, compile, d) == DONE;
 }
 

@@ -18,12 +18,12 @@ static const struct { const char *name, *suffix; int bits; DtypeClass cls; bool 
     [DT_STRING] = {"string", "str", 0, DTC_OTHER, false},
     [DT_C64] = {"complex64", "c64", 64, DTC_OTHER, false},
     [DT_C128] = {"complex128", "c128", 128, DTC_OTHER, false},
-    [DT_F8E4M3FN] = {"float8e4m3fn", "f8e4m3fn", 8, DTC_OTHER, false},
-    [DT_F8E4M3FNUZ] = {"float8e4m3fnuz", "f8e4m3fnuz", 8, DTC_OTHER, false},
-    [DT_F8E5M2] = {"float8e5m2", "f8e5m2", 8, DTC_OTHER, false},
-    [DT_F8E5M2FNUZ] = {"float8e5m2fnuz", "f8e5m2fnuz", 8, DTC_OTHER, false},
-    [DT_F8E8M0] = {"float8e8m0", "f8e8m0", 8, DTC_OTHER, false},
-    [DT_F4E2M1] = {"float4e2m1", "f4e2m1", 4, DTC_OTHER, false},
+    [DT_F8E4M3FN] = {"float8e4m3fn", "f8e4m3fn", 8, DTC_SMALL, true},
+    [DT_F8E4M3FNUZ] = {"float8e4m3fnuz", "f8e4m3fnuz", 8, DTC_SMALL, true},
+    [DT_F8E5M2] = {"float8e5m2", "f8e5m2", 8, DTC_SMALL, true},
+    [DT_F8E5M2FNUZ] = {"float8e5m2fnuz", "f8e5m2fnuz", 8, DTC_SMALL, true},
+    [DT_F8E8M0] = {"float8e8m0", "f8e8m0", 8, DTC_SMALL, true},
+    [DT_F4E2M1] = {"float4e2m1", "f4e2m1", 4, DTC_SMALL, true},
     [DT_U4] = {"uint4", "u4", 4, DTC_PACKED, true},
     [DT_I4] = {"int4", "i4", 4, DTC_PACKED, true},
     [DT_U2] = {"uint2", "u2", 2, DTC_PACKED, true},
@@ -36,7 +36,7 @@ const char *dtype_suffix(Dtype t) { return known(t) ? rows[t].suffix : "unknown"
 int dtype_bits(Dtype t) { return known(t) ? rows[t].bits : 0; }
 DtypeClass dtype_class(Dtype t) { return known(t) ? rows[t].cls : DTC_OTHER; }
 bool dtype_supported(Dtype t) { return known(t) && rows[t].supported; }
-bool dtype_computes(Dtype t) { return dtype_supported(t) && rows[t].cls != DTC_PACKED; }
+bool dtype_computes(Dtype t) { return dtype_supported(t) && !(rows[t].cls & (DTC_PACKED | DTC_SMALL)); }
 
 bool dtype_bytes(Dtype t, int64_t elements, size_t *out) {
     int64_t bits;

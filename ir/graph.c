@@ -134,6 +134,19 @@ static double half_value(uint64_t w) { /* IEEE binary16 */
     return w >> 15 ? -f : f;
 }
 
+/* A code of 8 or 4 bits: sign, exponent, mantissa; e8m0 has an exponent alone */
+static double small_value(Dtype t, uint64_t w) {
+    static const struct { int bits, mantissa, bias; } forms[DT_COUNT] = {
+        [DT_F8E4M3FN] = {8, 3, 7}, [DT_F8E4M3FNUZ] = {8, 3, 8}, [DT_F8E5M2] = {8, 2, 15}, [DT_F8E5M2FNUZ] = {8, 2, 16}, [DT_F4E2M1] = {4, 1, 1}};
+    if (t == DT_F8E8M0) return w == 255 ? (double)NAN : ldexp(1, (int)w - 127);
+    int bits = forms[t].bits, mantissa = forms[t].mantissa, bias = forms[t].bias;
+    int magnitude = (int)(w & ((1u << (bits - 1)) - 1)), e = magnitude >> mantissa, m = magnitude & ((1 << mantissa) - 1);
+    bool uz = t == DT_F8E4M3FNUZ || t == DT_F8E5M2FNUZ, sign = w >> (bits - 1);
+    if ((t == DT_F8E4M3FN && magnitude == 0x7f) || (t == DT_F8E5M2 && magnitude > 0x7c) || (uz && w == 0x80)) return (double)NAN;
+    double f = t == DT_F8E5M2 && magnitude == 0x7c ? (double)INFINITY : ldexp(e ? m + (1 << mantissa) : m, (e ? e : 1) - bias - mantissa);
+    return sign ? -f : f;
+}
+
 double tensor_float(const Tensor *t, int64_t i) {
     uint64_t w = element(t, i);
     uint32_t w32 = (uint32_t)w;
@@ -144,6 +157,12 @@ double tensor_float(const Tensor *t, int64_t i) {
     case DT_F64: memcpy(&d, &w, 8); return d;
     case DT_BF16: w32 <<= 16; memcpy(&f, &w32, 4); return (double)f;
     case DT_F16: return half_value(w);
+    case DT_F8E4M3FN:
+    case DT_F8E4M3FNUZ:
+    case DT_F8E5M2:
+    case DT_F8E5M2FNUZ:
+    case DT_F8E8M0:
+    case DT_F4E2M1: return small_value(t->dtype, w);
     case DT_U64: return (double)w;
     default: return (double)tensor_int(t, i);
     }

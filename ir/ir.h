@@ -127,13 +127,13 @@ typedef enum Dtype { /* ONNX TensorProto.DataType's numbers */
     DT_F8E4M3FN = 17, DT_F8E4M3FNUZ = 18, DT_F8E5M2 = 19, DT_F8E5M2FNUZ = 20, DT_U4 = 21, DT_I4 = 22, DT_F4E2M1 = 23,
     DT_F8E8M0 = 24, DT_U2 = 25, DT_I2 = 26, DT_COUNT
 } Dtype;
-typedef enum DtypeClass { DTC_F = 1, DTC_I = 2, DTC_U = 4, DTC_B = 8, DTC_OTHER = 16, DTC_PACKED = 32 } DtypeClass;
+typedef enum DtypeClass { DTC_F = 1, DTC_I = 2, DTC_U = 4, DTC_B = 8, DTC_OTHER = 16, DTC_PACKED = 32, DTC_SMALL = 64 } DtypeClass; /* SMALL: floats of 8 and 4 bits */
 const char *dtype_name(Dtype t);   /* "float32", "int8", … as numpy spells them */
 const char *dtype_suffix(Dtype t); /* "f32", "i8", … */
 int dtype_bits(Dtype t);           /* 0: strings, none */
 DtypeClass dtype_class(Dtype t);
 bool dtype_supported(Dtype t); /* tensors of it may be */
-bool dtype_computes(Dtype t);  /* any operator may take it; packed integers are for Q and DQ alone */
+bool dtype_computes(Dtype t);  /* any operator may take it; the packed and the small ones are for Q, DQ, Cast and what moves elements */
 bool dtype_bytes(Dtype t, int64_t elements, size_t *out); /* packed; false: overflow */
 
 /* ---- dim.c: sizes, known or symbolic. Interned and kept in one normal form: a sum of products of atoms ---- */
@@ -208,7 +208,7 @@ typedef enum OpFlag {
     OP_RANDOM = 1 << 19        /* its numbers are drawn by each call: not evaluated at compile time */
 } OpFlag;
 #define VAR 255
-enum { F = DTC_F, I = DTC_I, U = DTC_U, B = DTC_B, P = DTC_PACKED, ALL = DTC_F | DTC_I | DTC_U | DTC_B }; /* ops.def's dtype sets */
+enum { F = DTC_F, I = DTC_I, U = DTC_U, B = DTC_B, P = DTC_PACKED, ALL = DTC_F | DTC_I | DTC_U | DTC_B, ANY = ALL | DTC_PACKED | DTC_SMALL }; /* ops.def's dtype sets */
 typedef enum OpDomain { ONNX, MCC } OpDomain;
 typedef enum Op {
     OP_NONE,

@@ -172,6 +172,7 @@ static bool holds(Dtype b, Dtype a) {
     DtypeClass ca = dtype_class(a), cb = dtype_class(b);
     int na = dtype_bits(a), nb = dtype_bits(b);
     if (a == b) return true;
+    if (ca == DTC_SMALL || cb == DTC_SMALL || cb == DTC_PACKED || (ca == DTC_PACKED && cb != DTC_F)) return false;
     if (ca == DTC_B) return cb != DTC_OTHER && cb != DTC_B;
     if (ca == DTC_F) return cb == DTC_F && nb > na;
     if (cb == DTC_F) return na < (b == DT_F64 ? 53 : b == DT_F32 ? 24 : b == DT_F16 ? 11 : 8);

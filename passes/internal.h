@@ -65,6 +65,10 @@ const Tensor *narrow_floats(const Value *v); /* the constant of float16 or bfloa
 bool narrow_finite(const Tensor *floats);    /* of 16 bits: all of them */
 int narrow_operand(const Node *n);           /* the input that is such a constant, which its kernel reads as it is; -1 */
 
+/* ---- split_movement.c ---- */
+bool movement_splits(const Node *n); /* does it move elements that no kernel moves as they are? */
+void split_movement(Rewrite *r, Node *n);
+
 /* ---- split_ngrams.c ---- */
 void split_ngrams(Rewrite *r, Node *n); /* TfIdfVectorizer -> mcc.Ngrams */
 

@@ -21,6 +21,7 @@ bool quant_read(const Node *n, Quant *q, const char **why) {
     int64_t precision = makes ? node_int(n, "precision") : 0;
     if (q->number->type.dtype != DT_F32 || scale->type.dtype != DT_F32 || (precision && precision != DT_F32))
         return refuse(why, "its numbers are not float32");
+    if (dtype_class(q->codes->type.dtype) == DTC_SMALL) return refuse(why, "its codes are floats");
     if (!scale->constant || (zero && !zero->constant)) return refuse(why, "its scale or zero point is not known");
     q->scale = scale->constant;
     q->zero = zero ? zero->constant : NULL;

@@ -36,9 +36,10 @@ bool infer_begin(Ctx *ctx, const Node *n) {
 }
 
 static const char *classes_text(Ctx *ctx, unsigned classes) {
-    static const char *const names[] = {"float", "signed integer", "unsigned integer", "bool", NULL, "packed integer"};
+    static const char *const names[] = {"float", "signed integer", "unsigned integer",    "bool",
+                                        NULL,    "packed integer", "float of 8 or 4 bits"};
     const char *text = "";
-    for (int i = 0; i < 6; i++)
+    for (int i = 0; i < 7; i++)
         if (classes >> i & 1) text = arena_printf(ctx->arena, "%s%s%s", text, *text ? " or " : "", names[i]);
     return text;
 }
@@ -46,9 +47,10 @@ static const char *classes_text(Ctx *ctx, unsigned classes) {
 bool need_dtype(Ctx *ctx, const Node *n, int in, unsigned classes) {
     Dtype t = type_of(n, in)->dtype;
     if (dtype_class(t) & classes) return true;
-    if (dtype_class(t) == DTC_PACKED)
-        return fail(ctx, n, "input %d is %s, which is supported between QuantizeLinear and DequantizeLinear alone", in,
-                    dtype_name(t));
+    if (dtype_class(t) & (DTC_PACKED | DTC_SMALL))
+        return fail(ctx, n,
+                    "input %d is %s, which QuantizeLinear, DequantizeLinear, Cast and what moves elements take alone",
+                    in, dtype_name(t));
     return fail(ctx, n, "input %d is %s, must be %s", in, dtype_name(t), classes_text(ctx, classes));
 }
 

@@ -68,7 +68,7 @@ bool infer_cast(Ctx *ctx, Node *n) {
     int64_t to = node_int(n, "to");
     if (to <= DT_NONE || to >= DT_COUNT)
         return fail(ctx, n, "attribute to is %lld, which is no element type", (long long)to);
-    if (!dtype_computes((Dtype)to)) return fail(ctx, n, "casts to %s, which is not supported", dtype_name((Dtype)to));
+    if (!dtype_supported((Dtype)to)) return fail(ctx, n, "casts to %s, which is not supported", dtype_name((Dtype)to));
     if (!set_output(ctx, n, 0, (Dtype)to, type_of(n, 0)->rank, type_of(n, 0)->dims)) return false;
     content_elementwise(ctx, n);
     return true;

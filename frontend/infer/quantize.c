@@ -4,6 +4,8 @@
 
 static bool is_byte(Dtype t) { return t == DT_U8 || t == DT_I8; }
 static bool is_narrow(Dtype t) { return is_byte(t) || t == DT_U16 || t == DT_I16 || dtype_class(t) == DTC_PACKED; }
+/* e8m0 is for scales alone */
+static bool is_small(Dtype t) { return dtype_class(t) == DTC_SMALL && t != DT_F8E8M0; }
 static bool is_scale(Dtype t) { return t == DT_F32 || t == DT_F16 || t == DT_BF16; }
 
 static bool need_byte(Ctx *ctx, const Node *n, int in) {
@@ -73,7 +75,7 @@ bool infer_quantize(Ctx *ctx, Node *n) {
     else if (asked) to = (Dtype)asked;
     if (asked && (Dtype)asked != to)
         return fail(ctx, n, "output_dtype is %s, the zero points are %s", dtype_name((Dtype)asked), dtype_name(to));
-    if (!is_narrow(to)) return fail(ctx, n, "quantizes to %s, which is not supported", dtype_name(to));
+    if (!is_narrow(to) && !is_small(to)) return fail(ctx, n, "quantizes to %s, which is not supported", dtype_name(to));
     if (precision && precision != DT_F32 && precision != DT_F16 && precision != DT_BF16)
         return fail(ctx, n, "precision is %lld, must be float32, float16 or bfloat16", (long long)precision);
     return check_scales(ctx, n) && set_output(ctx, n, 0, to, type_of(n, 0)->rank, type_of(n, 0)->dims);
@@ -82,8 +84,9 @@ bool infer_quantize(Ctx *ctx, Node *n) {
 bool infer_dequantize(Ctx *ctx, Node *n) {
     if (!infer_begin(ctx, n) || !need_scale(ctx, n, 1)) return false;
     const Type *x = type_of(n, 0);
-    if (!is_narrow(x->dtype) && x->dtype != DT_I32)
-        return fail(ctx, n, "input 0 is %s, must be an integer of at most 16 bits, or int32", dtype_name(x->dtype));
+    if (!is_narrow(x->dtype) && !is_small(x->dtype) && x->dtype != DT_I32)
+        return fail(ctx, n, "input 0 is %s, must be an integer of at most 16 bits, int32, or a float of 8 or 4 bits",
+                    dtype_name(x->dtype));
     int64_t asked = node_int(n, "output_dtype");
     Dtype to = asked > 0 && asked < DT_COUNT ? (Dtype)asked : type_of(n, 1)->dtype;
     if (asked && (Dtype)asked != to)

@@ -1,10 +1,16 @@
 /* ScatterElements, ScatterND: the data with updates at places that indices name. The kernels check the indices. */
 #include "frontend/infer/infer.h"
 
+/* A reduction computes: it takes no packed integers or small floats. */
+static bool check_reduction(Ctx *ctx, const Node *n) {
+    return node_enum(n, "reduction") == 0 || need_dtype(ctx, n, 0, ALL);
+}
+
 bool infer_scatter_elements(Ctx *ctx, Node *n) {
     int axis;
     if (!infer_begin(ctx, n) || !need_index_dtype(ctx, n, 1) || !need_same_dtype(ctx, n, 2, 0) ||
-        !need_rank(ctx, n, 0, 1, MCC_MAX_RANK) || !read_axis(ctx, n, node_int(n, "axis"), type_of(n, 0)->rank, &axis))
+        !check_reduction(ctx, n) || !need_rank(ctx, n, 0, 1, MCC_MAX_RANK) ||
+        !read_axis(ctx, n, node_int(n, "axis"), type_of(n, 0)->rank, &axis))
         return false;
     const Type *x = type_of(n, 0), *indices = type_of(n, 1), *updates = type_of(n, 2);
     if (!need_rank(ctx, n, 1, x->rank, x->rank) || !need_rank(ctx, n, 2, x->rank, x->rank)) return false;
@@ -19,7 +25,7 @@ bool infer_scatter_elements(Ctx *ctx, Node *n) {
 bool infer_scatter_nd(Ctx *ctx, Node *n) {
     int64_t k;
     if (!infer_begin(ctx, n) || !need_index_dtype(ctx, n, 1) || !need_same_dtype(ctx, n, 2, 0) ||
-        !need_rank(ctx, n, 0, 1, MCC_MAX_RANK) || !need_rank(ctx, n, 1, 1, MCC_MAX_RANK))
+        !check_reduction(ctx, n) || !need_rank(ctx, n, 0, 1, MCC_MAX_RANK) || !need_rank(ctx, n, 1, 1, MCC_MAX_RANK))
         return false;
     const Type *x = type_of(n, 0), *indices = type_of(n, 1), *updates = type_of(n, 2);
     int q = indices->rank;

@@ -238,6 +238,11 @@ static inline int element_bytes(int32_t dtype) {
     switch (dtype) {
     case MCC_U8:
     case MCC_I8:
+    case MCC_F8E4M3FN:
+    case MCC_F8E4M3FNUZ:
+    case MCC_F8E5M2:
+    case MCC_F8E5M2FNUZ:
+    case MCC_F8E8M0:
     case MCC_BOOL: return 1;
     case MCC_U16:
     case MCC_I16:

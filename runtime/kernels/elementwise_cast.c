@@ -1,5 +1,9 @@
-/* The reference kernel of Cast: out[i] = mcc_cast_<from>_<to>(in[i]). */
+/* The reference kernel of Cast: out[i] = mcc_cast_<from>_<to>(in[i]); and where packed integers or small floats are on
+ * either side, by way of a number that holds every value of it: to packed integers what is left of int32 in their low
+ * bits, floats truncated and saturated to that before; to small floats rounded once. */
 #include "runtime/kernels/elementwise_loops.h"
+
+int ref_CastSmall(const mcc_arg *a, const mcc_attr *at);
 
 #define CAST(from, From, to, To, D)                                                                                    \
     case D: {                                                                                                          \
@@ -27,8 +31,12 @@
         default: return MCC_E_DTYPE;                                                                                   \
         }
 
+/* Packed integers and small floats have the highest numbers. */
+static inline int is_narrow(int32_t dtype) { return dtype >= MCC_F8E4M3FN; }
+
 int ref_Cast(const mcc_arg *a, const mcc_attr *at) {
     idx n = element_count(a + 1);
+    if (is_narrow(a[0].dtype) || is_narrow(a[1].dtype)) return ref_CastSmall(a, at);
     switch (a[0].dtype) {
         EACH_F(CAST_FROM, ) EACH_I(CAST_FROM, ) EACH_U(CAST_FROM, ) EACH_B(CAST_FROM, ) default : return MCC_E_DTYPE;
     }

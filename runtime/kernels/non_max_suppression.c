@@ -75,8 +75,8 @@ static inline bool nms_suppressed(const nms *s) {
     return any != 0;
 }
 
-/* Runs all batches and classes; rows, if not NULL, takes what is chosen. How many boxes that are. */
-static inline int64_t nms_run(const mcc_arg *a, const mcc_attr *at, int64_t *rows) {
+/* Runs all batches and classes; rows takes what is chosen, up to `room` boxes. How many there are. */
+static inline int64_t nms_run(const mcc_arg *a, const mcc_attr *at, int64_t *rows, int64_t room) {
     const mcc_arg *boxes = &a[0], *scores = &a[1], *most = input(a, at, 2), *iou = input(a, at, 3),
                   *score = input(a, at, 4);
     const idx n = dim(boxes, 1), stride = n + LANES;
@@ -100,7 +100,7 @@ static inline int64_t nms_run(const mcc_arg *a, const mcc_attr *at, int64_t *row
                 nms_place(&s, box);
                 if (nms_suppressed(&s)) continue;
                 s.taken++;
-                if (rows) rows[3 * chosen] = b, rows[3 * chosen + 1] = c, rows[3 * chosen + 2] = box;
+                if (chosen < room) rows[3 * chosen] = b, rows[3 * chosen + 1] = c, rows[3 * chosen + 2] = box;
                 chosen++;
             }
         }
@@ -109,13 +109,12 @@ static inline int64_t nms_run(const mcc_arg *a, const mcc_attr *at, int64_t *row
 
 int shape_NonMaxSuppression(mcc_arg *a, const mcc_attr *at) {
     mcc_arg *y = &a[at->args.n_in];
-    y->dims[0] = nms_run(a, at, NULL);
+    y->dims[0] = nms_run(a, at, NULL, 0);
     y->dims[1] = 3;
     return MCC_OK;
 }
 
 int ref_NonMaxSuppression(const mcc_arg *a, const mcc_attr *at) {
     const mcc_arg *y = output(a, at, 0);
-    if (dim(y, 0) == 0) return MCC_OK;
-    return nms_run(a, at, y->data) == dim(y, 0) ? MCC_OK : MCC_E_INDEX;
+    return nms_run(a, at, y->data, y->dims[0]) == y->dims[0] ? MCC_OK : MCC_E_INDEX;
 }

@@ -3,8 +3,10 @@
  *   y = clamp(rint(x / scale) + zero), the quotient in the precision that is asked for (f32, f16, bf16)
  *   y = (x - zero) · scale in f32, rounded once to y's dtype
  *
- * A scale and a zero point serve the whole tensor, an index of an axis, or a block of indices of it. */
+ * where q is a float of 8 or 4 bits, y = round(x / scale) and y = x · scale: its zero points are zero. A scale and a
+ * zero point serve the whole tensor, an index of an axis, or a block of indices of it. */
 #include "runtime/kernels/quantize.h"
+#include "runtime/kernels/small.h"
 
 /* The tensor as [outer, axis, inner]; element (o, a, i) has scale o·by_outer + (a / block)·by_block + i·by_inner. */
 typedef struct scales {
@@ -62,8 +64,12 @@ int ref_QuantizeLinear(const mcc_arg *a, const mcc_attr *at) {
     for (idx i = 0; i < (n); i++) {                                                                                    \
         const idx k = (from) + i * (step);                                                                             \
         const float v = narrow(number_get(x, (at) + i), precision), by = narrow(scale_get(s.scale, k), precision);     \
-        quant_set(y->data, y->dtype, (at) + i,                                                                         \
-                  quant_round(narrow(v / by, precision), quant_zero(s.zero, k), y->dtype));                            \
+        if (is_small(y->dtype))                                                                                        \
+            small_set(y->data, y->dtype, (at) + i,                                                                     \
+                      small_encode(y->dtype, narrow(v / by, precision), p->saturate != 0, ROUND_UP));                  \
+        else                                                                                                           \
+            quant_set(y->data, y->dtype, (at) + i,                                                                     \
+                      quant_round(narrow(v / by, precision), quant_zero(s.zero, k), y->dtype));                        \
     }
     FOR_RUNS(s, RUN);
 #undef RUN
@@ -72,6 +78,7 @@ int ref_QuantizeLinear(const mcc_arg *a, const mcc_attr *at) {
 
 /* Differences of 8 and 16 bits fit an int32. */
 static inline float difference(const mcc_arg *x, idx i, int32_t zero) {
+    if (is_small(x->dtype)) return small_decode(x->dtype, small_get(x->data, x->dtype, i));
     const int32_t q = quant_get(x->data, x->dtype, i);
     return x->dtype == MCC_I32 ? mcc_i64_to_f32((int64_t)q - zero) : (float)(q - zero);
 }
@@ -83,7 +90,8 @@ int ref_DequantizeLinear(const mcc_arg *a, const mcc_attr *at) {
 #define RUN(at, n, from, step)                                                                                         \
     for (idx i = 0; i < (n); i++) {                                                                                    \
         const idx k = (from) + i * (step);                                                                             \
-        const float v = difference(x, (at) + i, quant_zero(s.zero, k)) * scale_get(s.scale, k);                        \
+        const float v =                                                                                                \
+            difference(x, (at) + i, is_small(x->dtype) ? 0 : quant_zero(s.zero, k)) * scale_get(s.scale, k);           \
         real_set(y, (at) + i, (double)v);                                                                              \
     }
     FOR_RUNS(s, RUN);

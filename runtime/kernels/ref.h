@@ -61,6 +61,7 @@ typedef struct mcc_floats { int64_t n; double v[MCC_MAX_RANK]; } mcc_floats; /* 
 /* dtype numbers: ONNX TensorProto.DataType */
 enum {
     MCC_F32 = 1, MCC_U8 = 2, MCC_I8 = 3, MCC_U16 = 4, MCC_I16 = 5, MCC_I32 = 6, MCC_I64 = 7, MCC_STRING = 8, MCC_BOOL = 9,
-    MCC_F16 = 10, MCC_F64 = 11, MCC_U32 = 12, MCC_U64 = 13, MCC_BF16 = 16, MCC_U4 = 21, MCC_I4 = 22, MCC_U2 = 25, MCC_I2 = 26
+    MCC_F16 = 10, MCC_F64 = 11, MCC_U32 = 12, MCC_U64 = 13, MCC_BF16 = 16, MCC_F8E4M3FN = 17,
+    MCC_F8E4M3FNUZ = 18, MCC_F8E5M2 = 19, MCC_F8E5M2FNUZ = 20, MCC_U4 = 21, MCC_I4 = 22, MCC_F4E2M1 = 23, MCC_F8E8M0 = 24, MCC_U2 = 25, MCC_I2 = 26
 };
 #endif

@@ -31,6 +31,16 @@ static int unique_sort(const mcc_arg *x, const unique_shape *s, const unique_mem
     DISPATCH_NUMBERS(x->dtype, unique_sort, x->data, s, m)
 }
 
+/* The size of Y along the axis. */
+static inline int64_t slices_of(const mcc_arg *y, const mcc_attr *at) {
+    const int64_t given = ((const attrs_Unique *)at)->axis, axis = given == INT64_MAX ? 0
+                                                                   : given < 0        ? given + y->rank
+                                                                                      : given;
+    int64_t n = 0;
+    UNROLL for (int k = 0; k < RANK; k++) if (k == axis) n = y->dims[k];
+    return n;
+}
+
 /* How many there are. */
 static int64_t unique_number(const unique_shape *s, const unique_memory *m, bool sorted) {
     int64_t many = 0;
@@ -78,7 +88,8 @@ int ref_Unique(const mcc_arg *a, const mcc_attr *at) {
     int64_t many;
     const int status = unique_find(a, at, &s, &m, &many);
     if (status != MCC_OK) return status;
-    if ((where && dim(where, 0) != many) || (counts && dim(counts, 0) != many)) return MCC_E_INDEX;
+    const int64_t along = y ? slices_of(y, at) : many;
+    if (along != many || (where && dim(where, 0) != many) || (counts && dim(counts, 0) != many)) return MCC_E_INDEX;
     for (idx i = 0; counts && i < many; i++) ((int64_t *)counts->data)[i] = 0;
     for (idx i = 0; i < s.n; i++) {
         if (where && m.first[i] == i) ((int64_t *)where->data)[m.number[i]] = i;

@@ -2,10 +2,22 @@
  * such an output needs memory of its own. */
 #include "runtime/kernels/common.h"
 
+/* Integers and floats of 4 and 2 bits lie packed. */
+static inline idx byte_count(const mcc_arg *a) {
+    switch (a->dtype) {
+    case MCC_U4:
+    case MCC_I4:
+    case MCC_F4E2M1: return elements(a) / 2 + elements(a) % 2;
+    case MCC_U2:
+    case MCC_I2: return elements(a) / 4 + (elements(a) % 4 != 0);
+    default: return elements(a) * element_bytes(a->dtype);
+    }
+}
+
 int ref_Copy(const mcc_arg *a, const mcc_attr *at) {
     const unsigned char *restrict from = a[0].data;
     unsigned char *restrict to = output(a, at, 0)->data;
-    const idx bytes = elements(&a[0]) * element_bytes(a[0].dtype);
+    const idx bytes = byte_count(&a[0]);
     for (idx i = 0; i < bytes; i++) to[i] = from[i];
     return MCC_OK;
 }

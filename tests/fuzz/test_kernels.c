@@ -150,6 +150,102 @@ static void fuzz_indices(int rank) {
     if (rank > 1) run(ref_Trilu, ARGS(x, scalar_int(0), x), ATTRS(Trilu, 2, 1, .upper = below(2)));
 }
 
+/* Memory to work in, kept between guard bytes too. */
+static uint64_t memory[GUARD / 8 + (1 << 17) + GUARD / 8];
+static mcc_arg scratch(size_t bytes) {
+    memset(memory, 0xa5, sizeof memory);
+    mcc_arg a = tensor(0, (uintptr_t)(memory + GUARD / 8), 0, NULL);
+    a.dims[0] = (int64_t)bytes;
+    return a;
+}
+static void check_scratch(const mcc_arg *a) {
+    const unsigned char *all = (const unsigned char *)memory;
+    for (size_t i = 0; i < GUARD; i++) CHECK(all[i] == 0xa5 && all[GUARD + (size_t)a->dims[0] + i] == 0xa5);
+}
+
+static int64_t elements_of(const mcc_arg *a) {
+    int64_t n = 1;
+    for (int i = 0; i < a->rank; i++) n *= a->dims[i];
+    return n;
+}
+
+static void some_reals(float *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) x[i] = real();
+}
+
+static void fuzz_scatter(int rank) {
+    const mcc_arg x = some_x(rank);
+    const int axis = below(rank);
+    mcc_arg indices = tensor(MCC_I64, (uintptr_t)ints[0], (size_t)rank, (int64_t[]){1, 1, 1, 1}), updates = x;
+    some_ints(0, 4);
+    indices.dims[axis] = below(4);
+    for (int i = 0; i < rank; i++) updates.dims[i] = indices.dims[i];
+    run(ref_ScatterElements, ARGS(x, indices, updates, x),
+        ATTRS(ScatterElements, 3, 1, .axis = axis, .reduction = below(5)));
+    indices = some_ints(0, rank);
+    run(ref_ScatterND, ARGS(x, indices, tensor(MCC_F32, (uintptr_t)x_data, 0, NULL), x),
+        ATTRS(ScatterND, 3, 1, .reduction = below(5)));
+}
+
+static void fuzz_selections(int rank) {
+    static uint8_t holds[8];
+    mcc_arg x = some_x(rank), memory_of, y = unknown(2);
+    const int axis = below(rank);
+    for (int i = 0; i < 8; i++) holds[i] = (uint8_t)below(2);
+    FUZZ(Compress, ATTRS(Compress, 2, 1, .axis = below(2) ? axis : INT64_MAX), x, TENSOR(MCC_BOOL, holds, below(8)),
+         unknown(rank));
+    y.dtype = MCC_I64;
+    FUZZ(NonZero, ATTRS(NonZero, 1, 1, ), x, y);
+    FUZZ(OneHot, ATTRS(OneHot, 3, 1, .axis = -1), some_ints(0, below(4)), scalar_int(1), F32(x_data, 2), unknown(2));
+    memory_of = scratch(16 * (size_t)x.dims[axis]);
+    FUZZ(TopK, ATTRS(TopK, 2, 2, .axis = axis, .largest = below(2)), x, scalar_int(0), unknown(rank), NONE, memory_of);
+    check_scratch(&memory_of);
+    const bool flat = below(2);
+    memory_of = scratch(24 * (size_t)(flat ? elements_of(&x) : x.dims[axis]));
+    FUZZ(Unique, ATTRS(Unique, 1, 4, .axis = flat ? INT64_MAX : axis, .sorted = below(2)), x, unknown(flat ? 1 : rank),
+         NONE, NONE, NONE, memory_of);
+    check_scratch(&memory_of);
+    const mcc_arg table = F32(x_data, below(4), below(4), 3);
+    run(ref_ReverseSequence, ARGS(table, some_ints(0, (int)table.dims[1]), table),
+        ATTRS(ReverseSequence, 2, 1, .batch_axis = 1));
+}
+
+static void fuzz_boxes(void) {
+    static float boxes[4 * 4 * 4], scores[4 * 4 * 4], image[64], regions[16];
+    const int batches = below(3), n = below(5);
+    some_reals(boxes, 64);
+    some_reals(scores, 64);
+    mcc_arg memory_of = scratch(24 * (size_t)n + 320), y = unknown(2);
+    y.dtype = MCC_I64;
+    FUZZ(NonMaxSuppression, ATTRS(NonMaxSuppression, 5, 1, .center_point_box = below(2)), F32(boxes, batches, n, 4),
+         F32(scores, batches, 2, n), scalar_int(0), scalar_float(0), scalar_float(1), y, memory_of);
+    check_scratch(&memory_of);
+    some_reals(image, 64);
+    some_reals(regions, 16);
+    run(ref_RoiAlign, ARGS(F32(image, 2, 2, 4, 4), F32(regions, 2, 4), some_ints(0, 2), F32(NULL, 2, 2, 2, 2)),
+        ATTRS(RoiAlign, 3, 1, .coordinate_transformation_mode = below(2), .mode = below(2), .sampling_ratio = below(3),
+              .spatial_scale = 1, .output_height = 2, .output_width = 2));
+    run(ref_GridSample, ARGS(F32(image, 1, 1, 4, 4), F32(regions, 1, 2, 4, 2), F32(NULL, 1, 1, 2, 4)),
+        ATTRS(GridSample, 2, 1, .align_corners = below(2), .mode = below(5), .padding_mode = below(3)));
+    FUZZ(MaxUnpool, ATTRS(MaxUnpool, 3, 1, .kernel_shape = LIST(2, 2), .strides = LIST(2, 2)), F32(image, 1, 1, 1, 2),
+         tensor(MCC_I64, some_ints(0, 2).word, 4, (int64_t[]){1, 1, 1, 2}), some_ints(1, 4), unknown(4));
+    FUZZ(Col2Im, ATTRS(Col2Im, 3, 1, .dilations = LIST(1, 1)), F32(image, 1, 4, 4), some_ints(0, 2), some_ints(1, 2),
+         unknown(4));
+}
+
+static void fuzz_signals(void) {
+    mcc_arg memory_of = scratch(sizeof memory - 2 * GUARD), y = unknown(1);
+    FUZZ(DFT, ATTRS(DFT, 3, 1, .inverse = below(2), .onesided = 0), F32(x_data, 2, 5, 2), scalar_int(0), scalar_int(1),
+         unknown(3), memory_of);
+    check_scratch(&memory_of);
+    FUZZ(STFT, ATTRS(STFT, 4, 1, .onesided = below(2)), F32(x_data, 2, 9, 1), scalar_int(0), NONE, scalar_int(1),
+         unknown(4), memory_of);
+    check_scratch(&memory_of);
+    FUZZ(HannWindow, ATTRS(HannWindow, 1, 1, .periodic = below(2)), scalar_int(0), y);
+    FUZZ(MelWeightMatrix, ATTRS(MelWeightMatrix, 5, 1, ), scalar_int(0), scalar_int(1), scalar_int(2), scalar_float(0),
+         scalar_float(1), unknown(2));
+}
+
 static void fuzz_range(void) {
     mcc_arg y = unknown(1);
     const mcc_attr *at = ATTRS(Range, 3, 1, );
@@ -168,6 +264,10 @@ int main(int argc, char **argv) {
         fuzz_movement(rank);
         fuzz_resize(rank);
         fuzz_indices(rank);
+        fuzz_scatter(rank);
+        fuzz_selections(rank);
+        fuzz_boxes();
+        fuzz_signals();
         fuzz_range();
     }
     return failures != 0;

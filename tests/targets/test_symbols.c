@@ -69,6 +69,27 @@ static const char *const recipes[] = {
     "Gather 4,3 n2",
     "GatherElements 4,3 n2,3",
     "GatherND 4,3 n2,1",
+    "ScatterElements 4,3 n2,3 2,3 @axis=0",
+    "ScatterND 4,3 n2,1 2,3",
+    "Compress 4,3 b4 @axis=0",
+    "NonMaxSuppression 1,3,4 1,2,3 i:2",
+    "NonZero 2,3",
+    "OneHot 2,3 i:4 f2",
+    "ReverseSequence 3,2 n2",
+    "TopK 2,5 i:2 >2",
+    "Unique 6 >4",
+    "Col2Im 1,5,5 i:5,5 i:1,5",
+    "DeformConv 1,2,3,3 1,2,2,2 1,8,2,2",
+    "GridSample 1,1,3,3 f1,2,2,2",
+    "MaxUnpool 1,1,2,2 n1,1,2,2 @kernel_shape=2,2",
+    "RoiAlign 1,1,4,4 2,4 n2",
+    "DFT 1,6,1",
+    "STFT 1,8,1 i:2 - i:4",
+    "BlackmanWindow i:8",
+    "HammingWindow i:8",
+    "HannWindow i:8",
+    "MelWeightMatrix i:8 i:16 i:8192 f f",
+    "BitCast 2,3 @to=6",
     "DepthToSpace 1,4,2,2 @blocksize=2",
     "SpaceToDepth 1,1,4,4 @blocksize=2",
     "Trilu 3,3",
@@ -178,6 +199,7 @@ static const char *recipe_of(Op op) {
 
 /* Operators on quantized numbers take some of their row's dtypes only. */
 static bool takes(Op op, Dtype t) {
+    if (op == OP_NonMaxSuppression || op == OP_BitCast) return t == DT_F32;
     if (!op_has(op, OP_QUANTIZED)) return (op_info(op)->dtypes & dtype_class(t)) != 0;
     if (op == OP_DynamicQuantizeLinear) return t == DT_F32;
     if (op == OP_QuantizeLinear) return t == DT_I32 || (dtype_class(t) == DTC_F && t != DT_F64);
