@@ -77,8 +77,8 @@ static void fill_args(Call *c, Arena *a, const Tensor *const *in) {
 static bool add_scratch(Call *c) {
     size_t bytes;
     if (!op_has(c->node->op, OP_SCRATCH)) return true;
-    if (!node_scratch(c->shadow, &bytes)) {
-        diag_error(c->ctx, c->node, "cannot be evaluated: the memory that it needs overflows");
+    if (!node_scratch(c->shadow, &bytes) || bytes > c->ctx->opt.max_fold) {
+        diag_error(c->ctx, c->node, "cannot be evaluated: it needs too much memory");
         return false;
     }
     c->args[c->n_in + c->node->n_out] = (mcc_arg){.data = arena_alloc(c->shadow->graph->arena, bytes)};

@@ -226,7 +226,7 @@ const Tensor *npy_as(Graph *g, const Tensor *t, Dtype want) {
     int bits = dtype_bits(want);
     if (t->dtype == want) return t;
     bool same_bits =
-        (t->dtype == DT_U16 && want == DT_BF16) || (t->dtype == DT_U8 && bits == 8 && dtype_class(want) == DTC_OTHER);
+        (t->dtype == DT_U16 && want == DT_BF16) || (t->dtype == DT_U8 && bits == 8 && dtype_class(want) == DTC_SMALL);
     bool packs = bits > 0 && bits < 8 && (t->dtype == DT_U8 || (t->dtype == DT_I8 && is_signed_packed(want)));
     if (!same_bits && !packs) return NULL;
     Tensor *out = ARENA_NEW(g->arena, Tensor);

@@ -79,6 +79,12 @@ static int64_t longest(const Value *v, int axis) {
     return most;
 }
 
+static bool is_empty(const Value *v) {
+    for (int i = 0; i < v->type.rank; i++)
+        if (v->type.dims[i]->hi == 0) return true;
+    return false;
+}
+
 static bool count_all(const Value *v, int64_t *n) {
     *n = 1;
     for (int i = 0; i < v->type.rank; i++)
@@ -95,7 +101,7 @@ static bool list_scratch(int64_t n, int64_t each, int64_t more, int64_t *size) {
 static bool transform_scratch(const Node *n, int axis, int64_t *size) {
     int64_t points;
     return mul_i64(longest(n->out[0], axis), 2, &points) &&
-           list_scratch(points, n->in[0]->type.dtype == DT_F64 ? 48 : 24, 0, size);
+           list_scratch(points, 48, 0, size);
 }
 
 static bool taps_scratch(const Node *n, int64_t *size) {
@@ -105,20 +111,27 @@ static bool taps_scratch(const Node *n, int64_t *size) {
            list_scratch(taps, n->in[0]->type.dtype == DT_F64 ? 8 : 4, 0, size);
 }
 
+/* Three lists of the slices that are compared, which may be empty ones. */
+static bool unique_scratch(const Node *n, int64_t *size) {
+    const Type *x = &n->in[0]->type;
+    int64_t axis = node_int(n, "axis"), many;
+    if (!node_attr(n, "axis")) return count_all(n->in[0], &many) && list_scratch(many, 24, 0, size);
+    return list_scratch(x->dims[axis < 0 ? axis + x->rank : axis]->hi, 24, 0, size);
+}
+
 /* What the kernels in runtime/kernels say they need. */
 static bool scratch_size(const Node *n, int64_t *size) {
     const Value *x = n->n_in ? n->in[0] : NULL, *y = n->out[0] ? n->out[0] : n->n_out > 1 ? n->out[1] : NULL;
-    int64_t all;
     *size = 0;
     switch (n->op) {
     case OP_Det: return det_scratch(n, size);
     case OP_LinearAttention: return linear_scratch(n, size);
-    case OP_TopK: return !y || list_scratch(longest(y, -1), 16, 0, size);
-    case OP_Unique: return count_all(x, &all) && list_scratch(all, 24, 0, size);
-    case OP_NonMaxSuppression: return list_scratch(longest(x, 1), 24, 5 * 16 * 4, size);
-    case OP_DFT: return transform_scratch(n, -1, size);
-    case OP_STFT: return transform_scratch(n, 2, size);
-    case OP_DeformConv: return taps_scratch(n, size);
+    case OP_TopK: return !y || is_empty(y) || list_scratch(longest(y, -1), 16, 0, size);
+    case OP_Unique: return unique_scratch(n, size);
+    case OP_NonMaxSuppression: return is_empty(x) || list_scratch(longest(x, 1), 24, 5 * 16 * 4, size);
+    case OP_DFT: return is_empty(y) || transform_scratch(n, -1, size);
+    case OP_STFT: return is_empty(y) || transform_scratch(n, 2, size);
+    case OP_DeformConv: return is_empty(y) || taps_scratch(n, size);
     default: return !op_has(n->op, OP_RECURRENT) || recurrent_scratch(n, size);
     }
 }

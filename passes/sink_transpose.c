@@ -44,6 +44,7 @@ static bool is_scalar(const Value *v) {
 /* Some operand has the output's dims, so that the Transpose does not move more than it did */
 static bool find_transpose(const Node *n, Sink *s) {
     const Value *out = n->out[0];
+    if (dtype_bits(out->type.dtype) < 8) return false; /* no kernel moves these */
     for (int i = 0; i < n->n_in; i++) {
         const Value *v = n->in[i];
         if (!v || !value_def(v, OP_Transpose) || !value_same_dims(v, out)) continue;

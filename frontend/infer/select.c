@@ -62,6 +62,8 @@ bool infer_top_k(Ctx *ctx, Node *n) {
         return false;
     Type y = *type_of(n, 0);
     Dim k = one_element(ctx, n->in[1]);
+    bool late = k && (dim_has_data(k) || dim_has_data(y.dims[axis])) && k->hi > y.dims[axis]->lo;
+    if (late) k = NULL; /* the kernel compares them */
     if (k && k->hi < 0) return fail(ctx, n, "k is %s, must not be negative", dim_text(ctx, k));
     if (k && !need_at_most(ctx, n, k, y.dims[axis], "k and the size of the axis")) return false;
     if (!k) k = data_dim(ctx, n, n->out[0] ? 0 : 1, y.rank, axis, 0, y.dims[axis]);

@@ -33,7 +33,7 @@ static Dim dft_points(Ctx *ctx, const Node *n, Dim have) {
 }
 
 static bool check_points(Ctx *ctx, const Node *n, Dim points) {
-    return !points || points->hi >= 1 || fail(ctx, n, "a transform of %s points makes no sense", dim_text(ctx, points));
+    return !points || need_at_most(ctx, n, dim_const(ctx, 1), points, "the least number of points and theirs");
 }
 
 /* Which axis is known at run time only: each may be the one. */

@@ -13,13 +13,12 @@ static inline int compress_axis(const mcc_arg *x, const mcc_attr *at) {
 /* How many slices of n are chosen; -1: one that does not exist. */
 static inline int64_t chosen(const mcc_arg *condition, int64_t n) {
     const uint8_t *holds = condition->data;
-    const idx many = dim(condition, 0);
-    int64_t inside = 0, outside = 0;
-    for (idx i = 0; i < many; i++) {
-        inside += holds[i] && i < n;
-        outside += holds[i] && i >= n;
-    }
-    return outside ? -1 : inside;
+    const idx many = dim(condition, 0), end = n < many ? (idx)n : many;
+    idx inside = 0;
+    for (idx i = 0; i < end; i++) inside += holds[i] != 0;
+    for (idx i = end; i < many; i++)
+        if (holds[i]) return -1;
+    return inside;
 }
 
 int shape_Compress(mcc_arg *a, const mcc_attr *at) {

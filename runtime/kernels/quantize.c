@@ -126,7 +126,9 @@ uint8_t mcc_dynamic_scale(float lo, float hi, float *scale) {
     return (uint8_t)quant_round((0.0f - lo) / *scale, 0, MCC_U8);
 }
 
-uint8_t mcc_dynamic_quantize(float x, float scale, uint8_t zero) { return (uint8_t)quant_round(x / scale, zero, MCC_U8); }
+uint8_t mcc_dynamic_quantize(float x, float scale, uint8_t zero) {
+    return (uint8_t)quant_round(x / scale, zero, MCC_U8);
+}
 
 int ref_DynamicQuantizeLinear(const mcc_arg *a, const mcc_attr *at) {
     (void)at;

@@ -5,7 +5,7 @@
 
 typedef struct roi_plan {
     idx rois, channels, height, width, rows, cols; /* X's, and the bins */
-    int64_t ratio;
+    idx ratio;
     double scale;
     bool half_pixel, largest;
     const int64_t *batch;
@@ -23,7 +23,7 @@ int ref_RoiAlign(const mcc_arg *a, const mcc_attr *at) {
                         .cols = dim(y, 3),
                         .height = dim(x, 2),
                         .width = dim(x, 3),
-                        .ratio = how->sampling_ratio,
+                        .ratio = (idx)how->sampling_ratio,
                         .scale = how->spatial_scale,
                         .half_pixel = how->coordinate_transformation_mode == 0,
                         .largest = how->mode == 1,

@@ -1,7 +1,8 @@
 /* DFT and STFT. A transform of n points is a product of stages, one for each factor of n (4, 2, 3, then odd ones), each
  * from one buffer into another, which leaves the result in order (Stockham). Roots of unity are computed once a call,
- * from angles below π/4, so that the eighth ones are exact. Memory to work in: the roots and two buffers, 3n complex
- * numbers. */
+ * from angles below π/4, so that the eighth ones are exact. Forward
+ * in f64: what cancels is near 0 in f32 too. Back in the precision of the type. Memory to work in: the roots and two
+ * buffers, 3n complex numbers. */
 #include "runtime/kernels/number.h"
 
 /* The smallest stage of a transform of n > 1 points. */
@@ -12,6 +13,17 @@ static inline idx dft_radix(idx n) {
         if (n % d == 0) return d;
     return n;
 }
+
+#define REAL float
+#define CORE(name) mcc_##name##_f32
+#include "runtime/kernels/dft_core.inc"
+#undef REAL
+#undef CORE
+#define REAL double
+#define CORE(name) mcc_##name##_f64
+#include "runtime/kernels/dft_core.inc"
+#undef REAL
+#undef CORE
 
 /* A tensor as lines along the transformed axis: [outer, points, inner, parts], parts 1: real, 2: complex. */
 typedef struct dft_lines {

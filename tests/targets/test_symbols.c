@@ -209,7 +209,8 @@ static bool takes(Op op, Dtype t) {
 static bool build_graph(Graph *g, Dtype t) {
     for (int i = OP_NONE + 1; i < OP_COUNT; i++) {
         Op op = (Op)i;
-        if (op_info(op)->domain == MCC || op_has(op, OP_DECOMPOSED) || op_has(op, OP_CONTROL) || !takes(op, t)) continue;
+        if (op_info(op)->domain == MCC || op_has(op, OP_DECOMPOSED) || op_has(op, OP_CONTROL) || !takes(op, t))
+            continue;
         const char *recipe = recipe_of(op);
         if (!recipe && !op_has(op, OP_ELEMENTWISE)) {
             printf("no recipe for %s\n", op_info(op)->name);

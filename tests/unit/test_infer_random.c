@@ -285,6 +285,8 @@ static bool kernel_agrees(const Recipe *r) {
     for (int i = 0; fits && i < r->n_in; i++) in[i] = n->in[i] ? n->in[i]->constant : NULL;
     if (fits && r->op == OP_Reshape && dim_is(value_elements(b.ctx, n->in[0]), 0))
         fits = false; /* the kernel takes no -1 beside a 0 */
+    if (fits && op_has(r->op, OP_MOVEMENT) && dtype_bits(n->in[0]->type.dtype) < 8)
+        fits = false; /* a pass makes bytes of them before a kernel moves them */
     for (int i = 0; fits && i < n->n_out; i++) {
         size_t bytes;
         fits = value_is_static(n->out[i]) && value_max_bytes(b.ctx, n->out[i], &bytes) && bytes < 1 << 12;

@@ -172,6 +172,22 @@ def gather_nd(m):
     return m.keep(m.like("GatherND", [x, picked], dims=[*picked.dims[:-1], *x.dims[depth:]]))
 
 
+def scatter(m):
+    """One row of x along an axis gives way to updates: no two of them meet."""
+    x = any_value(m, 1, {"f32", "f64", "i32", "i64"})
+    m.need(not x.open() and not any(0 in d for d in x.dims))
+    if m.chance(0.5):
+        axis = m.dice.randrange(x.rank)
+        shape = [1 if i == axis else m.dice.randrange(1, x.size(i) + 1) for i in range(x.rank)]
+        picked, updates = indices(m, shape, x.size(axis)), m.tensor(x.dtype, [m.dim(k) for k in shape])
+        op, attrs = "ScatterElements", {"axis": signed(m, axis, x.rank)}
+    else:
+        picked = m.constant(m.draw("i64", [1, 1], -x.size(0), x.size(0) - 1))
+        updates, op, attrs = m.tensor(x.dtype, [m.dim(1), *x.dims[1:]]), "ScatterND", {}
+    m.need(m.opset >= 11)
+    return m.keep(m.node(op, [x, picked, updates], x.dims, min(x.lo, updates.lo), max(x.hi, updates.hi), step=min(x.step, updates.step), exactly=True, **attrs))
+
+
 def pad(m):
     x = any_value(m, 1, NO_BOOL_16)
     mode = m.one("constant", "constant", "reflect", "edge", "wrap" if m.opset >= 19 else "edge")
@@ -266,4 +282,4 @@ def places(m):
 
 
 STEPS = [(transpose, 3), (reshape, 4), (flatten, 1), (squeeze, 2), (concat, 3), (split, 2), (slice_, 3), (gather, 2), (gather_elements, 1),
-         (gather_nd, 1), (pad, 2), (expand, 1.5), (tile, 1), (depth_to_space, 1), (trilu, 1), (reshape_by_shape, 1), (fill_by_shape, 1), (places, 0.7)]
+         (gather_nd, 1), (scatter, 1), (pad, 2), (expand, 1.5), (tile, 1), (depth_to_space, 1), (trilu, 1), (reshape_by_shape, 1), (fill_by_shape, 1), (places, 0.7)]
