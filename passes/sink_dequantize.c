@@ -49,7 +49,8 @@ static void resize_codes(Rewrite *r, Node *n) {
 }
 
 static void warn_resize(Ctx *ctx, const Node *n) {
-    const Node *dq = value_def(n->in[0], OP_DequantizeLinear);
+    const Node *plain = value_def(n->in[0], OP_Unblock);
+    const Node *dq = value_def(plain ? plain->in[0] : n->in[0], OP_DequantizeLinear);
     if (dq && !dq->in[0]->constant)
         diag_warn(ctx, "quant-fallback", n,
                   "is computed in float32: only Resize of what lies in blocks of channels, with "

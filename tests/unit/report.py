@@ -219,19 +219,20 @@ with tempfile.TemporaryDirectory() as temp:
     assert all(("int8" if l["scheme"] == "int8" else "float") and "cycles as integers" in l["why"] for l in report["layers"]
                if l["operator"] in ("Conv", "Gemm")), report["layers"]
 
-# planned as integers, and computed in float32 all the same: Resize that weighs its neighbours
+# planned as integers, and computed in float32 all the same: Resize of a region
 with tempfile.TemporaryDirectory() as temp:
     rng = random.Random(2)
     draw = lambda n: floats(*(rng.uniform(-1, 1) for _ in range(n)))
-    nodes = [node("Conv", ["x", "v"], ["a"], name="first"), node("Resize", ["a", "", "s"], ["b"], attr("mode", "linear"), name="between"),
+    nodes = [node("Conv", ["x", "v"], ["a"], name="first"), node("Resize", ["a", "r", "s"], ["b"], attr("mode", "linear"), attr("coordinate_transformation_mode", "tf_crop_and_resize"), name="between"),
              node("Conv", ["b", "w"], ["y"], name="second")]
-    weights = [tensor("v", FLOAT, (16, 8, 1, 1), draw(128)), tensor("w", FLOAT, (16, 16, 1, 1), draw(256)), tensor("s", FLOAT, (4,), floats(1, 1, 2, 2))]
+    weights = [tensor("v", FLOAT, (16, 8, 1, 1), draw(128)), tensor("w", FLOAT, (16, 16, 1, 1), draw(256)), tensor("s", FLOAT, (4,), floats(1, 1, 2, 2)),
+               tensor("r", FLOAT, (8,), floats(0, 0, 0, 0, 1, 1, 1, 1))]
     with open(os.path.join(temp, "m.onnx"), "wb") as f:
         f.write(model(graph(nodes, [value("x", FLOAT, [1, 8, 9, 9])], [value("y", FLOAT, [1, 16, 18, 18])], weights)))
     with open(os.path.join(temp, "x.raw"), "wb") as f:
         f.write(draw(4 * 8 * 81))
     report, _ = check(os.path.join(temp, "m.onnx"), "--quantize=int8", "--calibrate=" + os.path.join(temp, "x.raw"), "-Wno-quant-fallback")
-    said = [l["scheme"] for l in report["layers"] if "Resize has no form on these integers" in l["why"]]
+    said = [l["scheme"] for l in report["layers"] if "has a form on these integers" in l["why"]]
     assert said == ["f32"], report["layers"]
     assert {l["scheme"] for l in report["layers"] if l["operator"] == "Conv" and l["form"] != "loops"} == {"int8"}, report["layers"]
 
