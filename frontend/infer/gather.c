@@ -41,8 +41,10 @@ bool infer_gather_elements(Ctx *ctx, Node *n) {
         return false;
     const Type *x = type_of(n, 0), *indices = type_of(n, 1);
     if (!need_rank(ctx, n, 1, x->rank, x->rank)) return false;
-    for (int i = 0; i < x->rank; i++)
-        if (i != axis && !need_at_most(ctx, n, indices->dims[i], x->dims[i], "sizes of indices and data")) return false;
+    for (int i = 0; i < x->rank; i++) /* sizes that only the run tells are the kernel's business */
+        if (i != axis && !dim_has_data(indices->dims[i]) && !dim_has_data(x->dims[i]) &&
+            !need_at_most(ctx, n, indices->dims[i], x->dims[i], "sizes of indices and data"))
+            return false;
     return set_output(ctx, n, 0, x->dtype, x->rank, indices->dims);
 }
 
