@@ -56,7 +56,7 @@ static bool read_attr(Reader *r, Node *n, const Pb__Attribute *p, const Scope *s
     const char *label = arena_printf(r->scratch, "attribute '%s'", diag_name(r->ctx, str_pb(p->name)));
     *out = (Attr){.name = arena_str(a, (const char *)p->name.data, p->name.len), .kind = ATTR_OTHER};
     if (p->has_ref_attr_name && p->ref_attr_name.len) {
-        diag_error(r->ctx, n, "%s refers to an attribute of a function, outside of one", label);
+        diag_error(r->ctx, n, "%s refers to an attribute of a function, outside of one", label); /* function.c replaces others */
         return false;
     }
     switch (type_of(p)) {

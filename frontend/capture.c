@@ -58,6 +58,16 @@ static void add_inputs(Close *c, Graph *body) {
     for (int i = 0; i < body->n_outputs; i++) body->outputs[i] = inside_of(c, body->outputs[i]);
 }
 
+/* The trip count and the condition of a Loop may be absent: as many turns as there are numbers, true. */
+static void fill_absent(Node *n) {
+    static const int64_t trips = INT64_MAX;
+    static const uint8_t yes = 1;
+    static const Tensor absent[2] = {{.dtype = DT_I64, .bytes = sizeof trips, .data = &trips},
+                                     {.dtype = DT_BOOL, .bytes = sizeof yes, .data = &yes}};
+    for (int i = 0; n->op == OP_Loop && i < 2; i++)
+        if (!n->in[i]) n->in[i] = value_of_tensor(n->graph, &absent[i]);
+}
+
 /* The absent inputs at a Loop's end are not at its end any more. */
 static void add_to_node(Close *c, Node *n, int given) {
     size_t had = (size_t)n->n_in, keep = had < (size_t)given ? (size_t)given : had;
@@ -65,6 +75,7 @@ static void add_to_node(Close *c, Node *n, int given) {
     for (int i = 0; i < c->n_taken; i++) n->in[keep + (size_t)i] = c->taken[i];
     n->n_in = (int)keep + c->n_taken;
     n->n_captured = c->n_taken;
+    fill_absent(n);
     for (int i = 0; i < c->n_taken; i++) c->inside[c->taken[i]->id] = NULL;
     c->n_taken = 0;
 }

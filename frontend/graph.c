@@ -5,13 +5,25 @@
 #include <string.h>
 #include "frontend/reader.h"
 
-typedef struct Build {
+typedef struct Made { /* a node, and what the model calls it */
+    Node *node;
+    Str op_type;
+    int opset;
+} Made;
+
+typedef struct Build { /* of a graph, or of a function's body in a graph */
     Reader *r;
-    const Pb__Graph *p;
+    const Pb__Graph *p; /* NULL: of a function */
+    Pb__Node *const *list;
+    size_t n_list;
     Graph *g;
     Scope scope;
     int depth;
-    Node **nodes; /* as in p->node */
+    Node **nodes;        /* as in list */
+    Node *before;        /* where they go; NULL: to the end */
+    struct Build *whole; /* of the graph */
+    Made *made;          /* all of the graph: of it alone */
+    int n_made, room;
 } Build;
 
 static bool name_error(Build *b, const char *what, Str name, const char *why) {
@@ -65,27 +77,40 @@ static bool define_inputs(Build *b) {
     return true;
 }
 
+/* opset: of the standard; that of another domain says nothing of its operators' forms */
+static void note_made(Build *b, Node *n, Str op_type, int opset) {
+    Build *w = b->whole;
+    if (w->n_made == w->room) {
+        int room = 2 * w->room + 64;
+        w->made = arena_grow(w->r->scratch, w->made, (size_t)w->n_made, (size_t)room, sizeof *w->made);
+        w->room = room;
+    }
+    w->made[w->n_made++] = (Made){n, op_type, opset};
+}
+
 static void make_node(Build *b, const Pb__Node *p, int index) {
     size_t n_in = p->n_input, n_out = p->n_output;
     Op op = upgrade_find(str_pb(p->domain), str_pb(p->op_type));
     while (n_in && !p->input[n_in - 1].len) n_in--;
     while (n_out && !p->output[n_out - 1].len) n_out--;
     Value **in = ARENA_ARRAY(b->r->scratch, n_in, Value *);
-    Node *n = node_new(b->g, op, NULL, in, (int)n_in, (int)n_out);
+    Node *n = node_new(b->g, op, b->before, in, (int)n_in, (int)n_out);
     n->name = own_name(b, p->name);
-    n->index = index;
-    if (op == OP_NONE) unsupported_add(b->r, p, index, b->depth > 0);
+    n->index = b->before ? b->before->index : index;
+    if (op == OP_NONE && !function_find(b->r, p)) unsupported_add(b->r, p, index, b->depth > 0);
     for (size_t i = 0; i < n_out; i++) {
         n->out[i]->name = own_name(b, p->output[i]);
         if (p->output[i].len) define(b, n->out[i], DEF_NODE, index);
         else n->out[i] = NULL;
     }
     b->nodes[index] = n;
+    int opset = str_is(str_pb(p->domain), "com.microsoft") ? OPSET_MAX : b->r->opset;
+    if (op != OP_NONE) note_made(b, n, str_pb(p->op_type), opset);
 }
 
 static void define_nodes(Build *b) {
-    b->nodes = ARENA_ARRAY(b->r->scratch, b->p->n_node, Node *);
-    for (size_t i = 0; i < b->p->n_node; i++) make_node(b, b->p->node[i], (int)i);
+    b->nodes = ARENA_ARRAY(b->r->scratch, b->n_list, Node *);
+    for (size_t i = 0; i < b->n_list; i++) make_node(b, b->list[i], (int)i);
 }
 
 static bool define_all(Build *b) {
@@ -146,39 +171,93 @@ static bool take_declared(Build *b, Pb__ValueInfo *const *infos, size_t n) {
 static bool connect_node(Build *b, Node *n, const Pb__Node *p) {
     for (int i = 0; i < n->n_in; i++) {
         Str name = str_pb(p->input[i]);
-        n->in[i] = name.n ? scope_find(&b->scope, name) : NULL;
-        if (!name.n || n->in[i]) continue;
+        if (!name.n || scope_has(&b->scope, name, &n->in[i])) continue;
         diag_error(b->r->ctx, n, "input '%s' is made by no node, and is no input or initializer",
                    diag_name(b->r->ctx, name));
         return false;
     }
-    return attrs_read(b->r, n, p, &b->scope, b->depth);
+    while (n->n_in && !n->in[n->n_in - 1]) n->n_in--; /* absent inputs of a function */
+    return attrs_read(b->r, n, function_node(b->r, p), &b->scope, b->depth);
+}
+
+static bool call_function(Build *b, Node *n, const Pb__Node *p);
+
+static bool connect_nodes(Build *b) {
+    for (size_t i = 0; i < b->n_list; i++) {
+        bool call = b->nodes[i]->op == OP_NONE && function_find(b->r, b->list[i]);
+        if (!connect_node(b, b->nodes[i], b->list[i])) return false;
+        if (call && !call_function(b, b->nodes[i], b->list[i])) return false;
+    }
+    return true;
+}
+
+static bool define_parameters(Build *b, const Pb__Function *f, const Node *call) {
+    size_t room = f->n_input;
+    for (size_t i = 0; i < f->n_node; i++) room += f->node[i]->n_output;
+    b->scope.defs = ARENA_ARRAY(b->r->scratch, room, Def);
+    for (size_t i = 0; i < f->n_input; i++)
+        b->scope.defs[b->scope.n_defs++] =
+            (Def){own_name(b, f->input[i]), (int)i < call->n_in ? call->in[i] : NULL, DEF_INPUT, (int)i};
+    define_nodes(b);
+    return scope_close(b->r, &b->scope);
+}
+
+/* The call's outputs are what the function's are. */
+static bool take_results(Build *b, const Pb__Function *f, Node *call) {
+    for (int i = 0; i < call->n_out; i++) {
+        Value *v;
+        if (!call->out[i]) continue;
+        if ((size_t)i >= f->n_output || !scope_has(&b->scope, str_pb(f->output[i]), &v) || !v) {
+            diag_error(b->r->ctx, call, "the function makes no output %d", i);
+            return false;
+        }
+        Node *id = upgrade_insert(call, OP_Identity, call, &v, 1);
+        note_made(b, id, str_of("Identity"), OPSET_MAX);
+        upgrade_hand_output(call, i, id);
+    }
+    node_remove(call);
+    return true;
+}
+
+/* The body's nodes stand in the place of the call. */
+static bool call_function(Build *b, Node *n, const Pb__Node *p) {
+    const Pb__Function *f = function_find(b->r, p);
+    Build s = {.r = b->r, .list = f->node, .n_list = f->n_node, .g = b->g, .depth = b->depth, .before = n, .whole = b->whole};
+    FunctionCall call;
+    int opset = b->r->opset;
+    if ((size_t)n->n_in > f->n_input) {
+        diag_error(b->r->ctx, n, "%d inputs; the function takes %zu", n->n_in, f->n_input);
+        return false;
+    }
+    if (!function_enter(b->r, n, p, f, &call)) return false;
+    bool ok = define_parameters(&s, f, n) && connect_nodes(&s) && take_results(&s, f, n);
+    function_leave(b->r, &call, opset);
+    return ok;
 }
 
 static bool constants_take(Build *b) {
-    for (size_t i = 0; i < b->p->n_node; i++)
-        if (b->nodes[i]->op == OP_Constant && !constant_take(b->r, b->nodes[i])) return false;
+    for (int i = 0; i < b->n_made; i++)
+        if (b->made[i].node->op == OP_Constant && !constant_take(b->r, b->made[i].node)) return false;
     return true;
 }
 
 static bool finish_nodes(Build *b) {
     graph_count_uses(b->g);
-    for (size_t i = 0; i < b->p->n_node; i++) {
-        Node *n = b->nodes[i];
-        if (n->op == OP_NONE || n->op == OP_Constant) continue;
-        bool own = str_is(str_pb(b->p->node[i]->domain), "com.microsoft"); /* its opset says nothing of these */
-        if (!upgrade_node(b->r->ctx, n, str_pb(b->p->node[i]->op_type), own ? OPSET_MAX : b->r->opset)) return false;
-        if (!node_check(b->r->ctx, n)) return false;
+    for (int i = 0; i < b->n_made; i++) {
+        Made *m = &b->made[i];
+        if (m->node->op == OP_Constant) continue;
+        if (!upgrade_node(b->r->ctx, m->node, m->op_type, m->opset) || !node_check(b->r->ctx, m->node)) return false;
     }
     return true;
 }
 
 Graph *graph_read(Reader *r, const Pb__Graph *p, Graph *outer, const Scope *scope, int depth) {
-    Build b = {.r = r, .p = p, .g = graph_new(r->ctx, outer), .scope = {.outer = scope}, .depth = depth};
+    Build b = {.r = r, .p = p, .list = p->node, .n_list = p->n_node, .scope = {.outer = scope}, .depth = depth};
+    b.g = graph_new(r->ctx, outer);
+    b.whole = &b;
     b.g->name = own_name(&b, p->name);
     if (!define_all(&b) || !take_inputs(&b)) return NULL;
-    for (size_t i = 0; i < p->n_node; i++)
-        if (!connect_node(&b, b.nodes[i], p->node[i])) return NULL;
+    if (!connect_nodes(&b)) return NULL;
     if (!take_outputs(&b) || !take_declared(&b, p->value_info, p->n_value_info) ||
         !take_declared(&b, p->output, p->n_output))
         return NULL;

@@ -48,7 +48,7 @@ static bool check_model(Reader *r, const Pb__Model *m) {
 }
 
 static Graph *build_graph(Reader *r) {
-    Graph *g = graph_read(r, r->model->graph, NULL, NULL, 0);
+    Graph *g = functions_sort(r) ? graph_read(r, r->model->graph, NULL, NULL, 0) : NULL;
     if (r->unsupported) return unsupported_list(r), NULL;
     if (g) g->opset = r->opset, graph_close(r, g);
     return g && resolve_inputs(r, g) && infer_graph(r->ctx, g) && diag_errors(r->ctx) == 0 ? g : NULL;

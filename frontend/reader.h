@@ -6,7 +6,7 @@
 #include "ir/ir.h"
 #include "onnx.pb-c.h"
 
-enum { OPSET_MIN = 7, OPSET_MAX = 27, IR_VERSION_MAX = 13, MAX_GRAPH_DEPTH = 30, MAX_MESSAGE_DEPTH = 100 };
+enum { OPSET_MIN = 1, OPSET_MAX = 27, IR_VERSION_MAX = 13, MAX_GRAPH_DEPTH = 30, MAX_MESSAGE_DEPTH = 100 };
 #define MAX_DIM ((int64_t)1 << 40) /* of a declared or a stored dim */
 
 typedef struct Mapped { /* a file, read-only */
@@ -46,6 +46,14 @@ typedef struct Unsupported {
     struct Unsupported *next;
 } Unsupported;
 
+typedef struct FunctionCall { /* of a function of the model, while its body is read */
+    const Pb__Function *f;
+    Pb__Attribute **attrs; /* that the call gives: none refers to another any more */
+    size_t n_attrs;
+    const struct FunctionCall *outer;
+    int depth;
+} FunctionCall;
+
 typedef struct Reader {
     Ctx *ctx;
     Arena *scratch;   /* what protobuf-c made, and tables of names: freed when the graph stands */
@@ -55,7 +63,10 @@ typedef struct Reader {
     size_t n_spans;
     const Pb__Model *model;
     const Pb__ValueInfo **infos; /* of the outermost graph's inputs */
-    int opset;
+    int opset;                /* of what is being read: the model, or a function */
+    const FunctionCall *call; /* NULL: no function is being read */
+    const Pb__Function **functions; /* of the model, sorted */
+    size_t n_called;          /* nodes that calls have become */
     Unsupported *unsupported, **unsupported_end;
 } Reader;
 
@@ -87,12 +98,20 @@ bool resolve_inputs(Reader *r, Graph *g); /* completes the types of g's inputs, 
 
 /* ---- scope.c ---- */
 bool scope_close(Reader *r, Scope *s);               /* sorts; false: a name is defined twice */
+bool scope_has(const Scope *s, Str name, Value **value); /* also where it names an absent input of a function */
 Value *scope_find(const Scope *s, Str name);         /* here, then outwards; NULL: nowhere */
 bool graph_sort(Ctx *ctx, Arena *scratch, Graph *g); /* topological order; false: a cycle */
 
 /* ---- attrs.c ---- */
 bool attrs_read(Reader *r, Node *n, const Pb__Node *p, const Scope *scope, int depth);
 bool constant_take(Reader *r, Node *n); /* a Constant node goes, its output becomes a constant */
+
+/* ---- function.c ---- */
+bool functions_sort(Reader *r); /* false: there are two of one name */
+const Pb__Function *function_find(const Reader *r, const Pb__Node *call); /* NULL: it calls none */
+const Pb__Node *function_node(Reader *r, const Pb__Node *p); /* a node of r->call's function, its attributes being those of the call */
+bool function_enter(Reader *r, const Node *at, const Pb__Node *p, const Pb__Function *f, FunctionCall *call);
+void function_leave(Reader *r, const FunctionCall *call, int opset);
 
 /* ---- graph.c ---- */
 Graph *graph_read(Reader *r, const Pb__Graph *p, Graph *outer, const Scope *scope, int depth);
@@ -113,6 +132,9 @@ bool upgrade_node(Ctx *ctx, Node *n, Str name,
 Node *upgrade_insert(Node *near, Op op, Node *before, Value **in, int n_in); /* with one output; named as `near` */
 void upgrade_hand_output(Node *n, int i,
                          Node *to); /* output i of n becomes to's only one; n gets a fresh value there */
+
+/* ---- ancient.c ---- */
+bool ancient_node(Ctx *ctx, Node *n, Str name, int opset); /* before upgrade_node's work, for nodes of opsets 1 to 6 */
 
 /* ---- microsoft.c ---- */
 Op microsoft_find(Str name);                      /* like upgrade_find, of ONNX Runtime's own domain */

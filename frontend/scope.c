@@ -35,18 +35,28 @@ bool scope_close(Reader *r, Scope *s) {
     return true;
 }
 
-Value *scope_find(const Scope *s, Str name) {
+bool scope_has(const Scope *s, Str name, Value **value) {
+    *value = NULL;
     for (; s; s = s->outer) {
         size_t lo = 0, hi = s->n_defs;
         while (lo < hi) {
             size_t mid = lo + (hi - lo) / 2;
             int c = compare_names(s->defs[mid].name, name);
-            if (c == 0) return s->defs[mid].value;
+            if (c == 0) {
+                *value = s->defs[mid].value;
+                return true;
+            }
             if (c < 0) lo = mid + 1;
             else hi = mid;
         }
     }
-    return NULL;
+    return false;
+}
+
+Value *scope_find(const Scope *s, Str name) {
+    Value *v;
+    scope_has(s, name, &v);
+    return v;
 }
 
 typedef struct Sorter {
@@ -140,9 +150,12 @@ static bool sort_nodes(Sorter *s, Arena *scratch) {
 bool graph_sort(Ctx *ctx, Arena *scratch, Graph *g) {
     Sorter s = {.ctx = ctx, .g = g};
     int last_id = -1;
-    for (Node *n = g->first; n; n = n->next, s.n_nodes++) last_id = n->id;
     if (!g->first) return true;
-    s.first_id = g->first->id; /* ids grow along the model's list */
+    s.first_id = g->first->id;
+    for (Node *n = g->first; n; n = n->next, s.n_nodes++) {
+        if (n->id > last_id) last_id = n->id;
+        if (n->id < s.first_id) s.first_id = n->id;
+    }
     s.n_ids = last_id - s.first_id + 1;
     s.nodes = ARENA_ARRAY(scratch, s.n_nodes, Node *);
     s.place = ARENA_ARRAY(scratch, s.n_ids, int);

@@ -320,7 +320,7 @@ Op upgrade_find(Str domain, Str name) {
 }
 
 bool upgrade_node(Ctx *ctx, Node *n, Str name, int opset) {
-    if (!microsoft_node(ctx, n, name)) return false;
+    if (!microsoft_node(ctx, n, name) || !ancient_node(ctx, n, name, opset)) return false;
     const OpInfo *info = op_info(n->op);
     if (opset < info->since && str_is(name, info->name))
         diag_warn(ctx, "opset", n, "the operator came with opset %d, the model's is %d", info->since, opset);

@@ -270,6 +270,8 @@ static bool view_shape(const Node *n, int64_t *out, bool *has_zero) {
     return !*has_zero || (!rest && !copied);
 }
 
+static bool is_view(const Node *n) { return n->op == OP_View || n->op == OP_AlignAxes; }
+
 static bool view_to_reshape(Writer *w, const Node *n, Pb__Node *p) {
     Tensor *t = ARENA_NEW(w->a, Tensor);
     int64_t *dims = ARENA_ARRAY(w->a, MCC_MAX_RANK, int64_t);
@@ -331,7 +333,7 @@ static bool write_node(Writer *w, const Node *n, Pb__Node **out) {
     const OpInfo *op = op_info(n->op);
     Pb__Node *p = *out = ARENA_NEW(w->a, Pb__Node);
     pb__node__init(p);
-    if (op->domain != ONNX && n->op != OP_View)
+    if (op->domain != ONNX && !is_view(n))
         return cannot_write(w, n, arena_printf(w->ctx->arena, "mcc.%s, which is mcc's own,", op->name));
     for (int i = 0; i < n->n_in; i++)
         if (!add_constant(w, n->in[i])) return false;
@@ -344,7 +346,7 @@ static bool write_node(Writer *w, const Node *n, Pb__Node **out) {
     p->has_op_type = true;
     p->op_type = pb_text(op->name);
     need_node_opset(w, n);
-    return write_attrs(w, n, p) && (n->op != OP_View || view_to_reshape(w, n, p));
+    return write_attrs(w, n, p) && (!is_view(n) || view_to_reshape(w, n, p));
 }
 
 /* ---- the model ---- */

@@ -107,6 +107,7 @@ bool pass_decompose(Graph *g, PassCtx *p) {
         else if (n->op == OP_Sum) split_chain(&r, n, OP_Add, n->n_in);
         else if (n->op == OP_Mean) split_mean(&r, n);
         else if (n->op == OP_CastLike) split_cast_like(&r, n);
+        else if (n->op == OP_AlignAxes) rewrite_become(&r, n, OP_View, (Value *[]){n->in[0]}, 1);
         else if (n->op == OP_Dropout) split_dropout(&r, n);
         else if (n->op == OP_TfIdfVectorizer) split_ngrams(&r, n);
         else if (op_has(n->op, OP_ELEMENTWISE | OP_VARIADIC) && n->n_in != 2) split_chain(&r, n, n->op, n->n_in);

@@ -195,9 +195,9 @@ static bool count_turns(Turns *t, Dim *exact) {
     Ctx *ctx = t->ctx;
     bool goes = true;
     Dim trips = node_in(n, 0) && value_content(n->in[0]) == 1 ? n->in[0]->content[0] : NULL;
-    if (trips) trips = clamp_size(ctx, trips);
-    if (trips && dim_is_bounded(trips) && trips->hi < INT64_MAX) t->most = trips;
-    else if (!(t->most = claimed_turns(t)) && ctx->opt.max_trip) t->most = dim_const(ctx, ctx->opt.max_trip);
+    if (trips && (!dim_is_bounded(trips) || trips->hi == INT64_MAX)) trips = NULL;
+    if (trips) t->most = trips = clamp_size(ctx, trips);
+    if (!t->most && !(t->most = claimed_turns(t)) && ctx->opt.max_trip) t->most = dim_const(ctx, ctx->opt.max_trip);
     t->limit = t->most ? t->most->hi : LOOP_TURNS;
     *exact = trips && condition_known(node_in(n, 1), &goes) ? (goes ? trips : dim_const(ctx, 0)) : NULL;
     return true;

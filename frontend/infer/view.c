@@ -7,6 +7,20 @@ static bool set_view(Ctx *ctx, Node *n, int rank, const Dim *dims) {
     return true;
 }
 
+/* ---- AlignAxes ---- */
+
+bool infer_align_axes(Ctx *ctx, Node *n) {
+    Dim dims[2 * MCC_MAX_RANK];
+    int64_t axis = node_int(n, "axis");
+    if (!infer_begin(ctx, n)) return false;
+    int rank = type_of(n, 0)->rank, wide = type_of(n, 1)->rank;
+    if (axis < 0) axis += wide;
+    if (axis < 0 || axis > wide) return fail(ctx, n, "axis %lld is outside of input 0", (long long)node_int(n, "axis"));
+    int behind = wide - (int)axis - rank > 0 ? wide - (int)axis - rank : 0;
+    for (int i = 0; i < rank + behind; i++) dims[i] = i < rank ? type_of(n, 0)->dims[i] : dim_const(ctx, 1);
+    return set_view(ctx, n, rank + behind, dims);
+}
+
 /* ---- Reshape ---- */
 
 /* What the shape input says. -1 and elements that only the run tells are NULL; `open` is the last of them. */

@@ -68,9 +68,9 @@ case("a million dims", field(1, 8) + field(7, field(11, field(2, field(1, field(
 case("a million strings", field(1, 8) + field(7, field(1, b"\x0a\x00" * 4000000)), "needs more than")
 
 # ---- versions ----
-case("opset 6", relu(version=6), "opset is 6; mcc reads 7 to 27")
-case("opset 28", relu(version=28), "opset is 28; mcc reads 7 to 27")
-case("opset 2^62", relu(version=1 << 62), "mcc reads 7 to 27")
+case("opset 0", relu(version=0), "opset is 0; mcc reads 1 to 27")
+case("opset 28", relu(version=28), "opset is 28; mcc reads 1 to 27")
+case("opset 2^62", relu(version=1 << 62), "mcc reads 1 to 27")
 case("negative opset", relu(version=-1), "opset")
 case("no opset", relu(version=None), "does not say which opset")
 case("two opsets", model(graph([node("Relu", ["x"], ["y"])], [value("x")], [value("y")]), 13, extra=opset(14)), "two opsets")

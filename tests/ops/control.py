@@ -1,0 +1,217 @@
+"""Functions of models, If, Loop and Scan through compiled objects: nested bodies that read outer values, branches of other sizes,
+carried values that grow, turns that end early or never, what is refused. Every call is between unreadable pages, over
+workspaces of 0x00 and 0xFF.
+"""
+import os
+import subprocess
+import sys
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+from model import Model
+
+MCC, WORK = os.environ["MCC"], os.path.join(os.environ["BUILD"], "control")
+F, I, B = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
+E_INDEX, E_TRIP, E_SHAPE = 7, 8, 3
+info, node, graph = helper.make_tensor_value_info, helper.make_node, helper.make_graph
+failed = 0
+
+
+def const(name, values, dtype):
+    return numpy_helper.from_array(np.array(values, dtype), name)
+
+
+def save(name, g, functions=(), opset=17):
+    domains = {f.domain for f in functions}
+    m = helper.make_model(g, opset_imports=[helper.make_opsetid("", opset)] + [helper.make_opsetid(d, 1) for d in domains])
+    m.ir_version = 8
+    m.functions.extend(functions)
+    path = os.path.join(WORK, name + ".onnx")
+    with open(path, "wb") as f:
+        f.write(m.SerializeToString())
+    return path
+
+
+def compiled(name, *args, options=(), **more):
+    path, shared = save(name, *args, **more), os.path.join(WORK, name + ".so")
+    done = subprocess.run([MCC, path, "--emit=shared", "--name=m", "-o", shared, *options], capture_output=True, text=True)
+    return (Model(shared, "m") if done.returncode == 0 else None), done.stderr
+
+
+def expect(name, good, why=""):
+    global failed
+    failed += not good
+    print("ok  " if good else "FAIL", name, "" if good else why)
+
+
+def same(name, model, inputs, wants):
+    model, text = model
+    if not model:
+        return expect(name, False, text)
+    got = model.check(inputs)
+    good = all(g.shape == np.shape(w) and np.allclose(g, w, 1e-5, 1e-6) for g, w in zip(got, wants))
+    expect(name, good, f"got {got}, want {wants}")
+
+
+def status(name, model, inputs, want):
+    model, text = model
+    if not model:
+        return expect(name, False, text)
+    try:
+        model.run(inputs)
+        expect(name, False, "the call succeeded")
+    except RuntimeError as e:
+        expect(name, str(e) == f"run returned {want}", str(e))
+
+
+def refused(name, says, *args, **more):
+    model, text = compiled(name, *args, **more)
+    expect(name, model is None and says in text, text)
+
+
+# ---- functions ----
+
+def call(op, ins, outs, overload=b"", **attrs):
+    n = node(op, ins, outs, domain="f", **attrs)
+    if overload:
+        n.MergeFromString(bytes([8 << 3 | 2, len(overload)]) + overload)
+    return n
+
+
+def function(name, ins, outs, nodes, attributes=(), overload=b""):
+    f = helper.make_function("f", name, ins, outs, nodes, [helper.make_opsetid("", 17), helper.make_opsetid("f", 1)], list(attributes))
+    if overload:
+        f.MergeFromString(bytes([13 << 3 | 2, len(overload)]) + overload)
+    return f
+
+
+def referring(op, ins, outs, **refs):
+    n = node(op, ins, outs)
+    for name, (ref, kind) in refs.items():
+        a = n.attribute.add()
+        a.name, a.ref_attr_name, a.type = name, ref, kind
+    return n
+
+
+def check_functions():
+    x = np.arange(-3, 3, dtype=np.float32).reshape(2, 3)
+    io = [info("x", F, [2, 3])], [info("y", F, [2, 3])]
+    leaky = function("Leaky", ["a"], ["b"], [referring("LeakyRelu", ["a"], ["b"], alpha=("slope", 1))], ["slope"])
+    same("attribute", compiled("attribute", graph([call("Leaky", ["x"], ["y"], slope=0.5)], "g", *io), functions=[leaky]),
+         [x], [np.where(x < 0, x * 0.5, x)])
+    same("absent attribute", compiled("absent_attribute", graph([call("Leaky", ["x"], ["y"])], "g", *io), functions=[leaky]),
+         [x], [np.where(x < 0, x * np.float32(0.01), x)])
+    twice = function("Twice", ["x"], ["out"], [referring("Leaky", ["x"], ["y"], slope=("s", 1)), referring("Leaky", ["y"], ["out"], slope=("s", 1))], ["s"])
+    for n in twice.node:
+        n.domain = "f"
+    same("nested calls, equal names", compiled("nested", graph([call("Twice", ["x"], ["t"], s=0.5), node("Neg", ["t"], ["y"])], "g", *io), functions=[leaky, twice]),
+         [x], [-np.where(x < 0, x * 0.25, x)])
+    one = function("Pick", ["a"], ["b"], [node("Neg", ["a"], ["b"])], overload=b"one")
+    two = function("Pick", ["a"], ["b"], [node("Abs", ["a"], ["b"])], overload=b"two")
+    same("overloads", compiled("overloads", graph([call("Pick", ["x"], ["t"], b"two"), call("Pick", ["t"], ["y"], b"one")], "g", *io), functions=[one, two]),
+         [x], [-np.abs(x)])
+    optional = function("Clamp", ["a", "lo", "hi"], ["b"], [node("Clip", ["a", "lo", "hi"], ["b"])])
+    same("absent input", compiled("absent_input", graph([call("Clamp", ["x", "z"], ["y"])], "g", *io, [const("z", 0, np.float32)]), functions=[optional]),
+         [x], [np.maximum(x, 0)])
+    inside = graph([node("Mul", ["a", "a"], ["b"])], "then", [], [info("b", F, None)])
+    other = graph([referring("LeakyRelu", ["a"], ["c"], alpha=("slope", 1))], "else", [], [info("c", F, None)])
+    branchy = function("Branchy", ["a", "p"], ["r"], [node("If", ["p"], ["r"], then_branch=inside, else_branch=other)], ["slope"])
+    g = graph([call("Branchy", ["x", "p"], ["y"], slope=0.5)], "g", [io[0][0], info("p", B, [])], io[1])
+    for p in (True, False):
+        same(f"a branch in a function, {p}", compiled("branchy", g, functions=[branchy]), [x, np.array(p)], [x * x if p else np.where(x < 0, x * 0.5, x)])
+    ring = [function("A", ["a"], ["b"], [call("B", ["a"], ["b"])]), function("B", ["a"], ["b"], [call("A", ["a"], ["b"])])]
+    refused("recursion", "calls itself", graph([call("A", ["x"], ["y"])], "g", *io), functions=ring)
+    bomb = [function("F0", ["a"], ["b"], [node("Neg", ["a"], ["b"])])]
+    for i in range(1, 29):
+        bomb.append(function(f"F{i}", ["a"], ["b"], [call(f"F{i - 1}", ["a"], ["t"]), call(f"F{i - 1}", ["t"], ["b"])]))
+    refused("bomb", "too many nodes", graph([call("F28", ["x"], ["y"])], "g", *io), functions=bomb)
+
+
+# ---- If ----
+
+def check_if():
+    x, p = info("x", F, [2, 3]), info("p", B, [])
+    v = np.arange(6, dtype=np.float32).reshape(2, 3)
+    inner = [graph([node("Add", ["x", "s"], ["r1"])], "t2", [], [info("r1", F, None)]),
+             graph([node("Mul", ["x", "s"], ["r2"])], "e2", [], [info("r2", F, None)])]
+    then = graph([node("ReduceMax", ["x"], ["s"], keepdims=0), node("If", ["q"], ["r"], then_branch=inner[0], else_branch=inner[1])],
+                 "t", [], [info("r", F, None)])
+    other = graph([node("Identity", ["x"], ["o"])], "e", [], [info("o", F, None)])
+    g = graph([node("If", ["p"], ["y"], then_branch=then, else_branch=other)], "g", [x, p, info("q", B, [1])], [info("y", F, [2, 3])])
+    for a, b in ((1, 1), (1, 0), (0, 1)):
+        for level in ("-O0", "-O2"):
+            same(f"nested branches {a}{b} {level}", compiled(f"nested_if{level}", g, options=[level]), [v, np.array(bool(a)), np.array([bool(b)])],
+                 [(v + 5 if b else v * 5) if a else v])
+    small = graph([node("Slice", ["x", "zero", "one"], ["a"])], "t", [], [info("a", F, None)])
+    full = graph([node("Concat", ["x", "x"], ["b"], axis=0)], "e", [], [info("b", F, None)])
+    g = graph([node("If", ["p"], ["r"], then_branch=small, else_branch=full), node("Neg", ["r"], ["y"])], "g", [x, p], [info("y", F, [None, 3])],
+              [const("zero", [0], np.int64), const("one", [1], np.int64)])
+    same("branches of other sizes, small", compiled("sizes", g), [v, np.array(True)], [-v[:1]])
+    same("branches of other sizes, large", compiled("sizes", g), [v, np.array(False)], [-np.concatenate([v, v])])
+    wrong = graph([node("MatMul", ["x", "x"], ["m"])], "t", [], [info("m", F, None)])
+    g = graph([node("If", ["p"], ["y"], then_branch=wrong, else_branch=other)], "g", [x, p], [info("y", F, [2, 3])])
+    same("a branch that cannot run is not taken", compiled("wrong", g), [v, np.array(False)], [v])
+    status("a branch that cannot run is taken", compiled("wrong", g), [v, np.array(True)], E_SHAPE)
+    fixed = graph([node("If", ["c"], ["y"], then_branch=wrong, else_branch=other)], "g", [x], [info("y", F, [2, 3])], [const("c", False, bool)])
+    same("a constant condition", compiled("fixed", fixed), [v], [v])
+
+
+# ---- Loop, Scan ----
+
+def loop_body(nodes, carried, stacked=()):
+    return graph(nodes, "body", [info("i", I, []), info("c", B, [])] + [info(n, t, None) for n, t in carried],
+                 [info("more", B, None)] + [info(n + "_next", t, None) for n, t in carried] + [info(n, t, None) for n, t in stacked])
+
+
+def check_loop():
+    m, x = info("m", I, []), info("x", F, [3])
+    v = np.array([1, 2, 3], np.float32)
+    body = loop_body([node("Identity", ["c"], ["more"]), node("Add", ["a", "x"], ["a_next"]), node("Mul", ["a_next", "x"], ["s"])], [("a", F)], [("s", F)])
+    g = graph([node("Loop", ["m", "", "x"], ["y", "all"], body=body)], "g", [m, x], [info("y", F, [3]), info("all", F, ["n", 3])])
+    for level in ("-O0", "-O2"):
+        model = compiled(f"sums{level}", g, options=["--max-trip=8", level])
+        for turns in (0, 1, 2, 7, 8):
+            states = [v * (k + 2) for k in range(turns)]
+            same(f"sums of {turns} turns {level}", model, [np.array(turns), v], [v * (turns + 1), np.array([s * v for s in states], np.float32).reshape(turns, 3)])
+        status(f"too many turns {level}", model, [np.array(9), v], E_TRIP)
+        same(f"negative turns {level}", model, [np.array(-2), v], [v, np.zeros((0, 3), np.float32)])
+    body = loop_body([node("ReduceSum", ["a"], ["t"], keepdims=0), node("Less", ["t", "limit"], ["more"]), node("Add", ["a", "a"], ["a_next"])], [("a", F)])
+    g = graph([node("Loop", ["", "", "x"], ["y"], body=body)], "g", [x], [info("y", F, [3])], [const("limit", 20, np.float32)])
+    same("while", compiled("while", g), [v], [v * 8])
+    status("while without an end", compiled("while", g, options=["--max-trip=100"]), [v * 0], E_TRIP)
+    body = loop_body([node("Identity", ["c"], ["more"]), node("Concat", ["a", "x"], ["a_next"], axis=0)], [("a", F)])
+    g = graph([node("Loop", ["m", "", "x"], ["y"], body=body)], "g", [m, x], [info("y", F, [None])])
+    grow = compiled("grow", g, options=["--max-trip=5"])
+    for turns in (0, 1, 4, 5):
+        same(f"a value that grows {turns} times", grow, [np.array(turns), v], [np.tile(v, turns + 1)])
+    inner = loop_body([node("Identity", ["c"], ["more"]), node("Add", ["b", "a"], ["b_next"])], [("b", F)])
+    inner.input[0].name, inner.input[1].name, inner.node[0].input[0] = "j", "d", "d"
+    body = loop_body([node("Identity", ["c"], ["more"]), node("Loop", ["m", "", "x"], ["a_next"], body=inner)], [("a", F)])
+    g = graph([node("Loop", ["m", "", "x"], ["y"], body=body)], "g", [m, x], [info("y", F, [3])])
+    want = v
+    for _ in range(3):
+        b = v
+        for _ in range(3):
+            b = b + want
+        want = b
+    same("a loop in a loop", compiled("nested_loop", g), [np.array(3), v], [want])
+
+
+def check_scan():
+    x = np.arange(12, dtype=np.float32).reshape(4, 3)
+    body = graph([node("Add", ["s", "e"], ["s_next"]), node("Mul", ["s_next", "k"], ["o"])], "body", [info("s", F, None), info("e", F, None)],
+                 [info("s_next", F, None), info("o", F, None)])
+    for back_in in (0, 1):
+        for back_out in (0, 1):
+            n = node("Scan", ["z", "x"], ["y", "all"], body=body, num_scan_inputs=1, scan_input_directions=[back_in], scan_output_directions=[back_out])
+            g = graph([n], "g", [info("x", F, ["t", 3]), info("k", F, [1])], [info("y", F, [3]), info("all", F, ["t", 3])], [const("z", [0, 0, 0], np.float32)])
+            sums = np.cumsum(x[::-1] if back_in else x, 0) * 2
+            same(f"scan, directions {back_in} {back_out}", compiled(f"scan{back_in}{back_out}", g, options=["--max-dim=t=6"]), [x, np.array([2], np.float32)],
+                 [x.sum(0), sums[::-1] if back_out else sums])
+
+
+os.makedirs(WORK, exist_ok=True)
+check_functions()
+check_if()
+check_loop()
+check_scan()
+sys.exit(f"{failed} failed" if failed else 0)
