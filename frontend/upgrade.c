@@ -175,6 +175,7 @@ static void set_asymmetric(Node *n, Value *scales, const char *rounding) {
 
 static bool upgrade_upsample_attr(Ctx *ctx, Node *n) {
     const Attr *a;
+    if (n->n_in == 2 && !node_attr(n, "scales")) return true; /* as ancient.c leaves it */
     if (!wants_inputs(ctx, n, 1) || !old_attr(ctx, n, "scales", ATTR_FLOATS, &a)) return false;
     int64_t count = a ? a->n : 0;
     Tensor *t = tensor_new(n->graph, DT_F32, 1, &count);
