@@ -49,7 +49,8 @@ static LLVMValueRef given_dim(Control *c, const Graph *body, LLVMValueRef *dims,
 static bool is_own(const Node *n, Dim d) { return d->kind == DIM_SYMBOL && d->node == n; }
 
 static void require_bound(Control *c, LLVMValueRef v, Dim d) {
-    gen_require(c->g, c->s->b, LLVMBuildICmp(c->s->b, LLVMIntULE, v, gen_i64(c->g, d->hi), ""), gen_i32(c->g, MCC_E_INDEX));
+    gen_require(c->g, c->s->b, LLVMBuildICmp(c->s->b, LLVMIntULE, v, gen_i64(c->g, d->hi), ""),
+                gen_i32(c->g, MCC_E_INDEX));
 }
 
 /* ---- If ---- */
@@ -165,7 +166,9 @@ static void begin_turns(Control *c, Turns *t) {
 /* a value that turns change */
 static LLVMValueRef join(Control *c, LLVMValueRef first) { return LLVMBuildPhi(c->s->b, LLVMTypeOf(first), ""); }
 
-static void add_incoming(LLVMValueRef phi, LLVMValueRef v, LLVMBasicBlockRef from) { LLVMAddIncoming(phi, &v, &from, 1); }
+static void add_incoming(LLVMValueRef phi, LLVMValueRef v, LLVMBasicBlockRef from) {
+    LLVMAddIncoming(phi, &v, &from, 1);
+}
 
 /* slice number `turn` of what lies at `base`, of the size of v */
 static LLVMValueRef slice_at(Control *c, LLVMValueRef base, LLVMValueRef turn, const Value *v) {

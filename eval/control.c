@@ -3,7 +3,7 @@
 #include <string.h>
 #include "eval/internal.h"
 
-typedef struct Stack { /* what turns give, one behind the other */
+typedef struct Stack {  /* what turns give, one behind the other */
     const Tensor *like; /* of the first turn; NULL: there was none */
     Dtype dtype;
     int rank;
@@ -87,7 +87,8 @@ static bool stack_slice(Turns *t, Stack *s, const Tensor *v) {
         memcpy(s->dims, v->dims, sizeof s->dims);
         s->each = v->bytes;
     }
-    if (v->bytes != s->each || v->rank != s->rank || memcmp(v->dims, s->dims, sizeof *s->dims * (size_t)s->rank)) return false;
+    if (v->bytes != s->each || v->rank != s->rank || memcmp(v->dims, s->dims, sizeof *s->dims * (size_t)s->rank))
+        return false;
     if (s->bytes + s->each > s->room) {
         size_t room = s->room * 2 + s->each;
         s->data = arena_grow(t->arena, s->data, s->room, room, 1);
@@ -127,7 +128,8 @@ static Tensor *stacked(Turns *t, int i, Graph *home) {
     Tensor *made = tensor_new(home, v->type.dtype, rank, dims);
     bool back = entry(t->n, "scan_output_directions", i) != 0;
     for (int64_t k = 0; made && s->each && k < t->turn; k++)
-        memcpy((char *)made->data + (size_t)k * s->each, s->data + (size_t)(back ? t->turn - 1 - k : k) * s->each, s->each);
+        memcpy((char *)made->data + (size_t)k * s->each, s->data + (size_t)(back ? t->turn - 1 - k : k) * s->each,
+               s->each);
     return made;
 }
 

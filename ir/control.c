@@ -1,6 +1,6 @@
-/* Nodes that run graphs: If, Loop, Scan. Their bodies are attributes, and closed: a value that a body reads from outside
- * is an input of the node, and an input of each of its bodies. So the uses of a value are in the input lists of its own
- * graph's nodes, and a pass over a graph need not look into bodies. */
+/* Nodes that run graphs: If, Loop, Scan. Their bodies are attributes, and closed: a value that a body reads from
+ * outside is an input of the node, and an input of each of its bodies. So the uses of a value are in the input lists of
+ * its own graph's nodes, and a pass over a graph need not look into bodies. */
 #include <assert.h>
 #include "ir/ir.h"
 

@@ -56,7 +56,8 @@ bool body_infer(Ctx *ctx, const Node *n, Graph *body, bool news) {
     if (body->inferred ? !infer_again(ctx, body) : !infer_graph(ctx, body)) return false;
     for (int i = 0; i < body->n_outputs; i++) {
         const Type *t = &body->outputs[i]->type;
-        if (t->kind != TYPE_TENSOR || t->rank < 0) return fail(ctx, n, "what its body gives as output %d is no tensor", i);
+        if (t->kind != TYPE_TENSOR || t->rank < 0)
+            return fail(ctx, n, "what its body gives as output %d is no tensor", i);
     }
     return true;
 }
@@ -93,8 +94,8 @@ static bool join_types(Ctx *ctx, Node *n, int out, Graph *const bodies[2]) {
         return fail(ctx, n, "output %d is %s in one branch, %s in the other", out, dtype_name(a->dtype),
                     dtype_name(b->dtype));
     if (a->rank != b->rank)
-        return fail(ctx, n, "output %d has %d axes in one branch, %d in the other, and which one runs is not known", out,
-                    a->rank, b->rank);
+        return fail(ctx, n, "output %d has %d axes in one branch, %d in the other, and which one runs is not known",
+                    out, a->rank, b->rank);
     for (int i = 0; i < a->rank; i++) {
         Dim x = a->dims[i], y = b->dims[i];
         bool same = x == y && dim_leaves(x, bodies[0], n);
@@ -107,8 +108,8 @@ static bool take_types(Ctx *ctx, Node *n, int out, Graph *body) {
     const Type *t = &body->outputs[out]->type;
     Dim dims[MCC_MAX_RANK];
     for (int i = 0; i < t->rank; i++)
-        dims[i] = dim_leaves(t->dims[i], body, n) ? t->dims[i]
-                                                  : outside_dim(ctx, n, out, i, t->dims[i]->lo, t->dims[i]->hi);
+        dims[i] =
+            dim_leaves(t->dims[i], body, n) ? t->dims[i] : outside_dim(ctx, n, out, i, t->dims[i]->lo, t->dims[i]->hi);
     return set_output(ctx, n, out, t->dtype, t->rank, dims);
 }
 
@@ -136,9 +137,11 @@ static bool infer_branches(Ctx *ctx, Node *n, Graph *bodies[2], const bool news[
         return fail(ctx, n, "neither branch can run: %s; and: %s", bodies[0]->refused, bodies[1]->refused);
     for (int i = 0; i < 2; i++)
         if (bodies[i]->refused && !had[i])
-            diag_warn(ctx, "branch", n, "a call that takes its %s fails with MCC_E_SHAPE: %s", names[i], bodies[i]->refused);
+            diag_warn(ctx, "branch", n, "a call that takes its %s fails with MCC_E_SHAPE: %s", names[i],
+                      bodies[i]->refused);
     for (int i = 0; i < n->n_out; i++)
-        if (n->out[i] && !(good[0] && good[1] ? join_types(ctx, n, i, bodies) : take_types(ctx, n, i, bodies[good[0] ? 0 : 1])))
+        if (n->out[i] &&
+            !(good[0] && good[1] ? join_types(ctx, n, i, bodies) : take_types(ctx, n, i, bodies[good[0] ? 0 : 1])))
             return false;
     return true;
 }

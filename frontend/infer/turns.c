@@ -1,6 +1,6 @@
-/* Loop and Scan: a body is inferred on what a turn gives it. What it carries from turn to turn may change its dims: such
- * a dim is a symbol that the node tells its body anew each turn, with a bound that holds for all turns, and another one
- * outside, for how it ends. */
+/* Loop and Scan: a body is inferred on what a turn gives it. What it carries from turn to turn may change its dims:
+ * such a dim is a symbol that the node tells its body anew each turn, with a bound that holds for all turns, and
+ * another one outside, for how it ends. */
 #include <string.h>
 #include "frontend/infer/control.h"
 
@@ -8,11 +8,11 @@ typedef struct Turns {
     Ctx *ctx;
     Node *n;
     Graph *body;
-    int carried;           /* values */
-    int in, out;           /* where the first of them is among the body's inputs and outputs */
-    int given;             /* among the node's inputs */
-    Dim most;              /* turns: a bound that the model or the user gives; NULL: neither does */
-    int64_t limit;         /* turns beyond which the run fails */
+    int carried;                /* values */
+    int in, out;                /* where the first of them is among the body's inputs and outputs */
+    int given;                  /* among the node's inputs */
+    Dim most;                   /* turns: a bound that the model or the user gives; NULL: neither does */
+    int64_t limit;              /* turns beyond which the run fails */
     bool (*open)[MCC_MAX_RANK]; /* by carried value and axis: it changes */
 } Turns;
 
@@ -43,14 +43,16 @@ static bool check_carried(const Turns *t, const Graph *body) {
     for (int i = 0; i < t->carried; i++) {
         const Type *a = type_in(t, i), *b = &body->outputs[t->out + i]->type;
         if (a->dtype != b->dtype)
-            return fail(t->ctx, t->n, "it carries %s (value %d), its body gives %s", dtype_name(a->dtype), i, dtype_name(b->dtype));
+            return fail(t->ctx, t->n, "it carries %s (value %d), its body gives %s", dtype_name(a->dtype), i,
+                        dtype_name(b->dtype));
         if (a->rank != b->rank)
             return fail(t->ctx, t->n, "value %d that it carries has %d axes, its body gives %d", i, a->rank, b->rank);
     }
     return true;
 }
 
-/* How large an axis gets: what its body makes of it is the same, or so many more, each turn, or has nothing to do with it. */
+/* How large an axis gets: what its body makes of it is the same, or so many more, each turn, or has nothing to do with
+ * it. */
 static bool bound_axis(Turns *t, const Graph *trial, int i, int axis, int64_t *hi) {
     Ctx *ctx = t->ctx;
     Dim from = type_in(t, i)->dims[axis], in = trial->inputs[t->in + i]->type.dims[axis];
@@ -62,7 +64,8 @@ static bool bound_axis(Turns *t, const Graph *trial, int i, int axis, int64_t *h
         return true;
     }
     if (more && dim_leaves(more, trial, t->n) && more->hi <= 0) return true;
-    if (more && dim_leaves(more, trial, t->n) && t->most && mul_i64(more->hi, t->most->hi, &growth) && add_i64(*hi, growth, hi))
+    if (more && dim_leaves(more, trial, t->n) && t->most && mul_i64(more->hi, t->most->hi, &growth) &&
+        add_i64(*hi, growth, hi))
         return true;
     Dim any = data_dim(ctx, t->n, i, type_in(t, i)->rank, axis, 0, NULL);
     if (any) *hi = any->hi > from->hi ? any->hi : from->hi;
@@ -136,7 +139,8 @@ static bool set_stacked(Turns *t, int out, int from, int64_t at, Dim turns) {
     const Type *each = &t->body->outputs[from]->type;
     Dim dims[MCC_MAX_RANK];
     int axis, rank = each->rank + 1;
-    if (rank > MCC_MAX_RANK) return fail(ctx, t->n, "output %d would have %d axes, mcc takes at most %d", out, rank, MCC_MAX_RANK);
+    if (rank > MCC_MAX_RANK)
+        return fail(ctx, t->n, "output %d would have %d axes, mcc takes at most %d", out, rank, MCC_MAX_RANK);
     if (!read_axis(ctx, t->n, at, rank, &axis)) return false;
     if (axis) return fail(ctx, t->n, "output %d is stacked along axis %d, which is not supported", out, axis);
     if (dtype_bits(each->dtype) < 8)
@@ -217,13 +221,15 @@ static bool read_loop(Turns *t) {
     t->carried = node_carried(n);
     t->in = t->given = 2;
     t->out = 1;
-    if (t->carried < 0 || !infer_begin(ctx, n)) return t->carried >= 0 || fail(ctx, n, "trip count and condition have no place");
+    if (t->carried < 0 || !infer_begin(ctx, n))
+        return t->carried >= 0 || fail(ctx, n, "trip count and condition have no place");
     for (int i = 0; i < 2; i++)
         if (n->in[i] && (!need_dtype_is(ctx, n, i, i ? DT_BOOL : DT_I64) || !need_scalar(ctx, n, i))) return false;
     for (int i = 0; i < t->carried; i++)
         if (!n->in[2 + i]) return fail(ctx, n, "input %d is missing", 2 + i);
     if (t->body->n_outputs < 1 + t->carried)
-        return fail(ctx, n, "its body gives %d outputs, a condition and %d values are carried", t->body->n_outputs, t->carried);
+        return fail(ctx, n, "its body gives %d outputs, a condition and %d values are carried", t->body->n_outputs,
+                    t->carried);
     if (n->n_out > t->body->n_outputs - 1)
         return fail(ctx, n, "it has %d outputs, its body gives %d", n->n_out, t->body->n_outputs - 1);
     outputs_complete(n, t->body->n_outputs - 1);
@@ -278,7 +284,8 @@ static bool read_scan(Turns *t, int *scanned) {
         if (!n->in[i]) return fail(ctx, n, "input %d is missing", i);
     int stacked = t->body->n_outputs - t->carried;
     if (stacked < 0 || n->n_out > t->body->n_outputs)
-        return fail(ctx, n, "its body gives %d outputs, there are %d states and %d outputs", t->body->n_outputs, t->carried, n->n_out);
+        return fail(ctx, n, "its body gives %d outputs, there are %d states and %d outputs", t->body->n_outputs,
+                    t->carried, n->n_out);
     outputs_complete(n, t->body->n_outputs);
     t->open = arena_array(ctx->arena, (size_t)t->carried + 1, sizeof *t->open);
     return infer_begin(ctx, n) && check_list(ctx, n, "scan_input_axes", *scanned) &&
@@ -296,7 +303,8 @@ static bool give_slice(Turns *t, int in, int scanned, Dim *turns, bool *news) {
     if (axis) return fail(t->ctx, t->n, "input %d is scanned along axis %d, which is not supported", in, axis);
     if (dtype_bits(type.dtype) < 8)
         return fail(t->ctx, t->n, "input %d scans %s, which is not supported", in, dtype_name(type.dtype));
-    *turns = *turns ? equal_dims(t->ctx, t->n, *turns, type.dims[axis], "the lengths of what is scanned") : type.dims[axis];
+    *turns =
+        *turns ? equal_dims(t->ctx, t->n, *turns, type.dims[axis], "the lengths of what is scanned") : type.dims[axis];
     for (int k = axis; k + 1 < type.rank; k++) type.dims[k] = type.dims[k + 1];
     type.dims[--type.rank] = NULL;
     *news |= body_give(t->body->inputs[in], &type, NULL);
