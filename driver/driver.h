@@ -52,7 +52,7 @@ typedef struct Command {
     int64_t max_threads;
     bool debug;   /* map code to lines of the graph's text */
     bool profile; /* count calls and ticks of each node */
-    bool depfile, verbose, time_passes, print_targets, version, help;
+    bool depfile, verbose, time_passes, print_targets, print_operators, version, help;
     const char *depfile_path, *dump_after;
     int64_t stop_after, fault_alloc;
     const char **warnings; /* -W… */
@@ -87,6 +87,7 @@ void command_options_help(Verb verb, FILE *out);
 
 /* ---- help.c ---- */
 void help_print(Verb verb, FILE *out);
+void operators_print(FILE *out); /* operators.c: --print-operators */
 
 /* ---- say.c: messages that belong to no model ---- */
 void say_error(const char *fmt, ...) __attribute__((format(printf, 1, 2))); /* "mcc: error: …" */

@@ -19,6 +19,7 @@ static int dispatch(const Command *c) {
     if (c->help) return help_print(c->verb, stdout), DONE;
     if (c->version) return printf("mcc %s\n", MCC_VERSION) < 0 ? BAD_MODEL : DONE;
     if (c->print_targets) return target_print_all(stdout), DONE;
+    if (c->print_operators) return operators_print(stdout), DONE;
     int result = check_warnings(c);
     if (result != DONE) return result;
     switch (c->verb) {

@@ -59,6 +59,7 @@ const Row option_rows[] = {
     {VERB_COMPILE, VALUE, "--target-cpus", "CPU,CPU", "code for each in one object, chosen when the program starts: levels of x86-64",
      set_text, AT(target_cpus), 0, 0, 0},
     {VERB_READS, FLAG, "--print-targets", NULL, "list the targets", set_bool, AT(print_targets), 0, 0, 0},
+    {VERB_READS, FLAG, "--print-operators", NULL, "list the operators", set_bool, AT(print_operators), 0, 0, 0},
     HEADING("Code", VERB_GENERATES),
     {VERB_GENERATES, JOINED, "-O", "LEVEL", "0, 1, 2 (default), 3 or s", set_level, 0, 0, 0, 0},
     {PRODUCES | VERB_EXECUTES, VALUE, "--threads", "KIND",

@@ -13,6 +13,9 @@ const char *onnx_file(const Ctx *ctx,
                       int i); /* the path of the ith file read: the model, its external data; NULL: no more */
 void onnx_unmap(Ctx *ctx);    /* gives the mapped files back; the graph's imported constants are gone with them */
 
+/* The ith operator of com.microsoft that is read, and what it becomes in the end; NULL: no more */
+const char *frontend_contrib(int i, Op *op);
+
 /* ---- write.c ---- */
 bool onnx_write(Ctx *ctx, const Graph *g, FILE *out); /* false after diag_error; whether `out` took it all, ferror says */
 

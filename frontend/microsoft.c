@@ -64,6 +64,12 @@ static const Row *find(Str name) {
     return NULL;
 }
 
+const char *frontend_contrib(int i, Op *op) {
+    if ((size_t)i >= sizeof rows / sizeof *rows) return NULL;
+    *op = rows[i].op;
+    return rows[i].name;
+}
+
 Op microsoft_find(Str name) {
     const Row *row = find(name);
     return row ? row->op : OP_NONE;

@@ -282,6 +282,7 @@ static bool view_to_reshape(Writer *w, const Node *n, Pb__Node *p) {
     p->op_type = pb_text("Reshape");
     p->input[1] = fresh_name(w);
     p->n_input = 2;
+    p->n_attribute = 0; /* the axis of AlignAxes, which the shape tells */
     add_tensor(w, t, p->input[1]);
     if (!has_zero) return true;
     Pb__Attribute *a = p->attribute[p->n_attribute++] = new_attr(w, str_of("allowzero"), 2);

@@ -38,9 +38,11 @@ static void add_length(Pool *p, Rewrite *r, const int64_t *from, int length, int
     }
 }
 
-static Value *weights_value(Rewrite *r, const Attr *weights, int64_t columns) {
+/* by column; they are given by place in the pool */
+static Value *weights_value(Rewrite *r, const Attr *weights, const Attr *indexes, int64_t columns) {
     Tensor *t = tensor_new(r->g, DT_F32, 1, &columns);
-    for (int64_t i = 0; t && i < columns; i++) ((float *)t->data)[i] = (float)weights->floats[i];
+    for (int64_t i = 0; t && i < columns; i++) ((float *)t->data)[i] = 0;
+    for (int i = 0; t && i < indexes->n; i++) ((float *)t->data)[indexes->ints[i]] = (float)weights->floats[i];
     return t ? value_of_tensor(r->g, t) : NULL;
 }
 
@@ -65,7 +67,7 @@ void split_ngrams(Rewrite *r, Node *n) {
     for (int i = 0; i < indexes->n; i++)
         if (indexes->ints[i] >= columns) columns = indexes->ints[i] + 1;
     Value *in[] = {n->in[0], const_ints_value(r->g, p.grams, p.n), const_ints_value(r->g, p.first, most - least + 2),
-                   const_ints_value(r->g, p.columns, p.n_grams), weights ? weights_value(r, weights, columns) : NULL};
+                   const_ints_value(r->g, p.columns, p.n_grams), weights ? weights_value(r, weights, indexes, columns) : NULL};
     for (int i = 1; i < 4 + (weights != NULL); i++)
         if (!in[i]) return; /* no room: said already */
     rewrite_become(r, n, OP_Ngrams, in, weights ? 5 : 4);

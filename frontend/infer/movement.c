@@ -81,7 +81,8 @@ static Dim padded(Ctx *ctx, const Node *n, Dim size, Dim before, Dim after, int 
     if (!before || !after) return data_dim(ctx, n, 0, rank, axis, 0, NULL);
     Dim d = dim_add(ctx, size, dim_add(ctx, before, after));
     if (!d) return fail_dim(ctx, n, "the size of axis %d overflows", axis);
-    bool copies = node_enum(n, "mode") != PAD_CONSTANT && d != size && d->hi > 0 && !dim_has_data(size);
+    bool moves = !dim_is(before, 0) || !dim_is(after, 0);
+    bool copies = node_enum(n, "mode") != PAD_CONSTANT && moves && d->hi > 0 && !dim_has_data(size);
     Dim none = dim_const(ctx, 0),
         left = dim_add(ctx, size, dim_add(ctx, dim_min(ctx, before, none), dim_min(ctx, after, none)));
     if (copies &&

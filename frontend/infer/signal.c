@@ -187,8 +187,8 @@ bool infer_tf_idf(Ctx *ctx, Node *n) {
             return fail(ctx, n, "ngram_indexes[%d] is %lld", i, (long long)columns->ints[i]);
         if (columns->ints[i] > last) last = columns->ints[i];
     }
-    if (node_attr(n, "weights") && (!weights || weights->n < last + 1))
-        return fail(ctx, n, "weights must have an entry for each of the %lld columns", (long long)last + 1);
+    if (node_attr(n, "weights") && (!weights || weights->n != columns->n))
+        return fail(ctx, n, "weights must have as many entries as ngram_indexes, %d", columns->n);
     return set_rows(ctx, n, last + 1);
 }
 

@@ -83,7 +83,8 @@ def check(folder, seed):
     got = net.compile(folder, opset=20).check(net.arrays)
     theirs = peer.ort.Session(library, net.stem + ".onnx").run(net.arrays)
     for a, b, (op, attrs, _) in zip(got, theirs, net.want):
-        assert a.shape == b.shape and np.allclose(a, b, rtol=1e-3, atol=2e-5), (seed, op, attrs, a.shape, b.shape, np.abs(a - b).max() if a.shape == b.shape else "")
+        atol = 3e-5 * max(1, np.abs(b).max()) if op == "DFT" else 2e-5  # theirs is that far from float64's where the length is no power of two
+        assert a.shape == b.shape and np.allclose(a, b, rtol=1e-3, atol=atol), (seed, op, attrs, a.shape, b.shape, np.abs(a - b).max() if a.shape == b.shape else "")
 
 
 with tempfile.TemporaryDirectory() as folder:

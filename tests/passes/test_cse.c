@@ -92,15 +92,6 @@ static void check_decompositions(void) {
     output(&t, "out", result(&t, dropout));
     output(&t, "mask", dropout->out[1]);
     check_decompose("Dropout and its mask", &t);
-    case_begin(&t);
-    diag_to(t.ctx, NULL);
-    Tensor *yes = tensor_new(t.g, DT_BOOL, 0, (int64_t[]){0});
-    *(char *)yes->data = 1;
-    Value *in[] = {input(&t, "x", "2x2"), number(&t, 0.5), value_of_tensor(t.g, yes)};
-    output(&t, "out", result(&t, node_named(&t, OP_Dropout, in, 3, 1)));
-    pass_decompose(t.g, &(PassCtx){.ctx = t.ctx});
-    if (!diag_errors(t.ctx)) case_fail("Dropout in training mode", "is not an error");
-    ctx_free(t.ctx);
 }
 
 int main(void) {

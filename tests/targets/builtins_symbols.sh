@@ -14,7 +14,7 @@ flags="-std=c11 -ffreestanding -fno-math-errno -ffp-contract=off -fno-stack-prot
        -I. -Iinclude -DMCC_BITCODE"
 
 bitcode() { # TRIPLE NAME: our sources as one module that has forgotten where it was built
-    for source in runtime/builtins/*.c runtime/kernels/elementwise*.c; do
+    for source in runtime/builtins/*.c runtime/kernels/elementwise*.c runtime/kernels/cast_small.c; do
         [ "$source" != runtime/builtins/x86_level.c ] || continue # of one architecture, and in fat objects alone: fat.py
         clang-19 --target="$1" $flags -c -emit-llvm "$source" -o "$work/$2-$(basename "$source" .c).bc"
     done

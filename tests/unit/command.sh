@@ -11,6 +11,7 @@ expect 0 '--open' verify -h
 expect 0 'Usage: mcc inspect' inspect --help
 expect 0 'mcc 0' --version
 expect 0 'x86' --print-targets
+expect 0 'Attention' --print-operators
 expect 2 'no input file'
 expect 2 'one file at a time' a.onnx b.onnx
 expect 2 "unknown option '--shap'" --shap x=1 "$model"
