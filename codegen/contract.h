@@ -253,6 +253,9 @@ typedef struct Taps {                                 /* which taps of a row a t
     const uint32_t *masks;                            /* one by one, each by these rows */
 } Taps;
 
+/* ---- norm.c ---- */
+bool norm_in_place(const Node *n, int input); /* Emitter.in_place of norms: in every walk each element is read before it is written */
+
 /* ---- channelwise.c: tiles whose lanes do not mix ---- */
 void channelwise_fill(const Contraction *c, Tile *t, LLVMValueRef bias);
 bool channelwise_in_quads(const Contraction *c, const Tile *t, const Taps *taps); /* padding stands in the quads themselves */

@@ -204,8 +204,7 @@ static bool emit(Kernel *k) {
     return true;
 }
 
-/* each element is read before it is written, in every walk along a row */
-static bool in_place(const Node *n, int input) {
+bool norm_in_place(const Node *n, int input) {
     for (int i = 1; i < n->n_in; i++)
         if (n->in[i] == n->in[0]) return false;
     return input == 0;
@@ -218,4 +217,4 @@ static double work_of(const Node *n) {
     return rows < 2 * ROWS ? 0 : largest_count(n->in[0]) / LANES_ASSUMED * EACH;
 }
 
-const Emitter norm_emitter = {.form = "norm", .emit = emit, .in_place = in_place, .work = work_of};
+const Emitter norm_emitter = {.form = "norm", .emit = emit, .in_place = norm_in_place, .work = work_of};

@@ -84,17 +84,10 @@ static bool emit(Kernel *k) {
     return true;
 }
 
-/* each element is read before it is written, in every walk */
-static bool in_place(const Node *n, int input) {
-    for (int i = 1; i < n->n_in; i++)
-        if (n->in[i] == n->in[0]) return false;
-    return input == 0;
-}
-
 static double work_of(const Node *n) {
     enum { EACH = 9 };
     const Type *t = &n->in[0]->type;
     return largest_count(n->in[0]) / (double)t->dims[t->rank - 1]->value * EACH;
 }
 
-const Emitter block_norm_emitter = {.form = "norm of blocks", .emit = emit, .in_place = in_place, .work = work_of};
+const Emitter block_norm_emitter = {.form = "norm of blocks", .emit = emit, .in_place = norm_in_place, .work = work_of};

@@ -257,15 +257,20 @@ static bool launch(State *s, Captured *c, const uint64_t *key, Stream stream) {
 
 /* ---- on device pointers ---- */
 
+/* false: *status says why the workspace is not an open one */
+static bool find_open(const mcc_cuda_program *p, void *workspace, int *status) {
+    if (bad_workspace(workspace, status)) return false;
+    if (is_open(p, workspace)) return true;
+    driver_problem("the workspace is not open");
+    *status = MCC_E_DEVICE;
+    return false;
+}
+
 int mcc_cuda_run_on_stream(const mcc_cuda_program *p, void *workspace, void *stream, char *const *in, char *const *out,
                            char *const *out_dims, const int64_t *open) {
     int status;
-    if (bad_workspace(workspace, &status)) return status;
+    if (!find_open(p, workspace, &status)) return status;
     Handle *h = workspace;
-    if (!is_open(p, h)) {
-        driver_problem("the workspace is not open");
-        return MCC_E_DEVICE;
-    }
     State *s = h->state;
     size_t n = (size_t)p->model->n_inputs, m = (size_t)p->model->n_outputs;
     uint64_t *key = malloc((key_words(p) + 1) * sizeof *key);
@@ -291,12 +296,8 @@ static int32_t read_status(State *s, Stream stream) {
 
 int mcc_cuda_wait(const mcc_cuda_program *p, void *workspace, void *stream) {
     int status;
-    if (bad_workspace(workspace, &status)) return status;
+    if (!find_open(p, workspace, &status)) return status;
     Handle *h = workspace;
-    if (!is_open(p, h)) {
-        driver_problem("the workspace is not open");
-        return MCC_E_DEVICE;
-    }
     if (!enter(h->state)) return MCC_E_DEVICE;
     status = read_status(h->state, (Stream)stream);
     leave(h->state);

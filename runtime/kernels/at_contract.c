@@ -44,17 +44,6 @@ static inline idx at_transpose_offset(const at_conv *c, const idx *k) {
     return inside ? at : -1;
 }
 
-static inline void at_transpose_pads(window *w, const attrs_ConvTranspose *p, int axes) {
-    if (p->auto_pad == PAD_NOTSET && !p->output_shape.n) return;
-    UNROLL for (int k = 0; k < SPATIAL; k++) {
-        int i = k - (SPATIAL - axes);
-        idx extra = i >= 0 ? ints_or(&p->output_padding, i, 0) : 0;
-        idx full = (w->in[k] - 1) * w->stride[k] + extra + (w->kernel[k] - 1) * w->dilation[k] + 1;
-        bool none = p->auto_pad == PAD_VALID && !p->output_shape.n;
-        window_split_pad(w, k, none ? 0 : idx_max(full - w->out[k], 0), p->auto_pad == PAD_SAME_UPPER);
-    }
-}
-
 /* A product's element: where its row and its column begin, and their steps. */
 typedef struct at_product {
     idx inner, a, b, a_step, b_step, row, col;

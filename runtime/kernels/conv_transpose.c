@@ -23,25 +23,13 @@ static inline idx transpose_row(const window *w, const idx *o, const idx *k) {
 #define TEMPLATE "runtime/kernels/conv_transpose.inc"
 #include "runtime/kernels/for_floats.h"
 
-/* output_shape and auto_pad choose the pads so that the output gets its dims. */
-static inline void transpose_pads(window *w, const attrs_ConvTranspose *p, int axes) {
-    if (p->auto_pad == PAD_NOTSET && !p->output_shape.n) return;
-    UNROLL for (int k = 0; k < SPATIAL; k++) {
-        int i = k - (SPATIAL - axes);
-        idx extra = i >= 0 ? ints_or(&p->output_padding, i, 0) : 0;
-        idx full = (w->in[k] - 1) * w->stride[k] + extra + (w->kernel[k] - 1) * w->dilation[k] + 1;
-        bool none = p->auto_pad == PAD_VALID && !p->output_shape.n;
-        window_split_pad(w, k, none ? 0 : idx_max(full - w->out[k], 0), p->auto_pad == PAD_SAME_UPPER);
-    }
-}
-
 int ref_ConvTranspose(const mcc_arg *a, const mcc_attr *at) {
     const attrs_ConvTranspose *p = (const attrs_ConvTranspose *)at;
     const mcc_arg *x = &a[0], *w = &a[1], *b = input(a, at, 2), *y = output(a, at, 0);
     transpose_shape c = {
         .batch = dim(x, 0), .in_channels = dim(x, 1), .out_channels = dim(y, 1), .groups = (idx)p->group};
     window_fill(&c.window, x, y, w->dims + 2, &p->pads, &p->strides, &p->dilations);
-    transpose_pads(&c.window, p, x->rank - 2);
+    window_transpose_pads(&c.window, p, x->rank - 2);
     if (elements(y) == 0) return MCC_OK;
     DISPATCH_FLOATS(x->dtype, conv_transpose, y->data, x->data, w->data, b ? b->data : NULL, &c)
 }

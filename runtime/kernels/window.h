@@ -70,6 +70,18 @@ static inline idx window_hi(const window *w, idx shift, idx first, idx n) {
     return idx_clamp((last < 0 ? 0 : last / w->stride[ROWS] + 1) - first, 0, n);
 }
 
+/* Of a transposed convolution: output_shape and auto_pad choose the pads so that the output gets its dims. */
+static inline void window_transpose_pads(window *w, const attrs_ConvTranspose *p, int axes) {
+    if (p->auto_pad == PAD_NOTSET && !p->output_shape.n) return;
+    UNROLL for (int k = 0; k < SPATIAL; k++) {
+        int i = k - (SPATIAL - axes);
+        idx extra = i >= 0 ? ints_or(&p->output_padding, i, 0) : 0;
+        idx full = (w->in[k] - 1) * w->stride[k] + extra + (w->kernel[k] - 1) * w->dilation[k] + 1;
+        bool none = p->auto_pad == PAD_VALID && !p->output_shape.n;
+        window_split_pad(w, k, none ? 0 : idx_max(full - w->out[k], 0), p->auto_pad == PAD_SAME_UPPER);
+    }
+}
+
 /* How far along the last axis the window of one output goes. */
 static inline idx window_reach(const window *w) { return (w->kernel[ROWS] - 1) * w->dilation[ROWS] + 1; }
 
