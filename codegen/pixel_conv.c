@@ -1,7 +1,8 @@
 /* mcc.PixelConv: sums over all channels of a group, and all taps. A tile is `rows` pixels and `cols` columns; a step
  * multiplies four bytes of each with each. What a pixel's window holds is read where it lies, a run of bytes a row of
  * taps, where all of it is inside of x and such runs are whole steps; else it is gathered into scratch memory first,
- * with the zero point for what lies outside, so that one inner loop serves all pixels. */
+ * with the zero point for what lies outside, so that one inner loop serves all pixels. Windows for weights that are
+ * entries (unit) are gathered, except where one pixel is a window. */
 #include "codegen/pixels.h"
 
 enum { STEP = 4, OPERANDS = 3 };
@@ -11,6 +12,7 @@ typedef struct Dense {
     int rows, cols;
     int64_t channels, columns, groups; /* of a group */
     int64_t depth;                     /* bytes of a window, in whole steps */
+    int64_t unit;                      /* weights of an entry; 0: all weights are there */
     int64_t runs, run;                 /* where it is read where it lies; else one run of all of it */
     bool in_place;                     /* … if no tap falls outside */
     bool rows_lie;                     /* the taps of a row lie side by side */
@@ -29,7 +31,9 @@ static Dense dense_of(const Node *n, Pixels p) {
     d.rows_lie = (d.groups == 1 && p.dilation[2] == 1) || p.kernel[2] == 1;
     d.run = p.kernel[2] * d.channels;
     d.in_place = d.rows_lie && d.run % STEP == 0 && (p.kernel[0] == 1 || p.kernel[1] == 1);
-    d.runs = d.in_place ? p.kernel[0] * p.kernel[1] : 1;
+    d.unit = node_int(n, "unit");
+    if (d.unit) d.in_place = p.flat && d.channels % d.unit == 0;
+    d.runs = d.in_place && !d.unit ? p.kernel[0] * p.kernel[1] : 1;
     if (!d.in_place) d.run = d.depth;
     return d;
 }
@@ -212,8 +216,32 @@ static void emit_columns(const Dense *d) {
     for_end(k, &f);
 }
 
+static void emit_entries(const Dense *d, LLVMValueRef first) {
+    Kernel *k = d->p.k;
+    EntryTile t = {.p = &d->p, .rows = d->rows, .operands = OPERANDS, .unit = d->unit, .groups = d->groups};
+    t.group = d->group;
+    t.first = first;
+    t.pitch = d->in_place ? d->p.channels : d->depth;
+    t.x = k->scratch;
+    if (d->in_place) {
+        LLVMValueRef at = i_add(k, i_scale(k, first, d->p.channels), i_scale(k, d->group, d->channels));
+        t.x = pixels_byte_at(&d->p, k->in[0], at);
+    }
+    pixel_entry_columns(&t);
+}
+
 static LLVMValueRef slots(const Dense *d, LLVMTypeRef type) {
     return gen_alloca(d->p.k->gen, d->p.k->b, LLVMArrayType2(type, (uint64_t)d->rows), 4);
+}
+
+/* where each window of the tile is */
+static void emit_windows(const Dense *d, LLVMValueRef first) {
+    Kernel *k = d->p.k;
+    For row = for_begin(k, number(d, 0), number(d, d->rows), 1);
+    LLVMValueRef pixel = i_min(k, i_add(k, first, row.i), i_plus(k, d->p.count, -1)); /* the last one twice */
+    vec_store(k, pixel, slot_of(d, k->gen->i32, d->pixel, row.i), 4);
+    locate(d, row.i, pixel);
+    for_end(k, &row);
 }
 
 static bool emit(Kernel *k) {
@@ -225,12 +253,10 @@ static bool emit(Kernel *k) {
     For group = for_begin(k, number(&d, 0), number(&d, d.groups), 1);
     d.group = group.i;
     For tile = for_begin(k, number(&d, 0), p->count, d.rows);
-    For row = for_begin(k, number(&d, 0), number(&d, d.rows), 1);
-    LLVMValueRef pixel = i_min(k, i_add(k, tile.i, row.i), i_plus(k, p->count, -1)); /* the last one twice */
-    vec_store(k, pixel, slot_of(&d, k->gen->i32, d.pixel, row.i), 4);
-    locate(&d, row.i, pixel);
-    for_end(k, &row);
-    emit_columns(&d);
+    LLVMValueRef first = d.unit ? i_min(k, tile.i, i_plus(k, p->count, -d.rows)) : tile.i; /* some twice */
+    if (!d.unit || !d.in_place) emit_windows(&d, first);
+    if (d.unit) emit_entries(&d, first);
+    else emit_columns(&d);
     for_end(k, &tile);
     for_end(k, &group);
     LLVMBuildRet(k->b, gen_i32(k->gen, MCC_OK));

@@ -48,6 +48,16 @@ LLVMValueRef halves_add_high(Kernel *k, LLVMValueRef a, LLVMValueRef b, LLVMValu
  * what was read */
 void pixel_steps(Tile *sums, bool is_signed, LLVMValueRef *x, LLVMValueRef *w, LLVMValueRef bytes);
 
+/* ---- pixel_entries.c ---- */
+typedef struct EntryTile { /* some pixels behind one another, in one group */
+    const Pixels *p;
+    int rows, operands;
+    int64_t unit, groups, pitch; /* pitch: bytes from one pixel's window to the next one's */
+    LLVMValueRef group, first;   /* first: the pixel */
+    LLVMValueRef x;              /* its window */
+} EntryTile;
+void pixel_entry_columns(const EntryTile *t); /* all columns of the group */
+
 /* ---- pixel_conv.c, pixel_channels.c ---- */
 extern const Emitter pixel_conv_emitter, pixel_channels_emitter;
 

@@ -112,6 +112,9 @@ int64_t count_nonzeros(const Tensor *t);                    /* of a constant of 
 double sparse_word_cycles(const Target *t, const SparseWork *w);
 double sparse_word_bytes(const SparseWork *w);
 
+/* What is known of n's weights, and how their zeros lie, into the note, and that to the context's, if there are zeros */
+void integer_sparse_note(const PassCtx *pass, const Node *n, const IntegerWeights *w, SparseNote *note);
+
 typedef struct IntegerRows { /* a product of rows of bytes */
     Value *x; /* its last axis is whole words */
     const IntegerWeights *w;
@@ -229,6 +232,18 @@ double dense_conv_cycles(Layout *l, Node *n);  /* lower_conv.c: of one batch ele
 bool lower_conv(Layout *l, Node *n);           /* lower_conv.c: Conv, ConvTranspose; false: stays as it is */
 bool lower_pool(Layout *l, Node *n);           /* lower_pool.c */
 
+/* ---- sparse_pixels.c: of these, weights of many zeros as data ---- */
+typedef struct PixelEntries {
+    int64_t unit; /* weights of an entry */
+    int64_t n;    /* entries of all columns */
+    int64_t rows; /* pixels of a tile */
+} PixelEntries;
+/* pixels: of the result, 0 where that is not known; copied: windows are. false: dense is better, or asked for */
+bool pixel_entries_choose(const PassCtx *ctx, const Node *n, const IntegerWeights *w, int64_t pixels, bool copied,
+                          PixelEntries *best);
+/* [groups] i32: the byte, of all entries, where a group's begin; [columns] u16: how many a column has; the entries */
+Value *pixel_entries(Graph *g, const IntegerWeights *w, const PixelEntries *e);
+
 /* ---- lower_pixels.c: integers where all channels are one block ---- */
 bool target_has_pixels(const Target *t);
 Value *want_one_block(Layout *l, Value *plain, Node *before);
@@ -237,7 +252,7 @@ void lower_pixel_depthwise(IntegerConv *c);
 /* MaxPool of bytes; of floats that are bytes less a zero point, the mean. x: the twin of its input; false: it is no such */
 bool lower_pixel_pool(Layout *l, Node *n, const Value *x, bool mean);
 /* x[rows…, K] · w, less `zero` in each x, of no type yet; rows 0: not known */
-Node *pixel_product(Graph *g, Node *before, Value *x, const IntegerWeights *w, int64_t rows, int32_t zero);
+Node *pixel_product(Graph *g, const PassCtx *ctx, Node *before, const IntegerRows *p);
 
 bool lower_norm(Layout *l, Node *n); /* lower_norm.c: of a value in blocks; false: stays as it is */
 bool lower_sparse_product(Layout *l, Node *n); /* lower_sparse_product.c: of three dims; false: stays as it is */

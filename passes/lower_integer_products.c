@@ -90,7 +90,7 @@ static TileChoice tile_of_pairs(const Target *t, const Work *work) {
 /* the sums without a zero point that is known at run time only */
 static Node *product_of(Graph *g, PassCtx *ctx, Node *n, const IntegerProduct *p) {
     int32_t zero = p->zero && p->zero->constant ? (int32_t)tensor_int(p->zero->constant, 0) : 0;
-    if (target_has_pixels(ctx->target)) return pixel_product(g, n, p->x, &p->w, constant_rows(p->x), zero);
+    if (target_has_pixels(ctx->target)) return pixel_product(g, ctx, n, &(IntegerRows){p->x, &p->w, constant_rows(p->x), zero});
     int64_t rows = constant_rows(p->x), steps = (p->inner + STEP - 1) / STEP;
     Work work = {.group = {p->w.cols, steps, 1, steps}, .cols = p->w.cols, .taps = 1, .row = rows, .rows = 1};
     work.dot = ctx->target->dot;

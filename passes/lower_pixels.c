@@ -32,13 +32,6 @@ static int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
 /* pixels: 0, not known */
 static int64_t columns_of(const IntegerWeights *w, int64_t pixels) { return least(pixels == 1 ? 4 : 2, w->cols); }
 
-static void set_tile_of(Node *made, const IntegerWeights *w, int64_t pixels) {
-    node_set_int(made, "in_channels", w->channels);
-    node_set_int(made, "group", w->groups);
-    node_set_int(made, "rows", pixels == 1 ? 1 : 2);
-    node_set_int(made, "cols", columns_of(w, pixels));
-}
-
 static int64_t pixels_of(const Value *y) {
     int64_t all = 1, n;
     for (int i = 0; i < y->type.rank; i++)
@@ -46,14 +39,45 @@ static int64_t pixels_of(const Value *y) {
     return all;
 }
 
+typedef struct PixelForm {
+    int64_t pixels; /* 0: not known */
+    bool sparse;
+    PixelEntries entries;
+} PixelForm;
+
+static PixelForm form_of(const PassCtx *ctx, const Node *n, const IntegerWeights *w, int64_t pixels, bool copied) {
+    PixelForm f = {.pixels = pixels};
+    f.sparse = pixel_entries_choose(ctx, n, w, pixels, copied, &f.entries);
+    return f;
+}
+
+static Value *weights_of(Graph *g, const IntegerWeights *w, const PixelForm *f) {
+    return f->sparse ? pixel_entries(g, w, &f->entries) : packed(g, w, columns_of(w, f->pixels));
+}
+
+static void set_tile_of(Node *made, const IntegerWeights *w, const PixelForm *f) {
+    node_set_int(made, "in_channels", w->channels);
+    node_set_int(made, "group", w->groups);
+    node_set_int(made, "rows", f->sparse ? f->entries.rows : f->pixels == 1 ? 1 : 2);
+    node_set_int(made, "cols", f->sparse ? 1 : columns_of(w, f->pixels));
+    node_set_int(made, "unit", f->sparse ? f->entries.unit : 0);
+}
+
+static bool is_copied(const IntegerConv *c) {
+    for (int i = 0; i < c->window.n; i++)
+        if (c->window.kernel[i] != 1 || c->window.stride[i] != 1) return true;
+    return c->padded;
+}
+
 void lower_pixel_conv(IntegerConv *c) {
     Layout *l = c->l;
-    int64_t cols = c->w.cols * c->w.groups, pixels = pixels_of(c->n->out[0]);
-    Value *in[3] = {want_one_block(l, c->n->in[0], c->n), packed(l->g, &c->w, columns_of(&c->w, pixels)),
+    int64_t cols = c->w.cols * c->w.groups;
+    PixelForm form = form_of(l->pass, c->n, &c->w, pixels_of(c->n->out[0]), is_copied(c));
+    Value *in[3] = {want_one_block(l, c->n->in[0], c->n), weights_of(l->g, &c->w, &form),
                     integer_bias(l->g, &c->w, cols, c->zero, false)};
     Node *made = replace_blocked(l, c->n, OP_PixelConv, in, 3, (int)cols);
     window_set(made, &c->window);
-    set_tile_of(made, &c->w, pixels);
+    set_tile_of(made, &c->w, &form);
     node_set_int(made, "zero", c->zero);
 }
 
@@ -135,9 +159,10 @@ bool lower_pixel_pool(Layout *l, Node *n, const Value *x, bool mean) {
     return mean && mean_of_bytes(l, n, x);
 }
 
-Node *pixel_product(Graph *g, Node *before, Value *x, const IntegerWeights *w, int64_t rows, int32_t zero) {
-    Value *in[3] = {x, packed(g, w, columns_of(w, rows)), integer_bias(g, w, w->cols, zero, false)};
+Node *pixel_product(Graph *g, const PassCtx *ctx, Node *before, const IntegerRows *p) {
+    PixelForm form = form_of(ctx, before, p->w, p->rows, false);
+    Value *in[3] = {p->x, weights_of(g, p->w, &form), integer_bias(g, p->w, p->w->cols, p->zero, false)};
     Node *made = node_new(g, OP_PixelConv, before, in, 3, 1);
-    set_tile_of(made, w, rows);
+    set_tile_of(made, p->w, &form);
     return made;
 }

@@ -70,9 +70,9 @@ static bool fill_words(Words *s, int64_t rows, int64_t panels) {
 
 /* the weights, and how many of them are not 0 */
 static const float *plain_weights(const IntegerWeights *w, Arena *a, int64_t *nonzeros) {
-    float *to = ARENA_ARRAY(a, w->cols * w->channels * w->taps, float);
-    int64_t at = 0;
-    for (int64_t row = 0; row < w->cols; row++)
+    int64_t rows = w->cols * w->groups, at = 0;
+    float *to = ARENA_ARRAY(a, rows * w->channels * w->taps, float);
+    for (int64_t row = 0; row < rows; row++)
         for (int64_t c = 0; c < w->channels; c++)
             for (int64_t k = 0; k < w->taps; k++, at++) {
                 to[at] = (float)integer_weight(w, row, c, k);
@@ -86,19 +86,20 @@ static bool has_zeros(const SparseWork *w) {
     return (double)w->nonzeros <= (1 - least) * words_of(w);
 }
 
-static void note(const Words *s, SparseNote *n) {
-    const IntegerWeights *w = s->w;
-    SparseNotes *notes = s->pass->sparse_notes;
-    Arena *a = arena_new(s->g->ctx);
-    const float *plain = plain_weights(w, a, &n->nonzeros);
-    n->layer = s->n->name;
-    n->place = 1 + s->n->index;
-    n->rows = w->cols;
-    n->columns = w->channels * w->taps;
-    n->weight_bytes = 1;
-    if (notes && n->nonzeros < n->rows * n->columns) {
-        n->pattern = sparse_pattern(notes->arena, plain, n->rows, n->columns, w->taps);
-        sparse_note(notes, n);
+void integer_sparse_note(const PassCtx *pass, const Node *n, const IntegerWeights *w, SparseNote *note) {
+    SparseNotes *notes = pass->sparse_notes;
+    if (!notes) return;
+    Arena *a = arena_new(pass->ctx);
+    note->nonzeros = 0;
+    const float *plain = plain_weights(w, a, &note->nonzeros);
+    note->layer = n->name;
+    note->place = 1 + n->index;
+    note->rows = w->cols * w->groups;
+    note->columns = w->channels * w->taps;
+    note->weight_bytes = 1;
+    if (note->nonzeros < note->rows * note->columns) {
+        note->pattern = sparse_pattern(notes->arena, plain, note->rows, note->columns, w->taps);
+        sparse_note(notes, note);
     }
     arena_free(a);
 }
@@ -111,7 +112,7 @@ static bool is_chosen(const Words *s, double more, double dense) {
     n.cycles = sparse_word_cycles(pass->target, &s->work) + more;
     bool small = !pass->optimize_size || n.bytes < weights;
     n.sparse = pass->sparse == SPARSE_ALWAYS || (has_zeros(&s->work) && n.cycles < dense && small);
-    note(s, &n);
+    integer_sparse_note(pass, s->n, s->w, &n);
     return n.sparse;
 }
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
-"""Integer convolutions, products and pools of random shapes as Cortex-M computes them, with the DSP instructions and without: its code runs
-under qemu-arm, beside unreadable pages, and equals to the bit what the reference kernels (-O0) give here. Needs the onnx package."""
+"""Integer convolutions, products and pools of random shapes as Cortex-M computes them, with the DSP instructions and without, all weights
+there or, of many zeros, as entries: its code runs under qemu-arm, beside unreadable pages, and equals to the bit what the reference kernels
+(-O0) give here. Needs the onnx package."""
 import os
 import platform
 import shutil
@@ -20,9 +21,10 @@ MCC, SOURCE = os.environ["MCC"], os.environ["SOURCE"]
 GCC = "arm-linux-gnueabihf-gcc"
 ALL = bool(os.environ.get("MCC_TEST_ALL"))
 COUNT = 200 if ALL else 16
-FORMS = [["--target=thumbv7em-none-eabihf", "-mcpu=cortex-m4"], ["--target=thumbv6m-none-eabi"]]
+FORMS = [["--target=thumbv7em-none-eabihf", "-mcpu=cortex-m4", "--sparse=off"], ["--target=thumbv6m-none-eabi", "-Os"],
+         ["--target=thumbv7em-none-eabihf", "-mcpu=cortex-m4", "--sparse=packed"]]
 if ALL:
-    FORMS += [["--target=thumbv7em-none-eabi"], ["--target=thumbv7m-none-eabi"],
+    FORMS += [["--target=thumbv7em-none-eabi"], ["--target=thumbv6m-none-eabi", "--sparse=packed"], ["--target=thumbv7m-none-eabi"],
               ["--target=thumbv7em-none-eabihf", "-mcpu=cortex-m7", "-Os"], ["--target=thumbv8m.main-none-eabihf", "-mcpu=cortex-m33"],
               ["--target=thumbv7em-none-eabihf", "-mattr=-dsp"]]
 MAIN = r"""
@@ -93,9 +95,11 @@ class Model:
 
     def weights(self, shape):
         """codes, whose zero points are 0 or that of all; bytes without a sign stay near 128, so that less it they are s8"""
+        kept = self.rng.random(shape) < self.rng.choice([1, 0.5, 0.2, 0.02])
         if self.flip():
-            return self.constant(self.rng.integers(-128, 128, shape).astype(numpy.int8)), []
-        return self.constant(self.rng.integers(0, 256, shape).astype(numpy.uint8)), [self.constant(numpy.uint8(128))]
+            return self.constant(self.rng.integers(-128, 128, shape).astype(numpy.int8) * kept), []
+        codes = numpy.where(kept, self.rng.integers(0, 256, shape), 128).astype(numpy.uint8)
+        return self.constant(codes), [self.constant(numpy.uint8(128))]
 
     def bytes_of(self, sums, columns, rank, signed):
         """sums to bytes: the definition of a quantized contraction, maybe with a bias"""
