@@ -52,6 +52,27 @@ static bool knows(const Body *s, Dim d) {
     return false;
 }
 
+static bool knows_all(const Body *s, Dim d) {
+    Symbol *parts = NULL;
+    int n = 0;
+    add_symbols(s->g->ctx, d, &parts, &n);
+    for (int i = 0; i < n; i++)
+        if (!knows(s, parts[i].dim)) return false;
+    return true;
+}
+
+/* what this graph takes to be equal, and can be compared by now */
+static void require_equal_dims(Body *s) {
+    const Ctx *ctx = s->g->ctx;
+    for (int i = 0; i < ctx->n_equal; i++) {
+        const DimEqual *e = &ctx->equal[i];
+        if (e->in != s->graph || s->compared[i] || !knows_all(s, e->a) || !knows_all(s, e->b)) continue;
+        LLVMValueRef same = LLVMBuildICmp(s->b, LLVMIntEQ, body_dim(s, e->a), body_dim(s, e->b), "");
+        gen_require(s->g, s->b, same, gen_i32(s->g, MCC_E_SHAPE));
+        s->compared[i] = true;
+    }
+}
+
 /* the next dim, from output *i and axis *d on, that this node is the first to write */
 static Dim next_unknown(const Body *s, const Node *n, int *i, int *d) {
     for (; *i < n->n_out; ++*i, *d = 0)
@@ -133,7 +154,8 @@ static void finish_outputs(Body *s) {
     for (int i = 0; i < s->graph->n_outputs; i++) {
         const Value *v = s->graph->outputs[i];
         Loc l = g->plan.loc[v->id];
-        if (l.kind != LOC_OUTPUT || l.index != i || l.offset) body_copy(s, s->out[i], body_place(s, v), body_bytes(s, v));
+        if (l.kind != LOC_OUTPUT || l.index != i || l.offset)
+            body_copy(s, s->out[i], body_place(s, v), body_bytes(s, v));
         for (int d = 0; s->out_dims[i] && d < v->type.rank; d++)
             LLVMBuildStore(s->b, body_dim(s, v->type.dims[d]), gen_offset(g, s->b, s->out_dims[i], gen_i64(g, d * 8)));
     }
@@ -152,6 +174,7 @@ static LLVMValueRef graph_function(Gen *g, const Graph *graph, const char *name,
     s.out = ARENA_ARRAY(a, graph->n_outputs, LLVMValueRef);
     s.out_dims = ARENA_ARRAY(a, graph->n_outputs, LLVMValueRef);
     s.symbols = ARENA_ARRAY(a, n_open, Symbol);
+    s.compared = ARENA_ARRAY(a, g->ctx->n_equal, bool);
     unsigned at = 0;
     for (int i = 0; i < graph->n_inputs; i++) s.in[i] = LLVMGetParam(s.fn, at++);
     for (int i = 0; i < graph->n_outputs; i++) s.out[i] = LLVMGetParam(s.fn, at++);
@@ -160,8 +183,12 @@ static LLVMValueRef graph_function(Gen *g, const Graph *graph, const char *name,
     for (int i = 0; i < n_open; i++) s.symbols[s.n_symbols++] = (Symbol){open[i].dim, LLVMGetParam(s.fn, at++)};
     s.workspace = LLVMGetParam(s.fn, at++);
     s.state = graph->outer ? LLVMGetParam(s.fn, at) : s.workspace;
-    for (const Node *n = graph->first; n; n = n->next)
+    require_equal_dims(&s);
+    for (const Node *n = graph->first; n; n = n->next) {
+        int known = s.n_symbols;
         if (!run_node(&s, n)) return NULL;
+        if (s.n_symbols > known) require_equal_dims(&s);
+    }
     debug_at(g, s.b, s.fn, NULL);
     finish_outputs(&s);
     LLVMBuildRet(s.b, gen_i32(g, MCC_OK));

@@ -11,6 +11,7 @@ typedef struct Body {
     LLVMValueRef *in, *out, *out_dims;
     Symbol *symbols;
     int n_symbols;
+    bool *compared; /* by place in ctx->equal */
 } Body;
 
 LLVMValueRef body_place(Body *s, const Value *v); /* a pointer to it */

@@ -52,6 +52,7 @@ static unsigned elem_align(const Value *v) {
 static void require_equal_dims(Entry *e, const Symbol *open, int n_open) {
     Gen *g = e->g;
     for (int i = 0; i < g->ctx->n_equal; i++) {
+        if (g->ctx->equal[i].in) continue;
         LLVMValueRef x = gen_dim(g, e->b, g->ctx->equal[i].a, open, n_open),
                      y = gen_dim(g, e->b, g->ctx->equal[i].b, open, n_open);
         gen_require(e->g, e->b, LLVMBuildICmp(e->b, LLVMIntEQ, x, y, ""), gen_i32(g, MCC_E_SHAPE));

@@ -112,6 +112,12 @@ static void copy(Host *h, const Value *from, LLVMValueRef to) {
 
 /* ---- nodes ---- */
 
+static bool compares_data(const Gen *g) {
+    for (int i = 0; i < g->ctx->n_equal; i++)
+        if (g->ctx->equal[i].in == g->graph) return true;
+    return false;
+}
+
 /* dims that this node is the first to write */
 static bool define_data_dims(Host *h, const Node *n) {
     enum { MOST = 4 * MCC_MAX_RANK };
@@ -216,6 +222,10 @@ static LLVMValueRef queue_function(Gen *g, Device *device) {
     for (int i = 0; i < g->n_open; i++)
         h.open[i] = (Symbol){g->open[i].dim, word(g, h.b, g->i64, LLVMGetParam(h.fn, 4), i)};
     bool ok = true;
+    if (compares_data(g)) {
+        diag_error(g->ctx, NULL, "sizes that depend on data and must be equal are not supported on GPUs");
+        ok = false;
+    }
     for (const Node *n = graph->first; n && ok; n = n->next) ok = run_node(&h, n);
     if (ok) finish_outputs(&h);
     LLVMBuildRetVoid(h.b);

@@ -133,6 +133,10 @@ Node *upgrade_insert(Node *near, Op op, Node *before, Value **in, int n_in); /* 
 void upgrade_hand_output(Node *n, int i,
                          Node *to); /* output i of n becomes to's only one; n gets a fresh value there */
 
+/* ---- upgrade_scan.c ---- */
+bool upgrade_scan_batch(Ctx *ctx, Node *n); /* the form of opset 8 */
+bool upgrade_scan_axes(Ctx *ctx, Node *n);
+
 /* ---- ancient.c ---- */
 bool ancient_node(Ctx *ctx, Node *n, Str name, int opset); /* before upgrade_node's work, for nodes of opsets 1 to 6 */
 

@@ -234,12 +234,6 @@ static bool upgrade_resize(Ctx *ctx, Node *n) {
     return true;
 }
 
-/* Until opset 9 a Scan had a batch axis, and the lengths of its sequences. */
-static bool upgrade_scan(Ctx *ctx, Node *n) {
-    diag_error(ctx, n, "the batched form of opset 8 is not supported");
-    return false;
-}
-
 static bool upgrade_top_k(Ctx *ctx, Node *n) {
     const Attr *k;
     if (!wants_inputs(ctx, n, 1) || !old_attr(ctx, n, "k", ATTR_INT, &k)) return false;
@@ -300,7 +294,8 @@ static const Upgrade upgrades[] = {
     {"Resize", 11, upgrade_resize_10, {NULL}},
     {"Resize", ALWAYS, upgrade_resize, {NULL}},
     {"RoiAlign", 16, upgrade_roi_align, {NULL}},
-    {"Scan", 9, upgrade_scan, {NULL}},
+    {"Scan", 9, upgrade_scan_batch, {"directions"}},
+    {"Scan", ALWAYS, upgrade_scan_axes, {NULL}},
     {"Slice", 10, upgrade_slice, {"starts", "ends"}},
     {"Softmax", 13, upgrade_softmax, {NULL}},
     {"Split", 13, upgrade_split_sizes, {"split"}},

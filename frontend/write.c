@@ -1,7 +1,7 @@
 /* A Graph to an ONNX file: nodes in order, constants as initializers in the order of their first use, names as the
  * model has them. Values that have no name, or another's, get a fresh one, nodes none. Requires operators of the
- * standard, and mcc.View, which becomes a Reshape; any other of mcc's own is an error. The file depends on the graph
- * alone. Weights go from memory to the file, without a copy. */
+ * standard, and mcc.View and mcc.MoveAxis, which become a Reshape and a Transpose; any other of mcc's own is an error.
+ * The file depends on the graph alone. Weights go from memory to the file, without a copy. */
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,19 +69,28 @@ static void add_value(NameList *l, const Value *v) {
     if (v) add_name(l, v->name, v->id, l->n);
 }
 
-/* Inputs and outputs first: they keep their names in any case. */
-static void list_values(const Graph *g, NameList *l) {
-    for (int i = 0; i < g->n_inputs; i++) add_value(l, g->inputs[i]);
+/* Inputs and outputs first: they keep their names in any case. Bodies come behind; what they capture is called there as
+ * it is outside. */
+static void list_values(const Graph *g, int captured, NameList *l) {
+    Graph *bodies[MAX_BODIES];
+    for (int i = 0; i < g->n_inputs - captured; i++) add_value(l, g->inputs[i]);
     for (int i = 0; i < g->n_outputs; i++) add_value(l, g->outputs[i]);
     for (const Node *n = g->first; n; n = n->next) {
         for (int i = 0; i < n->n_in; i++) add_value(l, n->in[i]);
         for (int i = 0; i < n->n_out; i++) add_value(l, n->out[i]);
     }
+    for (const Node *n = g->first; n; n = n->next)
+        for (int i = 0, count = node_bodies(n, bodies); i < count; i++) list_values(bodies[i], n->n_captured, l);
 }
 
 /* Of nodes with one name the last keeps it: what mcc puts before a node is often called like it. */
-static void list_nodes(const Graph *g, NameList *l) {
-    for (const Node *n = g->first; n; n = n->next) add_name(l, n->name, n->id, -l->n);
+static void list_nodes(const Graph *g, int captured, NameList *l) {
+    Graph *bodies[MAX_BODIES];
+    (void)captured;
+    for (const Node *n = g->first; n; n = n->next) {
+        for (int i = 0, count = node_bodies(n, bodies); i < count; i++) list_nodes(bodies[i], 0, l);
+        add_name(l, n->name, n->id, -l->n);
+    }
 }
 
 static bool begins_with(Str s, const char *stem, size_t n) { return s.n >= n && !memcmp(s.p, stem, n); }
@@ -97,12 +106,12 @@ static const char *unused_stem(Writer *w, const NameList *l) {
     return stem;
 }
 
-static NameList keep_names(Writer *w, void (*list)(const Graph *g, NameList *l)) {
+static NameList keep_names(Writer *w, void (*list)(const Graph *g, int captured, NameList *l)) {
     NameList l = {0};
-    list(w->g, &l);
+    list(w->g, 0, &l);
     l.item = ARENA_ARRAY(w->a, l.n + 1, Named);
     l.n = 0;
-    list(w->g, &l);
+    list(w->g, 0, &l);
     if (l.n) qsort(l.item, (size_t)l.n, sizeof *l.item, compare_named);
     for (int i = 0; i < l.n; i++)
         if (!i || !str_eq(l.item[i].name, l.item[i - 1].name)) w->names[l.item[i].id] = pb_str(l.item[i].name);
@@ -223,10 +232,12 @@ static void write_list(Writer *w, const Attr *a, Pb__Attribute *p) {
     }
 }
 
+static bool write_body(Writer *w, const Node *n, const Graph *body, Pb__Graph **out);
+
 static bool write_attr(Writer *w, const Node *n, const Attr *a, Pb__Attribute **out) {
-    static const int32_t types[] = {[ATTR_FLOAT] = 1,  [ATTR_INT] = 2,  [ATTR_STRING] = 3, [ATTR_TENSOR] = 4,
-                                    [ATTR_FLOATS] = 6, [ATTR_INTS] = 7, [ATTR_STRINGS] = 8};
-    bool known = a->kind < ATTR_GRAPH && a->kind != ATTR_NONE;
+    static const int32_t types[] = {[ATTR_FLOAT] = 1, [ATTR_INT] = 2,    [ATTR_STRING] = 3, [ATTR_TENSOR] = 4,
+                                    [ATTR_GRAPH] = 5, [ATTR_FLOATS] = 6, [ATTR_INTS] = 7,   [ATTR_STRINGS] = 8};
+    bool known = a->kind <= ATTR_GRAPH && a->kind != ATTR_NONE;
     Pb__Attribute *p = *out = new_attr(w, a->name, known ? types[a->kind] : 0);
     switch (a->kind) {
     case ATTR_FLOAT: p->has_f = true, p->f = (float)a->f; return true;
@@ -236,6 +247,7 @@ static bool write_attr(Writer *w, const Node *n, const Attr *a, Pb__Attribute **
     case ATTR_FLOATS:
     case ATTR_INTS:
     case ATTR_STRINGS: write_list(w, a, p); return true;
+    case ATTR_GRAPH: return write_body(w, n, a->graph, &p->g);
     default: return cannot_write(w, n, arena_printf(w->ctx->arena, "the attribute '%s'", diag_name(w->ctx, a->name)));
     }
 }
@@ -291,6 +303,16 @@ static bool view_to_reshape(Writer *w, const Node *n, Pb__Node *p) {
     return true;
 }
 
+static void move_to_transpose(Writer *w, const Node *n, Pb__Node *p) {
+    int64_t *order = ARENA_ARRAY(w->a, MCC_MAX_RANK, int64_t);
+    node_axis_order(n, order);
+    Pb__Attribute *perm = p->attribute[0] = new_attr(w, str_of("perm"), 7);
+    p->n_attribute = 1;
+    perm->n_ints = (size_t)n->in[0]->type.rank;
+    perm->ints = order;
+    p->op_type = pb_text("Transpose");
+}
+
 static int dtype_opset(Dtype t) {
     switch (t) {
     case DT_F8E4M3FN:
@@ -334,38 +356,40 @@ static bool write_node(Writer *w, const Node *n, Pb__Node **out) {
     const OpInfo *op = op_info(n->op);
     Pb__Node *p = *out = ARENA_NEW(w->a, Pb__Node);
     pb__node__init(p);
-    if (op->domain != ONNX && !is_view(n))
+    if (op->domain != ONNX && !is_view(n) && n->op != OP_MoveAxis)
         return cannot_write(w, n, arena_printf(w->ctx->arena, "mcc.%s, which is mcc's own,", op->name));
     for (int i = 0; i < n->n_in; i++)
         if (!add_constant(w, n->in[i])) return false;
     p->input = ARENA_ARRAY(w->a, n->n_in + 1, ProtobufCBinaryData);
     p->output = ARENA_ARRAY(w->a, n->n_out, ProtobufCBinaryData);
-    for (int i = 0; i < n->n_in; i++) p->input[p->n_input++] = name_of(w, n->in[i]);
+    for (int i = 0; i < n->n_in - n->n_captured; i++) p->input[p->n_input++] = name_of(w, n->in[i]);
     for (int i = 0; i < n->n_out; i++) p->output[p->n_output++] = name_of(w, n->out[i]);
     p->name = w->names[n->id];
     p->has_name = p->name.len > 0;
     p->has_op_type = true;
     p->op_type = pb_text(op->name);
     need_node_opset(w, n);
-    return write_attrs(w, n, p) && (!is_view(n) || view_to_reshape(w, n, p));
+    if (!write_attrs(w, n, p)) return false;
+    if (n->op == OP_MoveAxis) move_to_transpose(w, n, p);
+    return !is_view(n) || view_to_reshape(w, n, p);
 }
 
 /* ---- the model ---- */
 
 /* What the model claimed of values inside the graph. */
-static void write_claims(Writer *w, Pb__Graph *p) {
+static void write_claims(Writer *w, const Graph *g, Pb__Graph *p) {
     size_t most = 0;
-    for (const Node *n = w->g->first; n; n = n->next) most += (size_t)n->n_out;
+    for (const Node *n = g->first; n; n = n->next) most += (size_t)n->n_out;
     p->value_info = ARENA_ARRAY(w->a, most, Pb__ValueInfo *);
-    for (const Node *n = w->g->first; n; n = n->next)
+    for (const Node *n = g->first; n; n = n->next)
         for (int i = 0; i < n->n_out; i++)
-            if (n->out[i] && n->out[i]->claimed && !graph_is_output(w->g, n->out[i]))
+            if (n->out[i] && n->out[i]->claimed && !graph_is_output(g, n->out[i]))
                 p->value_info[p->n_value_info++] = write_info(w, n->out[i]);
 }
 
-static bool write_graph(Writer *w, Pb__Graph *p) {
-    const Graph *g = w->g;
-    size_t n_nodes = 0;
+/* Without initializers: those of bodies stand in the model's graph. */
+static bool write_graph(Writer *w, const Graph *g, int captured, Pb__Graph *p) {
+    size_t n_nodes = (size_t)g->n_outputs; /* room for what write_body adds */
     pb__graph__init(p);
     for (const Node *n = g->first; n; n = n->next) n_nodes++;
     p->has_name = true; /* the standard wants one */
@@ -375,13 +399,37 @@ static bool write_graph(Writer *w, Pb__Graph *p) {
         if (!write_node(w, n, &p->node[p->n_node++])) return false;
     for (int i = 0; i < g->n_outputs; i++)
         if (!add_constant(w, g->outputs[i])) return false;
-    p->n_input = (size_t)g->n_inputs;
-    p->input = write_infos(w, g->inputs, g->n_inputs);
+    p->n_input = (size_t)(g->n_inputs - captured);
+    p->input = write_infos(w, g->inputs, g->n_inputs - captured);
     p->n_output = (size_t)g->n_outputs;
     p->output = write_infos(w, g->outputs, g->n_outputs);
-    write_claims(w, p);
-    p->n_initializer = w->n_tensors;
-    p->initializer = w->tensors;
+    write_claims(w, g, p);
+    return true;
+}
+
+/* A body gives what its nodes make, once: all else goes through an Identity. */
+static void copy_output(Writer *w, const Graph *body, int i, Pb__Graph *p) {
+    bool own = body->outputs[i]->def != NULL;
+    for (int k = 0; k < i && own; k++) own = body->outputs[k] != body->outputs[i];
+    if (own) return;
+    Pb__Node *copy = p->node[p->n_node++] = ARENA_NEW(w->a, Pb__Node);
+    pb__node__init(copy);
+    copy->has_op_type = true;
+    copy->op_type = pb_text("Identity");
+    copy->n_input = copy->n_output = 1;
+    copy->input = ARENA_ARRAY(w->a, 1, ProtobufCBinaryData);
+    copy->output = ARENA_ARRAY(w->a, 1, ProtobufCBinaryData);
+    copy->input[0] = name_of(w, body->outputs[i]);
+    copy->output[0] = p->output[i]->name = fresh_name(w);
+}
+
+static bool write_body(Writer *w, const Node *n, const Graph *body, Pb__Graph **out) {
+    Pb__Graph *p = *out = ARENA_NEW(w->a, Pb__Graph);
+    if (body->refused) return cannot_write(w, n, "a branch that cannot run");
+    for (int i = 0; i < n->n_captured; i++)
+        w->names[body->inputs[body->n_inputs - n->n_captured + i]->id] = name_of(w, n->in[n->n_in - n->n_captured + i]);
+    if (!write_graph(w, body, n->n_captured, p)) return false;
+    for (int i = 0; i < body->n_outputs; i++) copy_output(w, body, i, p);
     return true;
 }
 
@@ -404,7 +452,9 @@ static bool write_model(Writer *w, FILE *out) {
     Pb__Graph graph;
     Pb__Model model = PB__MODEL__INIT;
     Pb__OperatorSet set = PB__OPERATOR_SET__INIT, *sets = &set;
-    if (!write_graph(w, &graph)) return false;
+    if (!write_graph(w, w->g, 0, &graph)) return false;
+    graph.n_initializer = w->n_tensors;
+    graph.initializer = w->tensors;
     set.has_domain = set.has_version = true;
     set.version = w->opset;
     model.has_ir_version = true;

@@ -112,6 +112,12 @@ Attr *node_set_tensor(Node *n, const char *name, const Tensor *t) {
     return a;
 }
 
+Attr *node_set_graph(Node *n, const char *name, Graph *g) {
+    Attr *a = attr_slot(n, name, ATTR_GRAPH);
+    a->graph = g;
+    return a;
+}
+
 void node_remove_attr(Node *n, const char *name) {
     Attr *a = (Attr *)node_attr(n, name);
     if (!a) return;

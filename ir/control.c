@@ -29,6 +29,16 @@ int64_t node_most_turns(const Node *n) {
     return most;
 }
 
+void node_axis_order(const Node *n, int64_t order[MCC_MAX_RANK]) {
+    int rank = n->in[0]->type.rank, from = (int)node_int(n, "from"), to = (int)node_int(n, "to");
+    if (from < 0) from += rank;
+    if (to < 0) to += rank;
+    for (int i = 0; i < rank; i++) {
+        int other = i - (i > to);
+        order[i] = i == to ? from : other + (other >= from);
+    }
+}
+
 int graph_input(const Graph *g, const Value *v) {
     if (v->def || v->constant) return -1;
     return v->def_index < g->n_inputs && g->inputs[v->def_index] == v ? v->def_index : -1;
@@ -56,10 +66,20 @@ static void move_nodes(Graph *body, Node *before) {
     body->first = body->last = NULL;
 }
 
+/* What the body takes to be equal, the graph around it does from here on. */
+static void adopt_equals(Graph *g, const Graph *body) {
+    for (int i = 0; i < g->ctx->n_equal; i++) {
+        DimEqual *e = &g->ctx->equal[i];
+        bool open = !g->outer && !dim_has_data(e->a) && !dim_has_data(e->b);
+        if (e->in == body) e->in = open ? NULL : g;
+    }
+}
+
 Node *graph_inline(Node *at, Graph *body, Value *const *args) {
     Graph *g = at->graph;
     Node *first = body->first;
     assert(body->n_outputs == at->n_out);
+    adopt_equals(g, body);
     for (Node *n = first; n; n = n->next) {
         for (int i = 0; i < n->n_in; i++) n->in[i] = outside_of(body, n->in[i], args);
         adopt(g, n);

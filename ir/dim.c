@@ -418,20 +418,20 @@ bool dim_is(Dim d, int64_t value) { return d && d->kind == DIM_CONST && d->value
 bool dim_has_data(Dim d) { return d && d->data; }
 bool dim_is_bounded(Dim d) { return d && !d->wild; }
 
-bool dim_require_equal(Ctx *ctx, Dim a, Dim b) {
-    assert(!a->data && !b->data);
+bool dim_require_equal(Ctx *ctx, const Graph *in, Dim a, Dim b) {
+    if (!a->data && !b->data && !in->outer) in = NULL;
     if (a->id > b->id) {
         Dim t = a;
         a = b;
         b = t;
     }
     if (a == b) return true;
-    if (a->wild || b->wild) return false; /* the entry could not compute them */
+    if (a->wild || b->wild) return false; /* the run could not compute them */
     for (int i = 0; i < ctx->n_equal; i++)
-        if (ctx->equal[i].a == a && ctx->equal[i].b == b) return true;
+        if (ctx->equal[i].a == a && ctx->equal[i].b == b && ctx->equal[i].in == in) return true;
     if (ctx->n_equal == MAX_EQUALS) return false;
     if (!ctx->equal) ctx->equal = ARENA_ARRAY(ctx->arena, MAX_EQUALS, DimEqual);
-    ctx->equal[ctx->n_equal++] = (DimEqual){a, b};
+    ctx->equal[ctx->n_equal++] = (DimEqual){a, b, in};
     return true;
 }
 

@@ -92,7 +92,7 @@ struct Ctx {
     struct Mem *mem;
     struct Diag *diag;
     struct DimTable *dims;
-    struct DimEqual *equal; /* what the entry checks before anything else: dim_require_equal */
+    struct DimEqual *equal; /* what the run compares: dim_require_equal */
     int n_equal;
     struct Mapped *mapped; /* frontend/map.c: the model's files, until onnx_unmap */
     size_t folded; /* bytes of constants made so far, against opt.max_fold */
@@ -174,12 +174,14 @@ bool dim_is_const(Dim d, int64_t *value);
 bool dim_is(Dim d, int64_t value);
 bool dim_has_data(Dim d); /* depends on a symbol that a node writes */
 bool dim_is_bounded(Dim d); /* no part of it can overflow */
-/* Two dims of open symbols that the model takes to be equal though that cannot be proven (2·ceil(H/32) and ceil(H/16)). The
- * entry evaluates all pairs in ctx->equal and returns MCC_E_SHAPE where one differs. false: too many, or one may overflow. */
+/* Two dims that a node of graph `in` takes to be equal though that cannot be proven (2·ceil(H/32) and ceil(H/16)). Of open dims the
+ * entry compares what the model's own graph needs (`in` is NULL then), a body of control flow what it needs itself; of dims that nodes
+ * write, each graph once they are known. MCC_E_SHAPE where two differ. false: too many, or one may overflow. */
 typedef struct DimEqual {
     Dim a, b;
+    const Graph *in;
 } DimEqual;
-bool dim_require_equal(Ctx *ctx, Dim a, Dim b);
+bool dim_require_equal(Ctx *ctx, const Graph *in, Dim a, Dim b);
 typedef int64_t (*DimEnv)(void *env, Dim symbol);
 bool dim_eval(Dim d, DimEnv env, void *arg, int64_t *out); /* false: overflow */
 const char *dim_text(Ctx *ctx, Dim d);
@@ -338,6 +340,7 @@ Attr *node_set_float(Node *n, const char *name, double v);
 Attr *node_set_string(Node *n, const char *name, const char *v);
 Attr *node_set_ints(Node *n, const char *name, const int64_t *v, int count);
 Attr *node_set_tensor(Node *n, const char *name, const Tensor *t);
+Attr *node_set_graph(Node *n, const char *name, Graph *g);
 void node_remove_attr(Node *n, const char *name);
 Value *node_in(const Node *n, int i); /* NULL: absent */
 /* OP_ELEMENTWISE, or a QuantizeLinear or DequantizeLinear of f32 (Q: or int32) whose scale and zero point are one number each, known or not */
@@ -354,6 +357,7 @@ int node_bodies(const Node *n, Graph *out[MAX_BODIES]); /* then_branch, else_bra
 int node_carried(const Node *n);                        /* values that a Loop or Scan hands from turn to turn */
 enum { LOOP_TURNS = 65536 };                            /* where nothing bounds them, neither the model nor the user */
 int64_t node_most_turns(const Node *n);                 /* of a Loop: more are an error at run time */
+void node_axis_order(const Node *n, int64_t order[MCC_MAX_RANK]); /* of a MoveAxis: the input's axis that each of the output's is */
 int graph_input(const Graph *g, const Value *v);        /* its place among the inputs; -1: it is none of them */
 /* Puts the body of `at` in its place: its nodes move before `at`, on args[i] for input i; Identity nodes give its outputs to those
  * of `at`, which goes. Returns the first node that came, or what followed `at`. */

@@ -59,6 +59,13 @@ static void split_dropout(Rewrite *r, Node *n) {
     rewrite_become(r, n, OP_Identity, (Value *[]){n->in[0]}, 1);
 }
 
+static void move_axis(Rewrite *r, Node *n) {
+    int64_t order[MCC_MAX_RANK];
+    node_axis_order(n, order);
+    rewrite_become(r, n, OP_Transpose, (Value *[]){n->in[0]}, 1);
+    node_set_ints(n, "perm", order, n->in[0]->type.rank);
+}
+
 static const struct {
     Op op;
     void (*run)(Build *b);
@@ -108,6 +115,7 @@ bool pass_decompose(Graph *g, PassCtx *p) {
         else if (n->op == OP_Mean) split_mean(&r, n);
         else if (n->op == OP_CastLike) split_cast_like(&r, n);
         else if (n->op == OP_AlignAxes) rewrite_become(&r, n, OP_View, (Value *[]){n->in[0]}, 1);
+        else if (n->op == OP_MoveAxis) move_axis(&r, n);
         else if (n->op == OP_Dropout) split_dropout(&r, n);
         else if (n->op == OP_TfIdfVectorizer) split_ngrams(&r, n);
         else if (op_has(n->op, OP_ELEMENTWISE | OP_VARIADIC) && n->n_in != 2) split_chain(&r, n, n->op, n->n_in);

@@ -52,6 +52,7 @@ typedef struct IntList { /* an input that lists integers: axes, sizes, pads, …
     const Dim *v; /* NULL elements: known at run time only */
 } IntList;
 bool read_list(Ctx *ctx, const Node *n, int in, int max, IntList *out);
+bool read_axis_list(Ctx *ctx, const Node *n, int in, IntList *out); /* which exporters write as one number, too */
 bool need_length(Ctx *ctx, const Node *n, int in, int length); /* of a list whose length may be open */
 bool list_is_const(const IntList *l, int64_t *out);            /* every element is a constant */
 

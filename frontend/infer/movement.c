@@ -19,6 +19,19 @@ bool infer_transpose(Ctx *ctx, Node *n) {
     return true;
 }
 
+bool infer_move_axis(Ctx *ctx, Node *n) {
+    int from, to;
+    if (!infer_begin(ctx, n)) return false;
+    const Type *x = type_of(n, 0);
+    if (!read_axis(ctx, n, node_int(n, "from"), x->rank, &from) || !read_axis(ctx, n, node_int(n, "to"), x->rank, &to))
+        return false;
+    Dim dims[MCC_MAX_RANK];
+    int64_t order[MCC_MAX_RANK];
+    node_axis_order(n, order);
+    for (int i = 0; i < x->rank; i++) dims[i] = x->dims[order[i]];
+    return set_output(ctx, n, 0, x->dtype, x->rank, dims);
+}
+
 /* ---- Expand ---- */
 
 /* have: the input's size; want: what the shape asks for, NULL where only the run tells. 1 gives way to the other. */

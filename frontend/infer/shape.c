@@ -1,5 +1,5 @@
 /* Dims that must agree, broadcasting, and the types of outputs. A fact about open dims that the model relies on and
- * that cannot be proven here is left to the entry (dim_require_equal); one about dims that nodes write is an error. */
+ * that cannot be proven here, or about dims that nodes write, is left to the run (dim_require_equal). */
 #include "frontend/infer/infer.h"
 #include <string.h>
 
@@ -47,12 +47,10 @@ Dim equal_dims(Ctx *ctx, const Node *n, Dim a, Dim b, const char *what) {
     Dim gap = dim_sub(ctx, a, b);
     if (a->hi < b->lo || b->hi < a->lo || (gap && (gap->lo > 0 || gap->hi < 0)))
         return fail_dim(ctx, n, "%s differ: %s and %s", what, dim_text(ctx, a), dim_text(ctx, b));
-    if (dim_has_data(a) || dim_has_data(b))
-        return fail_dim(ctx, n, "%s are %s and %s, and at least one is known only at run time, which is not supported", what, dim_text(ctx, a),
-                        dim_text(ctx, b));
-    if (dim_is_const(a, &v) && is_linear(b, &symbol, &c, &k)) return pin_error(ctx, n, b, v, what);
-    if (dim_is_const(b, &v) && is_linear(a, &symbol, &c, &k)) return pin_error(ctx, n, a, v, what);
-    if (!dim_require_equal(ctx, a, b))
+    bool open = !dim_has_data(a) && !dim_has_data(b);
+    if (open && dim_is_const(a, &v) && is_linear(b, &symbol, &c, &k)) return pin_error(ctx, n, b, v, what);
+    if (open && dim_is_const(b, &v) && is_linear(a, &symbol, &c, &k)) return pin_error(ctx, n, a, v, what);
+    if (!dim_require_equal(ctx, n->graph, a, b))
         return fail_dim(ctx, n, "%s are %s and %s, which the run cannot compare: pin dims with --dim", what,
                         dim_text(ctx, a), dim_text(ctx, b));
     if (a->hi != b->hi) return a->hi < b->hi ? a : b;
@@ -65,11 +63,8 @@ bool need_at_most(Ctx *ctx, const Node *n, Dim a, Dim b, const char *what) {
     if (a->hi <= b->lo || (gap && gap->hi <= 0)) return true;
     if (a->lo > b->hi || (gap && gap->lo > 0))
         return fail(ctx, n, "%s: %s is more than %s", what, dim_text(ctx, a), dim_text(ctx, b));
-    if (dim_has_data(a) || dim_has_data(b))
-        return fail(ctx, n, "%s: that %s is at most %s is known only at run time, which is not supported", what, dim_text(ctx, a),
-                    dim_text(ctx, b));
     Dim most = dim_max(ctx, a, b);
-    return most && dim_require_equal(ctx, most, b)
+    return most && dim_require_equal(ctx, n->graph, most, b)
                ? true
                : fail(ctx, n, "%s: %s may be more than %s", what, dim_text(ctx, a), dim_text(ctx, b));
 }
@@ -79,9 +74,9 @@ bool need_divisible(Ctx *ctx, const Node *n, Dim a, int64_t by, const char *what
     int64_t v;
     if (whole == a) return true;
     if (!whole) return fail(ctx, n, "a size overflows");
-    if (dim_is_const(a, &v) || dim_has_data(a))
+    if (dim_is_const(a, &v))
         return fail(ctx, n, "%s, %s, is not a multiple of %lld", what, dim_text(ctx, a), (long long)by);
-    return dim_require_equal(ctx, a, whole) ||
+    return dim_require_equal(ctx, n->graph, a, whole) ||
            fail(ctx, n, "%s, %s, may not be a multiple of %lld", what, dim_text(ctx, a), (long long)by);
 }
 
@@ -131,7 +126,7 @@ static Dim usable_size(Ctx *ctx, const Node *n, int out, int axis, Dim d) {
     if (d->lo >= 0) return d;
     Dim clamped = clamp_size(ctx, d);
     if (!clamped || dim_has_data(d)) return clamped;
-    if (!dim_require_equal(ctx, d, clamped))
+    if (!dim_require_equal(ctx, n->graph, d, clamped))
         return fail_dim(ctx, n, "output %d: whether %s is a size the run cannot tell: pin dims with --dim", out,
                         dim_text(ctx, d));
     return d;
@@ -222,6 +217,14 @@ bool read_list(Ctx *ctx, const Node *n, int in, int max, IntList *out) {
     out->n = (int)count;
     out->v = list_elements(ctx, v, out->n);
     return true;
+}
+
+bool read_axis_list(Ctx *ctx, const Node *n, int in, IntList *out) {
+    const Value *v = node_in(n, in);
+    bool known = v && v->type.kind == TYPE_TENSOR && v->type.rank == 0 && value_content(v) == 1 && v->content[0];
+    if (!known) return read_list(ctx, n, in, MCC_MAX_RANK, out);
+    *out = (IntList){.present = true, .n = 1, .v = v->content};
+    return need_index_dtype(ctx, n, in);
 }
 
 bool list_is_const(const IntList *l, int64_t *out) {

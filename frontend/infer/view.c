@@ -152,7 +152,7 @@ bool infer_squeeze(Ctx *ctx, Node *n) {
     IntList list;
     int64_t values[MCC_MAX_RANK];
     int axes[MCC_MAX_RANK], rank = 0;
-    if (!infer_begin(ctx, n) || !read_list(ctx, n, 1, MCC_MAX_RANK, &list)) return false;
+    if (!infer_begin(ctx, n) || !read_axis_list(ctx, n, 1, &list)) return false;
     const Type *x = type_of(n, 0);
     if (list.n > x->rank) return fail(ctx, n, "%d axes are listed, there are %d", list.n, x->rank);
     if (list.present && !list_is_const(&list, values)) {
@@ -176,7 +176,7 @@ bool infer_unsqueeze(Ctx *ctx, Node *n) {
     IntList list;
     int64_t values[MCC_MAX_RANK];
     int axes[MCC_MAX_RANK];
-    if (!infer_begin(ctx, n) || !read_list(ctx, n, 1, MCC_MAX_RANK, &list)) return false;
+    if (!infer_begin(ctx, n) || !read_axis_list(ctx, n, 1, &list)) return false;
     const Type *x = type_of(n, 0);
     int rank = list.n >= 0 ? x->rank + list.n : declared_rank(ctx, n);
     if (rank < 0 || (list.n < 0 && !need_length(ctx, n, 1, rank - x->rank))) return false;

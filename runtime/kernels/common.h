@@ -112,10 +112,13 @@ static inline bool axes_find(const mcc_arg *axes, int64_t n, int rank, int *at) 
     return valid;
 }
 
+/* A list of one may be a number. */
+static inline int64_t axes_count(const mcc_arg *axes) { return axes->rank ? axes->dims[0] : 1; }
+
 /* The same as a set of bits. */
 static inline bool axes_set(const mcc_arg *axes, int rank, unsigned *set) {
     int at[RANK];
-    const bool valid = axes_find(axes, axes->dims[0], rank, at);
+    const bool valid = axes_find(axes, axes_count(axes), rank, at);
     *set = 0;
     UNROLL for (int k = 0; k < RANK; k++) *set |= (at[k] >= 0 ? 1u : 0u) << k;
     return valid;

@@ -79,7 +79,7 @@ int shape_Unsqueeze(mcc_arg *a, const mcc_attr *at) {
     const mcc_arg *x = &a[0], *axes = &a[1];
     mcc_arg *y = &a[at->args.n_in];
     unsigned set = 0;
-    if (x->rank + axes->dims[0] != y->rank || !axes_set(axes, y->rank, &set)) return MCC_E_INDEX;
+    if (x->rank + axes_count(axes) != y->rank || !axes_set(axes, y->rank, &set)) return MCC_E_INDEX;
     int from = 0;
     UNROLL for (int k = 0; k < RANK; k++) if (k < y->rank) y->dims[k] = set >> k & 1 ? 1 : x->dims[from++];
     return MCC_OK;

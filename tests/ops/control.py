@@ -1,12 +1,13 @@
 """Functions of models, If, Loop and Scan through compiled objects: nested bodies that read outer values, branches of other sizes,
 carried values that grow, turns that end early or never, what is refused. Every call is between unreadable pages, over
-workspaces of 0x00 and 0xFF.
+workspaces of 0x00 and 0xFF. What --emit=onnx writes of them reads as the same model, and gives the same in ONNX Runtime where that is here.
 """
 import os
 import subprocess
 import sys
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper
+import peer
 from model import Model
 
 MCC, WORK = os.environ["MCC"], os.path.join(os.environ["BUILD"], "control")
@@ -50,6 +51,26 @@ def same(name, model, inputs, wants):
     got = model.check(inputs)
     good = all(g.shape == np.shape(w) and np.allclose(g, w, 1e-5, 1e-6) for g, w in zip(got, wants))
     expect(name, good, f"got {got}, want {wants}")
+
+
+def library():
+    path = os.environ.get("ORT_LIB") or peer.npm("onnxruntime-node/bin/napi-v*/linux/x64/libonnxruntime.so.1")
+    return peer.ort.Library(path) if path else None
+
+
+def written(name, g, cases, options=(), opset=17):
+    """cases: (inputs, wants)"""
+    path, once, again = save(name + "_read", g, opset=opset), os.path.join(WORK, name + "_once.onnx"), os.path.join(WORK, name + "_again.onnx")
+    for source, target in ((path, once), (once, again)):
+        done = subprocess.run([MCC, source, "--emit=onnx", "-o", target, *options], capture_output=True, text=True)
+        if done.returncode:
+            return expect(f"{name} is written", False, done.stderr)
+    expect(f"{name} is written", open(once, "rb").read() == open(again, "rb").read(), "written again it is another file")
+    session = peer.ort.Session(PEER, once) if PEER else None
+    for inputs, wants in cases if session else []:
+        got = session.run([np.ascontiguousarray(x) for x in inputs])
+        good = all(np.shape(x) == np.shape(w) and np.allclose(x, w, 1e-5, 1e-6) for x, w in zip(got, wants))
+        expect(f"{name}, written, in ONNX Runtime", good, f"got {got}, want {wants}")
 
 
 def status(name, model, inputs, want):
@@ -141,12 +162,14 @@ def check_if():
         for level in ("-O0", "-O2"):
             same(f"nested branches {a}{b} {level}", compiled(f"nested_if{level}", g, options=[level]), [v, np.array(bool(a)), np.array([bool(b)])],
                  [(v + 5 if b else v * 5) if a else v])
+    written("nested_if", g, [([v, np.array(bool(a)), np.array([bool(b)])], [(v + 5 if b else v * 5) if a else v]) for a, b in ((1, 1), (1, 0), (0, 1))])
     small = graph([node("Slice", ["x", "zero", "one"], ["a"])], "t", [], [info("a", F, None)])
     full = graph([node("Concat", ["x", "x"], ["b"], axis=0)], "e", [], [info("b", F, None)])
     g = graph([node("If", ["p"], ["r"], then_branch=small, else_branch=full), node("Neg", ["r"], ["y"])], "g", [x, p], [info("y", F, [None, 3])],
               [const("zero", [0], np.int64), const("one", [1], np.int64)])
     same("branches of other sizes, small", compiled("sizes", g), [v, np.array(True)], [-v[:1]])
     same("branches of other sizes, large", compiled("sizes", g), [v, np.array(False)], [-np.concatenate([v, v])])
+    written("sizes", g, [([v, np.array(True)], [-v[:1]]), ([v, np.array(False)], [-np.concatenate([v, v])])])
     wrong = graph([node("MatMul", ["x", "x"], ["m"])], "t", [], [info("m", F, None)])
     g = graph([node("If", ["p"], ["y"], then_branch=wrong, else_branch=other)], "g", [x, p], [info("y", F, [2, 3])])
     same("a branch that cannot run is not taken", compiled("wrong", g), [v, np.array(False)], [v])
@@ -174,6 +197,7 @@ def check_loop():
             same(f"sums of {turns} turns {level}", model, [np.array(turns), v], [v * (turns + 1), np.array([s * v for s in states], np.float32).reshape(turns, 3)])
         status(f"too many turns {level}", model, [np.array(9), v], E_TRIP)
         same(f"negative turns {level}", model, [np.array(-2), v], [v, np.zeros((0, 3), np.float32)])
+    written("sums", g, [([np.array(n), v], [v * (n + 1), np.array([v * (k + 2) * v for k in range(n)], np.float32).reshape(n, 3)]) for n in (0, 3)], ["--max-trip=8"])
     body = loop_body([node("ReduceSum", ["a"], ["t"], keepdims=0), node("Less", ["t", "limit"], ["more"]), node("Add", ["a", "a"], ["a_next"])], [("a", F)])
     g = graph([node("Loop", ["", "", "x"], ["y"], body=body)], "g", [x], [info("y", F, [3])], [const("limit", 20, np.float32)])
     same("while", compiled("while", g), [v], [v * 8])
@@ -183,6 +207,7 @@ def check_loop():
     grow = compiled("grow", g, options=["--max-trip=5"])
     for turns in (0, 1, 4, 5):
         same(f"a value that grows {turns} times", grow, [np.array(turns), v], [np.tile(v, turns + 1)])
+    written("grow", g, [([np.array(n), v], [np.tile(v, n + 1)]) for n in (0, 3)], ["--max-trip=5"])
     inner = loop_body([node("Identity", ["c"], ["more"]), node("Add", ["b", "a"], ["b_next"])], [("b", F)])
     inner.input[0].name, inner.input[1].name, inner.node[0].input[0] = "j", "d", "d"
     body = loop_body([node("Identity", ["c"], ["more"]), node("Loop", ["m", "", "x"], ["a_next"], body=inner)], [("a", F)])
@@ -193,6 +218,7 @@ def check_loop():
         for _ in range(3):
             b = b + want
         want = b
+    written("nested_loop", g, [([np.array(3), v], [want])])
     same("a loop in a loop", compiled("nested_loop", g), [np.array(3), v], [want])
 
 
@@ -209,9 +235,59 @@ def check_scan():
                  [x.sum(0), sums[::-1] if back_out else sums])
 
 
+def check_scan_axes():
+    x = np.arange(24, dtype=np.float32).reshape(2, 4, 3)
+    body = graph([node("Add", ["s", "e"], ["s_next"]), node("Transpose", ["s_next"], ["o"], perm=[1, 0])], "body",
+                 [info("s", F, None), info("e", F, None)], [info("s_next", F, None), info("o", F, None)])
+    for axis, out_axis, back in ((1, 1, 0), (-2, 2, 1), (1, -1, 0), (1, 0, 1)):
+        n = node("Scan", ["z", "x"], ["y", "all"], body=body, num_scan_inputs=1, scan_input_axes=[axis], scan_output_axes=[out_axis], scan_input_directions=[back])
+        g = graph([n], "g", [info("x", F, [2, "t", 3])], [info("y", F, [2, 3]), info("all", F, None)], [const("z", np.zeros((2, 3)), np.float32)])
+        sums = np.cumsum(x[:, ::-1] if back else x, 1)
+        want = np.stack([sums[:, t].T for t in range(4)], out_axis)
+        same(f"scan along axis {axis}, stacked along {out_axis}", compiled(f"scan_axes{axis}{out_axis}{back}", g, options=["--max-dim=t=6"]), [x], [x.sum(1), want])
+        written(f"scan_axes{axis}{out_axis}{back}", g, [([x], [x.sum(1), want])], ["--max-dim=t=6"])
+    n = node("Scan", ["z", "x"], ["y"], body=body, num_scan_inputs=1, scan_input_axes=[3])
+    refused("scan along an axis that is not there", "axis 3 is outside", graph([n], "g", [info("x", F, [2, 4, 3])], [info("y", F, None)], [const("z", np.zeros((2, 3)), np.float32)]))
+    body = graph([node("Add", ["s", "e"], ["s_next"]), node("Mul", ["s_next", "k"], ["o"])], "body", [info("s", F, None), info("e", F, None)],
+                 [info("s_next", F, None), info("o", F, None)])
+    x = np.arange(24, dtype=np.float32).reshape(2, 3, 4)
+    for back in (0, 1):
+        n = node("Scan", ["", "z", "x"], ["y", "all"], body=body, num_scan_inputs=1, directions=[back])
+        g = graph([n], "g", [info("z", F, ["b", 4]), info("x", F, ["b", "t", 4]), info("k", F, [1])], [info("y", F, ["b", 4]), info("all", F, None)])
+        z = np.array([[1, 0, 2, 0], [0, 3, 0, 0]], np.float32)
+        sums = z[:, None] + np.cumsum(x[:, ::-1] if back else x, 1)
+        written(f"scan8_{back}", g, [([z, x, np.array([2], np.float32)], [sums[:, -1], sums * 2])], ["--max-dim=*=6"], 8)
+        same(f"scan of opset 8, direction {back}", compiled(f"scan8_{back}", g, opset=8, options=["--max-dim=*=6"]), [z, x, np.array([2], np.float32)], [sums[:, -1], sums * 2])
+    n = node("Scan", ["len", "z", "x"], ["y", "all"], body=body, num_scan_inputs=1)
+    g = graph([n], "g", [info("len", I, [2]), info("z", F, [2, 4]), info("x", F, [2, 3, 4]), info("k", F, [1])], [info("y", F, [2, 4]), info("all", F, None)])
+    refused("scan of opset 8 with lengths", "the lengths of sequences are not supported", g, opset=8)
+
+
+def check_sizes_of_data():
+    """Sizes that only the run tells and that must agree: of a whole model, and of a branch, which asks for nothing where it is not taken."""
+    x = np.array([1, 0, 2, 0, 3], np.float32)
+    pick = [node("Greater", ["x", "zero"], ["p"]), node("Compress", ["x", "p"], ["a"]), node("Greater", ["w", "zero"], ["q"]), node("Compress", ["w", "q"], ["b"])]
+    ins, zero = [info("x", F, [5]), info("w", F, [5])], [const("zero", 0, np.float32)]
+    g = graph(pick + [node("Mul", ["a", "b"], ["y"])], "g", ins, [info("y", F, None)], zero)
+    model = compiled("data_sizes", g)
+    same("sizes of data that agree", model, [x, x[::-1].copy()], [np.array([3, 4, 3], np.float32)])
+    status("sizes of data that differ", model, [x, np.ones(5, np.float32)], E_SHAPE)
+    then = graph([node("Mul", ["x", "w"], ["r"]), node("ReduceSum", ["r"], ["r1"], keepdims=0)], "t", [], [info("r1", F, None)])
+    other = graph([node("ReduceSum", ["x"], ["r2"], keepdims=0)], "e", [], [info("r2", F, None)])
+    g = graph([node("If", ["c"], ["y"], then_branch=then, else_branch=other)], "g", [info("x", F, ["m"]), info("w", F, ["n"]), info("c", B, [])], [info("y", F, [])])
+    model = compiled("branch_sizes", g, options=["--max-dim=*=6"])
+    for taken in (True, False):
+        same(f"sizes of a branch that agree, {taken}", model, [x, x, np.array(taken)], [np.float32((x * x).sum() if taken else x.sum())])
+    same("sizes of a branch that is not taken", model, [x, x[:3].copy(), np.array(False)], [np.float32(x.sum())])
+    status("sizes of a branch that is taken", model, [x, x[:3].copy(), np.array(True)], E_SHAPE)
+
+
 os.makedirs(WORK, exist_ok=True)
+PEER = library()
 check_functions()
 check_if()
 check_loop()
 check_scan()
+check_scan_axes()
+check_sizes_of_data()
 sys.exit(f"{failed} failed" if failed else 0)

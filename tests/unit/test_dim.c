@@ -111,10 +111,14 @@ static void test_data(void) {
 }
 
 static void test_equal(void) {
-    Dim a = symbol("a", 1, 100), b = symbol("b", 50, 60);
+    Graph *g = graph_new(ctx, NULL), *body = graph_new(ctx, g);
+    Dim a = symbol("a", 1, 100), b = symbol("b", 50, 60),
+        x = dim_data(ctx, node_new(g, OP_Identity, NULL, NULL, 0, 1), 0, 9);
     int before = ctx->n_equal;
-    CHECK(dim_require_equal(ctx, a, b) && dim_require_equal(ctx, b, a) && dim_require_equal(ctx, a, a));
-    CHECK(ctx->n_equal == before + 1);
+    CHECK(dim_require_equal(ctx, g, a, b) && dim_require_equal(ctx, g, b, a) && dim_require_equal(ctx, g, a, a));
+    CHECK(ctx->n_equal == before + 1 && !ctx->equal[before].in);
+    CHECK(dim_require_equal(ctx, g, a, x) && ctx->equal[before + 1].in == g);
+    CHECK(dim_require_equal(ctx, body, a, b) && ctx->equal[before + 2].in == body);
 }
 
 /* ---- random expressions: the value of a dim is the value of the operations that made it ---- */

@@ -128,7 +128,7 @@ static const Case shapes[] = {
     {"x: float32[2, 2, 2]; y = EyeLike(x)", "!must have 2 axes"},
     {"x: float32[N<4000000000, M<4000000000, K<4000000000]; y = Relu(x)", "!overflows the address space"},
     {"x: int64[3]; s: int64[3]; y = Reshape(x, s) : int64[4, 4, 4]; z = Add(y, y); w: int64[2, 2, 2]; v = Add(z, w)",
-     "!and at least one is known only at run time"},
+     "int64[2, 2, 2] if 2 = $6 if 2 = $5 if 2 = $4"},
 };
 
 /* Two independent errors come in one run; what depends on a wrong node is not reported. */

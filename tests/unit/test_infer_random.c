@@ -219,6 +219,7 @@ static void check_whole(const Recipe *r, const Node *n) {
 /* The entry's checks, evaluated */
 static bool checks_hold(const Build *b) {
     for (int i = 0; i < b->ctx->n_equal; i++) {
+        if (b->ctx->equal[i].in) continue;
         int64_t x, y;
         if (!dim_eval(b->ctx->equal[i].a, lookup, (void *)b, &x) ||
             !dim_eval(b->ctx->equal[i].b, lookup, (void *)b, &y) || x != y)
