@@ -2,6 +2,7 @@
  * multiplied, and shared memory holds both. Where both operands can be copied without registers (cp.async), as many
  * steps as there are stages, less one, are under way. Each turn has one barrier. */
 #include "codegen/gpu_tile.h"
+#include <string.h>
 
 void gpu_task_begin(GpuTask *t, Kernel *k, const GpuTile *tile) {
     t->k = k;
@@ -104,6 +105,21 @@ static void by_copies(GpuTask *t) {
     for_end(k, &f);
 }
 
+/* Where there is one step, LLVM would else move each sum to where it is stored, behind a test of its place, and all
+ * that it reads of shared memory would stay in registers till then. */
+static void keep_sums_here(GpuTask *t) {
+    Kernel *k = t->k;
+    LLVMTypeRef element = t->tile->math == GPU_BYTES ? k->gen->i32 : k->gen->f32;
+    LLVMTypeRef type = LLVMFunctionType(element, &element, 1, 0);
+    const char *constraints = t->tile->math == GPU_BYTES ? "=r,0" : "=f,0";
+    LLVMValueRef nothing =
+        LLVMGetInlineAsm(type, "", 0, constraints, strlen(constraints), 1, 0, LLVMInlineAsmDialectATT, 0);
+    for (int i = 0; i < gpu_sums(t->tile); i++) {
+        LLVMValueRef sum = LLVMBuildLoad2(k->b, element, t->acc[i], "");
+        LLVMBuildStore(k->b, LLVMBuildCall2(k->b, type, nothing, &sum, 1, ""), t->acc[i]);
+    }
+}
+
 void gpu_task_sum(GpuTask *t) {
     Kernel *k = t->k;
     If any = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSLT, t->from, t->to, "")); /* else nothing may be read */
@@ -112,5 +128,6 @@ void gpu_task_sum(GpuTask *t) {
     gpu_side_begin(t, right, left->lines * left->pitch);
     if (gpu_side_copies(t, left) && gpu_side_copies(t, right)) by_copies(t);
     else through_registers(t);
+    keep_sums_here(t);
     if_end(k, &any);
 }
