@@ -58,7 +58,7 @@ static Dim pixels_of(Ctx *ctx, const Node *n) {
 
 static bool fits(const CodeOptions *o, const Node *n) {
     (void)o;
-    return n->op == OP_GpuConv;
+    return n->op == OP_GpuConv && node_int(n, "tile") != GPU_NO_TILE;
 }
 
 static void geometry(Ctx *ctx, const CodeOptions *o, const Node *n, int launch, GpuGeometry *out) {

@@ -2,8 +2,9 @@
 #include "codegen/gpu_tile.h"
 
 const GpuForm *gpu_form(const CodeOptions *o, const Node *n) {
-    static const GpuForm *const forms[] = {&gpu_product, &gpu_conv, &gpu_attention, &gpu_fused,  &gpu_softmax,
-                                           &gpu_norm,    &gpu_mean, &gpu_dynamic,   &gpu_direct, &gpu_reference};
+    static const GpuForm *const forms[] = {&gpu_product, &gpu_conv,    &gpu_taps,     &gpu_attention,
+                                           &gpu_fused,   &gpu_softmax, &gpu_norm,     &gpu_mean,
+                                           &gpu_dynamic, &gpu_direct,  &gpu_reference};
     for (size_t i = 0; i + 1 < sizeof forms / sizeof *forms; i++)
         if (forms[i]->fits(o, n)) return forms[i];
     return &gpu_reference;

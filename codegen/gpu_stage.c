@@ -54,15 +54,19 @@ static void place_units(GpuTask *t, GpuSide *s) {
     int wide = s->along_depth ? depth / s->unit : s->tile / s->unit, lines = s->along_depth ? s->tile : depth;
     s->n_units = (wide * lines + threads - 1) / threads;
     assert(s->n_units <= GPU_MAX_UNITS);
-    if (wide * lines < threads) s->active = LLVMBuildICmp(k->b, LLVMIntULT, t->thread, gpu_i32(k, wide * lines), "");
+    LLVMValueRef thread = t->thread;
+    if (wide * lines < threads) { /* the others load what these do, and put it nowhere */
+        s->active = LLVMBuildICmp(k->b, LLVMIntULT, t->thread, gpu_i32(k, wide * lines), "");
+        thread = LLVMBuildURem(k->b, t->thread, gpu_i32(k, wide * lines), "");
+    }
     for (int i = 0; i < s->n_units; i++) {
         LLVMValueRef line, place;
         if (threads >= wide) {
-            line = i_plus(k, i_div(k, t->thread, wide), i * (threads / wide));
-            place = LLVMBuildURem(k->b, t->thread, gpu_i32(k, wide), "");
+            line = i_plus(k, i_div(k, thread, wide), i * (threads / wide));
+            place = LLVMBuildURem(k->b, thread, gpu_i32(k, wide), "");
         } else {
             line = gpu_i32(k, i / (wide / threads));
-            place = i_plus(k, t->thread, i % (wide / threads) * threads);
+            place = i_plus(k, thread, i % (wide / threads) * threads);
         }
         place = i_scale(k, place, s->unit);
         s->outer_at[i] = s->along_depth ? line : place;

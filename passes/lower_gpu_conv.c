@@ -1,11 +1,11 @@
 /* Conv and ConvInteger with constant weights as mcc.GpuConv. The weights of a group are a matrix of output channels by
  * steps, (tap, channel): for ordinary units a line holds one step of all output channels, for tensor cores one output
  * channel, whose taps are filled up with zeros to whole lines of 16 bytes. Groups of a few channels stay convolutions
- * of the standard: they leave most of a tile empty. */
+ * of the standard in their weights, and take no tile: they would leave most of it empty. */
 #include <string.h>
 #include "passes/lower_gpu.h"
 
-enum { LINE = 16, LEAST_COLS = 8, LEAST_DEPTH = 8 };
+enum { LINE = 16, LEAST_COLS = 8, LEAST_DEPTH = 8, MOST_TAPS = 128 };
 
 typedef struct Gpu {
     Rewrite *r;
@@ -16,6 +16,7 @@ typedef struct Gpu {
     const Tensor *weights;       /* [groups · cols][channels][taps] */
     const IntegerWeights *bytes; /* in place of them */
     int64_t groups, cols, channels, taps, padded;
+    bool tiled;
 } Gpu;
 
 static int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
@@ -34,7 +35,8 @@ static bool read_window(Gpu *c) {
     c->cols = w->constant->dims[0] / c->groups;
     c->taps = 1;
     for (int i = 0; i < c->window.n; i++) c->taps *= c->window.kernel[i];
-    return c->cols >= (c->groups > 1 ? LEAST_COLS : 1) && c->channels * c->taps >= LEAST_DEPTH && c->channels > 0;
+    c->tiled = c->cols >= (c->groups > 1 ? LEAST_COLS : 1) && c->channels * c->taps >= LEAST_DEPTH;
+    return c->channels > 0 && (c->tiled || c->taps <= MOST_TAPS);
 }
 
 /* ---- weights ---- */
@@ -66,6 +68,15 @@ static Value *packed_weights(const Gpu *c) {
     return value_of_tensor(c->r->g, t);
 }
 
+/* without a tile: as the standard has them */
+static Value *plain_weights(const Gpu *c) {
+    int64_t each = c->channels * c->taps, dims[2] = {c->groups * c->cols, each};
+    if (!c->bytes) return c->n->in[1];
+    Tensor *t = tensor_packed(c->r->g, DT_I8, 2, dims);
+    for (int64_t i = 0; i < dims[0] * each; i++) put_weight(c, t, i, i / each, i % each / c->taps, i % c->taps);
+    return value_of_tensor(c->r->g, t);
+}
+
 /* ---- the node ---- */
 
 static GpuExtent extent_of(const Gpu *c) {
@@ -77,13 +88,16 @@ static GpuExtent extent_of(const Gpu *c) {
 
 static Node *make(Gpu *c, int64_t zero) {
     GpuExtent e = extent_of(c);
-    Node *made = rewrite_insert(c->r, c->n, OP_GpuConv, (Value *[]){c->n->in[0], packed_weights(c)}, 2);
+    Value *weights = c->tiled ? packed_weights(c) : plain_weights(c);
+    Node *made = rewrite_insert(c->r, c->n, OP_GpuConv, (Value *[]){c->n->in[0], weights}, 2);
     made->out[0]->type = c->n->out[0]->type;
     window_set(made, &c->window);
     node_set_int(made, "group", c->groups);
     node_set_int(made, "padded", c->padded);
     node_set_int(made, "zero", zero);
     gpu_set_tile(c->p, made, c->math, &e);
+    if (!c->tiled) node_set_int(made, "tile", GPU_NO_TILE);
+    if (!c->tiled) node_set_int(made, "split", 1);
     return made;
 }
 

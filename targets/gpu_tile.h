@@ -22,6 +22,7 @@ typedef struct GpuTile {
 typedef struct GpuExtent { /* open dims at their bounds */
     double rows, cols, depth, batches;
 } GpuExtent;
+enum { GPU_NO_TILE = -1 }; /* the number of none: a thread sums an element by itself */
 GpuTile gpu_tile_choose(const Target *t, GpuMath math, const GpuExtent *e);
 GpuTile gpu_tile_at(const Target *t, GpuMath math, int number, int split);
 size_t gpu_tile_bytes(const GpuTile *t); /* of shared memory */

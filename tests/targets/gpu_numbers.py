@@ -242,6 +242,9 @@ def convolution(rng, options):
     spatial = int(rng.choice([1, 2, 2, 2, 3]))
     groups = int(rng.choice([1, 1, 1, 2]))
     channels, outs = groups * int(rng.choice([3, 5, 8, 16, 20, 32])), groups * int(rng.choice([8, 12, 32, 40, 70]))
+    if rng.integers(3) == 0:  # groups of a few channels take no tile
+        groups = int(rng.choice([2, 5, 17]))
+        channels, outs = groups * int(rng.choice([1, 1, 3])), groups * int(rng.choice([1, 1, 2]))
     kernel = [int(rng.choice([1, 2, 3])) for _ in range(spatial)] if rng.integers(4) else [1] * spatial
     stride = [int(rng.choice([1, 1, 2])) for _ in kernel]
     dilation = [int(rng.choice([1, 1, 2])) for _ in kernel]
@@ -317,7 +320,7 @@ def main():
             problem = str(e)
         if problem:
             wrong += 1
-            print(f"seed {seed} {options[1]}: {label}: {problem}", flush=True)
+            print(f"seed {seed} {options[1]}: {label or cases[seed % len(cases)].__name__}: {problem}", flush=True)
         elif len(sys.argv) > 1:
             print(f"seed {seed} {options[1]}: {label}: right")
     print(f"{len(seeds)} cases, {wrong} wrong")
