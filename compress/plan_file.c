@@ -4,30 +4,17 @@
  *   tensor NAME u8|i8 SCALE ZERO        or   tensor NAME like OTHER
  *   equalize NAME LOG2 …                (plan_channels.c)
  *   node   NAME int8|dynamic|w8|w4|f16|bf16|f32 OPERATOR
+ *   prune  NAME dense OPERATOR          or   prune NAME PATTERN SHARE WHAT OPERATOR    (plan_prune.c)
  *
  * Names hold no spaces. The file is as little trusted as a model: scales must be positive and finite, zero points
  * within their type, names those of the model. */
-#include "compress/quantize.h"
+#include "compress/plan_file.h"
 #include "compress/sample_files.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { LONGEST_PLAN = 64 << 20, MOST_WORDS = 6 };
-
-typedef struct PlanLine {
-    int number;
-    int n;
-    char *words[MOST_WORDS];
-} PlanLine;
-struct PlanFile {
-    const char *path;
-    PlanLine *lines;
-    int n_lines;
-    QuantMode all; /* what nodes are of which it says nothing */
-    NodeMode *modes;
-    int n_modes;
-};
+enum { LONGEST_PLAN = 64 << 20 };
 
 static bool has_weights(const Node *n) {
     Contraction c;
@@ -65,7 +52,7 @@ void plan_write(const QuantPlan *p, FILE *out) {
     }
 }
 
-static bool bad_line(Ctx *ctx, const PlanFile *f, const PlanLine *l, const char *why) {
+bool plan_bad_line(Ctx *ctx, const PlanFile *f, const PlanLine *l, const char *why) {
     diag_error(ctx, NULL, "%s:%d: %s", f->path, l->number, why);
     return false;
 }
@@ -73,7 +60,7 @@ static bool bad_line(Ctx *ctx, const PlanFile *f, const PlanLine *l, const char 
 static bool split_line(char *text, PlanLine *l) {
     char *save = NULL;
     for (char *word = strtok_r(text, " \t\r", &save); word; word = strtok_r(NULL, " \t\r", &save)) {
-        if (l->n == MOST_WORDS) return false;
+        if (l->n == PLAN_WORDS) return false;
         l->words[l->n++] = word;
         if (l->n < 2 || strcmp(l->words[0], "equalize") != 0) continue;
         l->words[l->n++] = save ? save : ""; /* a number for each channel */
@@ -84,16 +71,19 @@ static bool split_line(char *text, PlanLine *l) {
 
 static bool check_line(Ctx *ctx, PlanFile *f, PlanLine *l) {
     bool tensor = !strcmp(l->words[0], "tensor"), node = !strcmp(l->words[0], "node");
-    bool equalize = !strcmp(l->words[0], "equalize");
-    if (!tensor && !node && !equalize) return bad_line(ctx, f, l, "a line begins with tensor, equalize, node or #");
-    if (equalize && l->n != 3) return bad_line(ctx, f, l, "wanted: equalize NAME LOG2 …");
+    bool equalize = !strcmp(l->words[0], "equalize"), prune = !strcmp(l->words[0], "prune");
+    const char *why = prune ? plan_prune_problem(l) : NULL;
+    if (why) return plan_bad_line(ctx, f, l, why);
+    if (!tensor && !node && !equalize && !prune)
+        return plan_bad_line(ctx, f, l, "a line begins with tensor, equalize, node, prune or #");
+    if (equalize && l->n != 3) return plan_bad_line(ctx, f, l, "wanted: equalize NAME LOG2 …");
     if (tensor && l->n != 5 && !(l->n == 4 && !strcmp(l->words[2], "like")))
-        return bad_line(ctx, f, l, "wanted: tensor NAME u8|i8 SCALE ZERO, or tensor NAME like OTHER");
+        return plan_bad_line(ctx, f, l, "wanted: tensor NAME u8|i8 SCALE ZERO, or tensor NAME like OTHER");
     if (!node) return true;
-    if (l->n != 3 && l->n != 4) return bad_line(ctx, f, l, "wanted: node NAME int8|dynamic|w8|w4|f16|bf16|f32");
+    if (l->n != 3 && l->n != 4) return plan_bad_line(ctx, f, l, "wanted: node NAME int8|dynamic|w8|w4|f16|bf16|f32");
     QuantMode mode;
     if (!quant_mode_find(l->words[2], &mode))
-        return bad_line(ctx, f, l, "a node is int8, dynamic, w8, w4, f16, bf16 or f32");
+        return plan_bad_line(ctx, f, l, "a node is int8, dynamic, w8, w4, f16, bf16 or f32");
     if (mode != f->all) f->modes[f->n_modes++] = (NodeMode){l->words[1], mode};
     return true;
 }
@@ -127,7 +117,7 @@ PlanFile *plan_read(Ctx *ctx, const char *path, QuantMode all) {
         PlanLine *l = &f->lines[f->n_lines];
         *l = (PlanLine){.number = ++number};
         if (*line == '#') continue;
-        if (!split_line(line, l)) return bad_line(ctx, f, l, "it has too many words"), NULL;
+        if (!split_line(line, l)) return plan_bad_line(ctx, f, l, "it has too many words"), NULL;
         if (l->n == 0) continue;
         if (!check_line(ctx, f, l)) return NULL;
         f->n_lines++;
@@ -163,9 +153,9 @@ static bool set_scale(Ctx *ctx, const PlanFile *f, const PlanLine *l, const Quan
     float scale = strtof(l->words[3], &end);
     long zero = strtol(l->words[4], &last, 10), low = p->options.symmetric ? -128 : 0;
     bool same_type = !strcmp(l->words[2], p->options.symmetric ? "i8" : "u8");
-    if (!same_type) return bad_line(ctx, f, l, "its type is not that of --activations");
-    if (*end || !isnormal(scale) || scale < 0) return bad_line(ctx, f, l, "a scale is a positive number");
-    if (*last || zero < low || zero > low + 255) return bad_line(ctx, f, l, "the zero point is not within its type");
+    if (!same_type) return plan_bad_line(ctx, f, l, "its type is not that of --activations");
+    if (*end || !isnormal(scale) || scale < 0) return plan_bad_line(ctx, f, l, "a scale is a positive number");
+    if (*last || zero < low || zero > low + 255) return plan_bad_line(ctx, f, l, "the zero point is not within its type");
     t->shares = NULL;
     t->scale = scale;
     t->zero = (int)zero;
@@ -182,14 +172,14 @@ static bool set_alike(Ctx *ctx, const PlanFile *f, const PlanLine *l, const Quan
         return true;
     }
     for (int depth = 0; !other && at && at->n == 4 && depth < f->n_lines; depth++) at = line_of(f, at->words[3]);
-    if (other || !at || at->n == 4) return bad_line(ctx, f, l, "'like' leads to no other tensor's scale");
+    if (other || !at || at->n == 4) return plan_bad_line(ctx, f, l, "'like' leads to no other tensor's scale");
     return set_scale(ctx, f, at, p, t);
 }
 
 static bool apply_tensor(Ctx *ctx, const PlanFile *f, const PlanLine *l, QuantPlan *p) {
     QuantTensor *t = find_tensor(p, l->words[1]);
     /* where a node was set to f32, its tensors may not be integers any more */
-    if (!t) return value_exists(p, l->words[1]) || bad_line(ctx, f, l, "the model has no such tensor");
+    if (!t) return value_exists(p, l->words[1]) || plan_bad_line(ctx, f, l, "the model has no such tensor");
     return l->n == 4 ? set_alike(ctx, f, l, p, t) : set_scale(ctx, f, l, p, t);
 }
 
@@ -202,19 +192,19 @@ bool plan_apply(const PlanFile *f, QuantPlan *p) {
             if (!apply_tensor(ctx, f, l, p)) return false;
             continue;
         }
-        if (!strcmp(l->words[0], "equalize")) continue; /* plan_equalization */
+        if (strcmp(l->words[0], "node") != 0) continue; /* plan_equalization, plan_prunes */
         for (int k = 0; k < p->n_nodes && !found; k++)
             if (!strcmp(p->nodes[k].name, l->words[1])) found = &p->nodes[k];
-        if (!found) return bad_line(ctx, f, l, "the model has no such node to quantize");
+        if (!found) return plan_bad_line(ctx, f, l, "the model has no such node to quantize");
         const char *why = mode_problem(p, found);
-        if (why) return bad_line(ctx, f, l, why);
+        if (why) return plan_bad_line(ctx, f, l, why);
     }
     return true;
 }
 
 bool plan_has_tensors(const PlanFile *f) {
     for (int i = 0; i < f->n_lines; i++)
-        if (strcmp(f->lines[i].words[0], "node") != 0) return true;
+        if (!strcmp(f->lines[i].words[0], "tensor") || !strcmp(f->lines[i].words[0], "equalize")) return true;
     return false;
 }
 
@@ -226,7 +216,7 @@ Equalization *plan_equalization(const PlanFile *f, const QuantPlan *p, ChannelMa
         const PlanLine *l = &f->lines[i];
         const char *why =
             strcmp(l->words[0], "equalize") ? NULL : plan_read_channels(p, m, e, l->words[1], l->words[2]);
-        if (why) return bad_line(p->graph->ctx, f, l, why), NULL;
+        if (why) return plan_bad_line(p->graph->ctx, f, l, why), NULL;
     }
     return e;
 }

@@ -33,11 +33,11 @@ static bool channels_can_go(const Graph *g, const Value *v) {
     return true;
 }
 
-static const char *why_spared(const Graph *g, const PruneLayer *l) {
+static const char *why_spared(const Graph *g, const PruneLayer *l, bool others) {
     Ctx *ctx = g->ctx;
-    if (!l->q->chosen) return "as asked for";
+    if (l->planned ? l->share <= 0 : !l->q->chosen || !others) return l->planned ? "as planned" : "as asked for";
     if (l->form.pattern == PRUNE_CHANNELS && !channels_can_go(g, l->q->node->out[0])) return "its channels meet others";
-    if (l->c.depth < SHORT_SUM) return "its sums are short";
+    if (l->c.depth < SHORT_SUM && !l->planned) return "its sums are short";
     if (weights_finite(l->c.weights)) return NULL;
     diag_warn(ctx, "calibration", l->q->node, "its weights are not finite: they are not pruned");
     return "its weights are not finite";
@@ -46,10 +46,10 @@ static const char *why_spared(const Graph *g, const PruneLayer *l) {
 static void spare_ends(PrunePlan *p) {
     PruneLayer *ends[] = {&p->layers[0], &p->layers[p->n - 1]};
     for (int i = 0; i < 2; i++)
-        if (p->n && !ends[i]->spared) ends[i]->spared = i ? "the last layer" : "the first layer";
+        if (p->n && !ends[i]->spared && !ends[i]->planned) ends[i]->spared = i ? "the last layer" : "the first layer";
 }
 
-PrunePlan *prune_choose(Graph *g, const PruneOptions *o) {
+PrunePlan *prune_choose(Graph *g, const PruneOptions *o, const PlanFile *file) {
     PrunePlan *p = ARENA_NEW(g->arena, PrunePlan);
     QuantOptions names = {
         .mode = QUANT_NONE, .skip = o->skip, .only = o->only, .n_skip = o->n_skip, .n_only = o->n_only};
@@ -60,8 +60,13 @@ PrunePlan *prune_choose(Graph *g, const PruneOptions *o) {
         PruneLayer l = {.q = &p->nodes->nodes[i]};
         if (!contraction_read(l.q->node, &l.c)) continue;
         l.form = prune_form(o, l.q->node);
-        l.spared = why_spared(g, &l);
         p->layers[p->n++] = l;
+    }
+    if (file && !plan_prune_apply(file, p)) return NULL;
+    for (int i = 0; i < p->n; i++) {
+        PruneLayer *l = &p->layers[i];
+        l->spared = why_spared(g, l, o->share > 0);
+        if (!l->spared && l->form.by > p->options.by) p->options.by = l->form.by;
     }
     if (!o->ends && p->n > 2) spare_ends(p);
     for (int i = 0; i < p->n; i++) p->layers[i].q->chosen = !p->layers[i].spared;
@@ -86,7 +91,7 @@ PruneWeights prune_weights_of(const PruneLayer *l) {
 
 /* Σ x² of the input that channel c's weight k meets; 1 where nothing is known */
 static double input_power(const PruneLayer *l, int64_t c, int64_t k) {
-    const Hessian *h = l->q->hessian;
+    const Hessian *h = l->form.by == PRUNE_BY_MAGNITUDE ? NULL : l->q->hessian;
     if (!h) return 1;
     int64_t group = c / (l->c.shape.channels / h->groups), part = k / h->part, i = k % h->part;
     return h->sums[group * h->parts + part][triangle_row(i) + i];
@@ -142,7 +147,8 @@ static bool has_loss(const PruneLayer *l) { return l->loss[PRUNE_POINTS - 1] > 0
 static void measure_losses(const PrunePlan *p) {
     for (int i = 0; i < p->n; i++) {
         PruneLayer *l = &p->layers[i];
-        if (!l->spared && is_updated(&l->form) && l->q->hessian && !l->weights && !has_loss(l)) measure(p, l);
+        bool shares = !l->spared && !l->planned && is_updated(&l->form);
+        if (shares && l->q->hessian && !l->weights && !has_loss(l)) measure(p, l);
     }
 }
 
@@ -161,22 +167,31 @@ void prune_untry(PrunePlan *p) {
     for (int i = 0; i < p->n; i++) p->layers[i].weights = p->layers[i].bias = NULL;
 }
 
+static void prune_layer_partly(const PrunePlan *p, const PruneLayer *l, double portion) {
+    PruneLayer part = *l;
+    if (l->planned) part.share *= portion;
+    prune_layer(p, &part);
+}
+
 void prune_round(PrunePlan *p, double portion) {
     Arena *scratch = arena_new(p->nodes->graph->ctx);
     float **importances = ARENA_ARRAY(scratch, p->n + 1, float *);
     bool together = !p->options.by_layer && p->options.pattern != PRUNE_N_OF_M, by_losses = false;
-    for (int i = 0; i < p->n; i++) by_losses |= !p->layers[i].spared && is_updated(&p->layers[i].form);
+    for (int i = 0; i < p->n; i++) {
+        const PruneLayer *l = &p->layers[i];
+        by_losses |= !l->spared && !l->planned && is_updated(&l->form);
+    }
     if (together && by_losses) measure_losses(p);
     for (int i = 0; i < p->n; i++) {
         PruneLayer *l = &p->layers[i];
         if (l->spared) continue;
-        if (together && !by_losses) importances[i] = score_layer(l, scratch);
+        if (together && !by_losses && !l->planned) importances[i] = score_layer(l, scratch);
         if (!l->weights) copy_weights(p, l);
     }
     prune_shares(p, by_losses ? NULL : importances, p->options.share * portion, scratch);
     arena_free(scratch);
     for (int i = 0; i < p->n; i++)
-        if (!p->layers[i].spared) prune_layer(p, &p->layers[i]);
+        if (!p->layers[i].spared) prune_layer_partly(p, &p->layers[i], portion);
 }
 
 /* ---- its result ---- */

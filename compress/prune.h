@@ -43,7 +43,8 @@ typedef struct PruneLayer {
     Contraction c;
     PruneOptions form;         /* the plan's, with this layer's pattern */
     const char *spared;        /* why it stays dense; NULL: it is pruned */
-    double share;              /* of its weights that are to become 0 */
+    bool planned;              /* a plan file says its form and its share */
+    double share;              /* of its weights that are to become 0, in the end if planned */
     float *weights, *bias;     /* as pruned so far; NULL: as they were, or there is none */
     double noise;              /* in the network's outputs, at the share of all; 0: not measured */
     double loss[PRUNE_POINTS]; /* of its sums' power, at prune_points[i] of zeros; all 0: not measured */
@@ -63,7 +64,8 @@ typedef struct PruneWeights { /* channel c's weight k: w[c · by_channel + k · 
 } PruneWeights;
 
 /* ---- prune.c ---- */
-PrunePlan *prune_choose(Graph *g, const PruneOptions *o); /* NULL after diag_error */
+/* file: which says something of zeros, or NULL. NULL after diag_error */
+PrunePlan *prune_choose(Graph *g, const PruneOptions *o, const PlanFile *file);
 bool prune_needs_samples(const PruneOptions *o);
 /* Before the first round: each layer as if it were pruned to the share of all, its losses measured; and dense again. */
 void prune_try(PrunePlan *p);
@@ -76,7 +78,12 @@ bool prune_apply(const PrunePlan *p, Graph *g);
 PruneWeights prune_weights_of(const PruneLayer *l); /* as they are now */
 double prune_zeros(const PruneLayer *l);            /* share of zeros in its weights as they are now */
 
+/* ---- plan_prune.c ---- */
+bool plan_prune_apply(const PlanFile *f, PrunePlan *p); /* to layers that it names; false after diag_error */
+void plan_prune_write(const PrunePlan *p, FILE *out);
+
 /* ---- prune_form.c ---- */
+bool prune_pattern_parse(const char *text, PruneOptions *o); /* as --prune-pattern and plan files have it */
 PruneOptions prune_form(const PruneOptions *o, const Node *n); /* of a contraction */
 const char *prune_form_text(Ctx *ctx, const PruneOptions *form);
 

@@ -70,7 +70,7 @@ static void share_together(PrunePlan *p, const Ranked *ranked, double share, int
         if (high < 1e-30) break;
     }
     for (int i = 0; i < p->n; i++)
-        if (!p->layers[i].spared)
+        if (!p->layers[i].spared && !p->layers[i].planned)
             p->layers[i].share = (double)count_below(ranked[i], (float)low) / (double)weights_of(&p->layers[i]);
 }
 
@@ -110,7 +110,7 @@ static double share_at_slope(const double *slope, double most) {
     return (double)i / (double)GRID;
 }
 
-static bool has_loss(const PruneLayer *l) { return !l->spared && l->loss[PRUNE_POINTS - 1] > 0; }
+static bool has_loss(const PruneLayer *l) { return !l->spared && !l->planned && l->loss[PRUNE_POINTS - 1] > 0; }
 
 /* Zeros in all where a weight may cost `price` */
 static double zeros_at(const PrunePlan *p, const double (*slope)[GRID], double price) {
@@ -155,8 +155,8 @@ void prune_shares(PrunePlan *p, float *const *importances, double share, Arena *
     int64_t all = 0;
     for (int i = 0; i < p->n; i++) {
         PruneLayer *l = &p->layers[i];
-        l->share = l->spared ? 0 : share;
-        if (l->spared || even || !importances) continue;
+        if (!l->planned) l->share = l->spared ? 0 : share;
+        if (l->spared || l->planned || even || !importances) continue;
         rank(importances[i], weights_of(l), scratch);
         ranked[i] = (Ranked){importances[i], weights_of(l)};
         all += weights_of(l);

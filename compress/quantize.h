@@ -170,6 +170,9 @@ bool plan_has_tensors(const PlanFile *f); /* or factors of channels: the equaliz
 /* NULL after diag_error */
 Equalization *plan_equalization(const PlanFile *f, const QuantPlan *p, ChannelMap *m);
 
+/* ---- plan_prune.c ---- */
+bool plan_prunes(const PlanFile *f); /* does it say anything of zeros? */
+
 /* ---- plan_channels.c ---- */
 /* For the file, in the graph's memory. p: of the graph with open seams */
 const char *plan_channels_text(const QuantPlan *p, const ChannelMap *m, const Equalization *e);

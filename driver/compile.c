@@ -277,7 +277,7 @@ static void begin_report(Compile *k) {
 static int compile(void *arg) {
     Compile *k = arg;
     const Command *c = k->p.command;
-    bool compress = c->quant.mode != QUANT_NONE || c->prune.share > 0;
+    bool compress = c->quant.mode != QUANT_NONE || c->prune.share > 0 || c->plan;
     if (c->emit == OUT_ONNX && !compress) leave_dims_open(k->p.ctx);
     k->p.debug_file = debug_file(k, c);
     k->sparse = (SparseNotes){.arena = k->p.ctx->arena};

@@ -91,33 +91,10 @@ const char *set_share(Command *c, const Row *row, const char *value) {
     return end != value && !*end && v > 0 && v < 1 ? fine : "a share of the weights such as 0.8 or 80%";
 }
 
-/* n:m, or rows x cols */
-static bool two_numbers(const char *text, char between, int64_t most, int *a, int *b) {
-    char *end;
-    long x = strtol(text, &end, 10);
-    int64_t y;
-    if (end == text || *end != between || !option_number(end + 1, 1, most, &y) || x < 1 || x > most) return false;
-    *a = (int)x;
-    *b = (int)y;
-    return (y & (y - 1)) == 0;
-}
-
 const char *set_pattern(Command *c, const Row *row, const char *value) {
-    PruneOptions *p = &c->prune;
     (void)row;
-    p->rows = p->cols = 4;
-    if (!strcmp(value, "unstructured")) p->pattern = PRUNE_UNSTRUCTURED;
-    else if (!strcmp(value, "auto")) p->pattern = PRUNE_AUTO;
-    else if (!strcmp(value, "channel")) p->pattern = PRUNE_CHANNELS;
-    else if (!strcmp(value, "block")) p->pattern = PRUNE_BLOCKS, p->cols = 1;
-    else if (!strncmp(value, "block:", 6) && two_numbers(value + 6, 'x', 64, &p->rows, &p->cols))
-        p->pattern = PRUNE_BLOCKS;
-    else if (two_numbers(value, ':', 64, &p->n, &p->of) && p->n < p->of) p->pattern = PRUNE_N_OF_M;
-    else
-        return "unstructured, 2:4 (of 4, or any power of two), block or block:4x1 (channels x weights of a sum), "
-               "channel, or "
-               "auto";
-    return fine;
+    if (prune_pattern_parse(value, &c->prune)) return fine;
+    return "unstructured, 2:4 (of 4, or any power of two), block or block:4x1 (channels x weights of a sum), channel, or auto";
 }
 
 const char *set_scope(Command *c, const Row *row, const char *value) {
@@ -190,13 +167,14 @@ static bool check_prune(Command *c) {
                   "blocks");
         return false;
     }
-    bool more = p->pattern || p->by_layer || p->by || p->rounds != 1 || p->ends || p->n_skip || p->n_only;
+    bool more = p->pattern || p->by_layer || p->by || (p->rounds != 1 && !c->plan) || p->ends || p->n_skip || p->n_only;
     if (more) say_error("--prune-pattern and its like need --prune=SHARE");
     return !more;
 }
 
 static bool check_quantize(const Command *c) {
-    bool samples = c->n_calibrate || c->input_norm || c->input_layout, plans = c->plan || c->save_plan;
+    bool samples = c->n_calibrate || c->input_norm || c->input_layout;
+    bool compresses = c->quant.mode != QUANT_NONE || c->prune.share > 0 || c->plan;
     bool rounds = quant_wants_inputs(&c->quant), narrows = c->quant.mode == QUANT_W8 || c->quant.mode == QUANT_W4;
     bool names = c->quant.n_skip || c->quant.n_only, sampled = c->quant.equalize == EQUALIZE_SAMPLES;
     bool integers = c->quant.mode == QUANT_INT8 || c->quant.mode == QUANT_DYNAMIC;
@@ -206,9 +184,9 @@ static bool check_quantize(const Command *c) {
     else if (c->quant.equalize > EQUALIZE_OFF && !integers)
         say_error("--equalize is for activations in integers: --quantize=int8 or dynamic");
     else if (sampled && !c->n_calibrate) say_error("--equalize=samples needs --calibrate=FOLDER");
-    else if (samples && !(narrows ? rounds : integers && sampled) && c->prune.share == 0 && c->quant.mode != QUANT_INT8)
+    else if (samples && !(narrows ? rounds : integers && sampled) && c->prune.share == 0 && !c->plan && c->quant.mode != QUANT_INT8)
         say_error("--calibrate and its like need --quantize=int8");
-    else if (plans && c->quant.mode == QUANT_NONE) say_error("--plan and --save-plan need --quantize");
+    else if (c->save_plan && !compresses) say_error("--save-plan needs --quantize or --prune, or a --plan");
     else if (names && c->quant.mode == QUANT_NONE) say_error("--quantize-skip and --quantize-only need --quantize");
     else return true;
     return false;

@@ -121,7 +121,7 @@ const Row option_rows[] = {
      AT(max_drop), 0, 0, 0},
     {QUANTIZES | VERB_SEARCH, VALUE, "--metric", "METRIC", "of --max-drop: cosine (default), sqnr or top1", set_metric,
      0, 0, 0, 0},
-    {QUANTIZES | VERB_SEARCH, VALUE, "--save-plan", "FILE", "write what is quantized, and how, as text", set_text,
+    {QUANTIZES | VERB_SEARCH, VALUE, "--save-plan", "FILE", "write what is quantized and pruned, and how, as text", set_text,
      AT(save_plan), 0, 0, 0},
     {QUANTIZES, VALUE, "--plan", "FILE", "take it from such a text, edited perhaps", set_text, AT(plan), 0, 0, 0},
     HEADING("Pruning", QUANTIZES | VERB_SEARCH),

@@ -110,7 +110,7 @@ int pipeline_canonicalise(Pipeline *p) {
 int pipeline_compress(Pipeline *p) {
     const Command *c = p->command;
     int result = DONE;
-    if (c->prune.share > 0) result = pipeline_prune(p);
+    if (c->prune.share > 0 || c->plan) result = pipeline_prune(p);
     if (result == DONE && c->quant.mode != QUANT_NONE) result = pipeline_quantize(p);
     return result;
 }

@@ -79,21 +79,45 @@ static void say_layers(const PrunePlan *p) {
     fprintf(stderr, "mcc: pruned: %.1f %% of %.0f weights\n", weights > 0 ? 100 * zeros / weights : 0, weights);
 }
 
+static int save_zeros(const Pipeline *p) {
+    OutputSet set = {0};
+    FILE *out = output_open(&set, p->command->save_plan);
+    if (out) fputs("# mcc plan 1\n", out), plan_prune_write(p->pruned, out);
+    bool good = out && output_commit(&set);
+    output_abandon(&set);
+    return good ? DONE : BAD_MODEL;
+}
+
+/* Its file, if that says something of zeros; else NULL. DONE, or an exit code after a message */
+static int read_plan(const Pipeline *p, const PlanFile **file) {
+    const Command *c = p->command;
+    *file = NULL;
+    if (!c->plan) return DONE;
+    if (!(*file = plan_read(p->ctx, c->plan, c->quant.mode))) return BAD_MODEL;
+    if (plan_prunes(*file)) return DONE;
+    *file = NULL;
+    if (c->prune.share > 0 || c->quant.mode != QUANT_NONE) return DONE;
+    diag_error(p->ctx, NULL, "%s says nothing of zeros: add --quantize or --prune", c->plan);
+    return BAD_MODEL;
+}
+
 int pipeline_prune(Pipeline *p) {
     const Command *c = p->command;
     PruneOptions o = c->prune;
+    const PlanFile *file;
+    int result = read_plan(p, &file);
+    if (result != DONE || (o.share <= 0 && !file)) return result;
     o.integers = c->quant.mode == QUANT_INT8;
     o.small = c->optimize_size;
     if (!o.target) o.target = p->target;
-    int result = pipeline_canonicalise(p);
-    if (result != DONE) return result;
-    if (prune_needs_samples(&o) && !c->n_calibrate) {
+    if ((result = pipeline_canonicalise(p)) != DONE) return result;
+    PrunePlan *plan = prune_choose(p->graph, &o, file);
+    if (!plan) return BAD_MODEL;
+    if (prune_needs_samples(&plan->options) && !c->n_calibrate) {
         diag_error(p->ctx, NULL, "--prune-by=inputs and --prune-by=update need samples of the model's inputs");
         diag_note(p->ctx, "give them with --calibrate=FOLDER");
         return BAD_MODEL;
     }
-    PrunePlan *plan = prune_choose(p->graph, &o);
-    if (!plan) return BAD_MODEL;
     if (!kept_zeros(p->kept, plan)) {
         if ((result = find_zeros(p, plan)) != DONE) return result;
         leave_zeros(p->kept, plan);
@@ -102,6 +126,7 @@ int pipeline_prune(Pipeline *p) {
     if (c->verbose) say_layers(plan);
     plan->done = true;
     if (!prune_apply(plan, p->graph)) return BAD_MODEL;
+    if (c->save_plan && c->quant.mode == QUANT_NONE && (result = save_zeros(p)) != DONE) return result;
     if (!p->ranges) return DONE;
     report_zeros(p->ranges, p->graph, p->ctx->arena);
     return c->quant.mode == QUANT_NONE ? measure_layer_noise(p, plan->nodes) : DONE;

@@ -7,6 +7,7 @@ static int save_plan(const Pipeline *p, const QuantPlan *plan) {
     OutputSet set = {0};
     FILE *out = output_open(&set, p->command->save_plan);
     if (out) plan_write(plan, out);
+    if (out && p->pruned) plan_prune_write(p->pruned, out);
     bool good = out && output_commit(&set);
     output_abandon(&set);
     return good ? DONE : BAD_MODEL;

@@ -119,10 +119,10 @@ static int finish(const Hunt *h) {
     last.report = c->report;
     last.verbose = c->verbose;
     last.report_times = c->report_times;
-    last.save_plan = s->mode != QUANT_NONE ? c->save_plan : NULL;
+    last.save_plan = s->mode != QUANT_NONE || last.prune.share > 0 ? c->save_plan : NULL;
     last.points = front_points(h, best);
     if (!best) say_note("no setting is within the budgets; the nearest is '%s':", s->name);
-    if (c->save_plan && !last.save_plan && best) say_note("'%s' quantizes nothing: no plan is written", s->name);
+    if (c->save_plan && !last.save_plan && best) say_note("'%s' quantizes and prunes nothing: no plan is written", s->name);
     return compile_main(&last);
 }
 

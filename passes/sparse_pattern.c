@@ -21,7 +21,7 @@ static bool is_zero(const Part *part, int64_t row, int64_t column) {
 }
 
 /* Nonzeros of every block that has any: at least these parts of it are asked for. */
-static const double full_enough = 0.95, used_enough = 0.75;
+static const double full_enough = 0.95, used_enough = 0.9;
 
 typedef struct Rect {
     int64_t row, column, rows, columns;

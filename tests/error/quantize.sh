@@ -55,7 +55,9 @@ expect 2 "is not a value of --quantize" "$model" --quantize=w4:48 -o out.o
 expect 2 "is not a value of --quantize" "$model" --quantize=w8:32 -o out.o
 expect 2 "need --quantize=int8" "$model" --calibrate=black.raw -o out.o
 expect 2 "need --quantize=int8" "$model" --quantize=w8 --calibrate=black.raw -o out.o
-expect 2 "need --quantize" "$model" --save-plan=plan.txt -o out.o
+expect 2 "needs --quantize or --prune" "$model" --save-plan=plan.txt -o out.o
+echo "# mcc plan 1" >empty.txt
+expect 1 "says nothing of zeros" "$model" --plan=empty.txt -o out.o
 expect 2 "need --quantize" "$model" --quantize-skip=Conv -o out.o
 cp "$model" m.onnx
 expect 2 'would be written over' m.onnx --quantize=int8 --calibrate=black.raw --save-plan=m.onnx -o out.o
@@ -85,6 +87,11 @@ plan 'it has no weights' 's/ int8 MaxPool$/ w4 MaxPool/'
 plan 'dynamic is for products alone' 's/ int8 Conv$/ dynamic Conv/'
 plan 'wanted: tensor NAME' 's/^tensor image.*/tensor image/'
 plan 'a line begins with' 's/^tensor image/tenser image/'
+plan 'the model has no such layer to prune' '1i prune /conv22/Conv dense'
+plan 'wanted: prune NAME dense' '1i prune /conv2/Conv sparse'
+plan 'wanted: prune NAME dense' '1i prune /conv2/Conv 3:4 1.5 magnitude'
+plan 'wanted: prune NAME dense' '1i prune /conv2/Conv auto 0.5 magnitude'
+plan 'need samples' '1i prune /conv2/Conv block:4x1 0.5 inputs'
 plan 'too many words' 's/^tensor image.*/& 1 2 3 4/'
 plan "'like' leads to no other tensor" 's/^tensor image.*/tensor image like image/'
 plan "says nothing of tensor 'image'" '/^tensor image/d'

@@ -27,6 +27,24 @@ def check_speed():
     assert best[1] < 0.9 * best[0] or "avx512_vnni" not in open("/proc/cpuinfo").read(), best
 
 
+def check_plan():
+    """What is saved gives the same bytes again; edited, it says of each layer what becomes of it, on any command line."""
+    run(MCC, "digits.onnx", "-o", "digits.o", *UPDATE[:3], "--quantize=int8", "--save-plan=plan.txt")
+    first = open("digits.o", "rb").read()
+    run(MCC, "digits.onnx", "-o", "digits.o", "--plan=plan.txt", "--quantize=int8", "--calibrate=samples")
+    assert open("digits.o", "rb").read() == first
+    lines = [line.split() for line in open("plan.txt") if line.startswith("prune ")]
+    assert len(lines) == 6 and lines[0][2:] == ["dense", "Conv"] and lines[1][2] == "unstructured" and lines[1][4] == "update", lines
+    edited = {"/conv2/Conv": "2:4 0.5 magnitude", "/conv3/Conv": "block:4x1 0.75 magnitude", "/classes/Gemm": "unstructured 0.25 magnitude"}
+    with open("plan.txt", "w") as out:
+        out.writelines(f"prune {name} {form}\n" for name, form in edited.items())
+    layers = zeros_of("--plan=plan.txt", "--save-plan=again.txt")
+    assert [(n, share, words) for n, (share, words) in layers.items() if share] == [
+        ("/conv2/Conv", 50, ", 2:4"), ("/conv3/Conv", 75, ", blocks of 4x1"), ("/classes/Gemm", 25, ", unstructured")], layers
+    saved = open("again.txt").read()
+    assert "prune /conv3/Conv block:4x1 0.75 magnitude Conv\n" in saved and "prune /conv4/Conv dense Conv\n" in saved, saved
+
+
 def weights():
     import onnx
     from onnx import numpy_helper
@@ -65,6 +83,7 @@ def main():
     only = zeros_of("--prune=0.8", "--prune-only=/conv3/Conv")
     assert [n for n, (share, _) in only.items() if share > 0] == ["/conv3/Conv"], only
 
+    check_plan()
     pruned = 0
     for w in weights():
         if w.ndim != 4 or w[0].size % 4 or not (w == 0).any():
