@@ -100,7 +100,7 @@ static LLVMValueRef loaded_one_by_one(const Row *s, LLVMValueRef places) {
     for (int i = 0; i < s->lanes; i++) {
         LLVMValueRef at = vec_load_of(k, g->i16, element_at(k, g->i16, places, gen_i64(g, i)), 1, 2);
         LLVMValueRef x = vec_load(k, f32_at(k, s->x, LLVMBuildZExt(k->b, at, g->i64, "")), 1, 4);
-        v = LLVMBuildInsertElement(k->b, v, x, gen_i64(g, i), "");
+        v = s->lanes > 1 ? LLVMBuildInsertElement(k->b, v, x, gen_i64(g, i), "") : x;
     }
     return v;
 }

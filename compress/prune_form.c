@@ -1,6 +1,7 @@
 /* --prune-pattern=auto: for each product the zeros that the target has a form for. Nonzeros anywhere where they become
  * instructions, or packed data of products of one row; blocks of output channels where they become packed data that
- * loops read; of integers words of four input channels; else whole channels, which leave every form smaller. */
+ * loops read; of integers words of four input channels, or anywhere where they become data one by one; else whole
+ * channels, which leave every form smaller. */
 #include "compress/prune.h"
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@ PruneOptions prune_form(const PruneOptions *o, const Node *n) {
     const Target *t = o->target;
     if (o->pattern != PRUNE_AUTO) return form;
     form.pattern = PRUNE_CHANNELS;
+    if (o->integers && t && sparse_entries(t)) form.pattern = PRUNE_UNSTRUCTURED;
     if (o->integers) return t && sparse_words(t) ? blocks(form, 1, WORD) : form;
     bool code = t && sparse_lanes(t) && !o->small, data = t && sparse_panels(t, o->small);
     if (!code && data && !is_row(n)) return blocks(form, TALL, 1);

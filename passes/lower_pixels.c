@@ -4,7 +4,7 @@
 
 enum { STEP = 4 };
 
-bool target_has_pixels(const Target *t) { return t->pointer_bits == 32 && !t->vector_bits; }
+bool target_has_pixels(const Target *t) { return sparse_entries(t); }
 
 Value *want_one_block(Layout *l, Value *plain, Node *before) {
     return want_blocked(l, plain, before, (int)plain->type.dims[1]->value);

@@ -15,8 +15,9 @@ static int lanes_of(const Target *t) {
 
 /* Vectors of columns whose sums stay in registers with a block's rows: at most so many. */
 static int most_vecs(const Target *t, int block, bool masked) {
-    enum { SUMS = 32, OTHERS = 2 };
-    int most = (t->vector_registers - OTHERS) / (block + 1 + masked);
+    enum { SUMS = 32, OTHERS = 2, SCALARS = 32 }; /* float registers of a processor without vectors */
+    int registers = t->vector_bits ? t->vector_registers : SCALARS;
+    int most = (registers - OTHERS) / (block + 1 + masked);
     return most > SUMS / block ? SUMS / block : most;
 }
 

@@ -152,7 +152,7 @@ static bool is_wanted(const PassCtx *ctx, const RowProduct *p, int64_t nonzeros,
 Node *lower_sparse_row(Graph *g, const PassCtx *ctx, const RowProduct *p, Node *before, double dense_cycles) {
     const Target *t = ctx->target;
     int64_t nonzeros = ctx->sparse == SPARSE_OFF ? -1 : nonzeros_of(p), lanes = lanes_of(t);
-    bool can_place = p->inner <= MOST_PLACES && lanes > 1, can_expand = has_expand(t);
+    bool can_place = p->inner <= MOST_PLACES, can_expand = has_expand(t);
     if (nonzeros < 0 || nonzeros == p->inner * p->cols || (!can_place && !can_expand)) return NULL;
     RowCost masks = can_expand ? cost_of_masks(t, p, nonzeros) : (RowCost){INFINITY, INFINITY},
             places = can_place ? cost_of_places(t, p) : (RowCost){INFINITY, INFINITY};

@@ -269,7 +269,9 @@ int sparse_lanes(const Target *t) {
     return elf && has ? PANEL_LANES : 0;
 }
 
-bool sparse_panels(const Target *t, bool asked) { return t->vector_bits >= 128 && (asked || !t->is_static); }
+bool sparse_panels(const Target *t, bool asked) { return !t->sm && (t->vector_bits >= 128 || !t->vector_bits) && (asked || !t->is_static); }
+
+bool sparse_entries(const Target *t) { return t->pointer_bits == 32 && !t->vector_bits; }
 
 bool sparse_words(const Target *t) { return sparse_lanes(t) && t->vector_bits == 512 && t->dot == DOT_VNNI; }
 

@@ -67,7 +67,8 @@ int sparse_lanes(const Target *t);
 /* Are panels of so many columns worth it without code, with nonzeros as data? They take workspace: where there is no
  * system only if asked for. */
 bool sparse_panels(const Target *t, bool asked);
-bool sparse_words(const Target *t); /* and of bytes, four at a time */
+bool sparse_words(const Target *t);   /* code of bytes, four at a time */
+bool sparse_entries(const Target *t); /* bytes as data, one at a time or four */
 /* rows of such a product whose sums stay in registers together; masked: some sources are (codegen/sparse.h) */
 int sparse_rows(const Target *t, bool masked);
 IntegerCost integer_cost(const Target *t);

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Convolutions and linears of many zeros as straight-line code and as packed data for aarch64, run under qemu-aarch64: near the dense forms of
-the same models, and without their weights. Needs the onnx package."""
+the same models, and without their weights; as packed data on a processor without vectors (riscv64) too. Needs the onnx package."""
 import os
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 
@@ -13,6 +14,7 @@ try:
     from onnx import helper, numpy_helper
 except ImportError:
     sys.exit(77)
+import objects
 from emulated import ARM, run
 
 
@@ -52,6 +54,31 @@ def make_tokens(path, rng):
     save(path, nodes, [1, 37, 96], [1, 37, 40], constants)
 
 
+def outputs_of(path, dims, options, folder):
+    """Of the model on a processor without vectors, and the bytes of its object"""
+    why = objects.compile_all("riscv64", [[path, *options]], folder, "-O2")
+    assert why == [None], why
+    objects.link("riscv64", [os.path.join(folder, "n0.o")], os.path.join(folder, "runner"))
+    x = numpy.random.default_rng(1).normal(size=dims).astype(numpy.float32)
+    done = subprocess.run([*objects.TARGETS["riscv64"][2], os.path.join(folder, "runner"), "0", "1"], input=objects.packed_input(dims, x.tobytes()),
+                          check=True, capture_output=True)
+    return numpy.frombuffer(done.stdout[len(done.stdout) % 4:], numpy.float32)[-1000:], os.path.getsize(os.path.join(folder, "n0.o"))
+
+
+def without_vectors(folder):
+    """Zeros leave less of the object, and nothing of the result, there too."""
+    failures = 0
+    for make, dims in (make_maps, [1, 24, 23, 19]), (make_tokens, [1, 37, 96]):
+        path = os.path.join(folder, "scalar.onnx")
+        make(path, numpy.random.default_rng(5))
+        (want, dense), (got, packed) = (outputs_of(path, dims, [f"--sparse={form}"], folder) for form in ("off", "auto"))
+        apart = numpy.abs(want - got).max()
+        if not apart <= 1e-5 * numpy.abs(want).max() or packed * 2 > dense:
+            print(f"{make.__name__} without vectors: {apart} from the dense form, {packed} bytes of {dense}")
+            failures += 1
+    return failures
+
+
 def main():
     if platform.machine() != "x86_64" or not shutil.which("qemu-aarch64") or not shutil.which(f"{ARM}-gcc"):
         return 77
@@ -73,6 +100,8 @@ def main():
                 if not apart <= 1e-5 * numpy.abs(outputs["off"]).max():
                     print(f"{make.__name__}, {form}: {apart} from the dense form")
                     failures += 1
+        if shutil.which("riscv64-linux-gnu-gcc") and shutil.which("qemu-riscv64"):
+            failures += without_vectors(folder)
     return 1 if failures else 0
 
 
