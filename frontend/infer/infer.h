@@ -80,16 +80,19 @@ void content_elementwise(Ctx *ctx, Node *n);           /* arithmetic, comparison
 /* Output element [i, j, …] is element first + i·pitch[0] + j·pitch[1] + … of input 0. */
 void content_move(Ctx *ctx, Node *n, int out, int64_t first, const int64_t *pitch);
 bool content_pitches(const Value *v, int64_t *pitch); /* of its axes; false: it has no content */
-void content_reduce(Ctx *ctx, Node *n);                /* to one element */
+void content_reduce(Ctx *ctx, Node *n);               /* to one element */
 
 /* ---- infer.c ---- */
-bool infer_again(Ctx *ctx, Graph *g); /* of a graph whose nodes have types, not held against the model's claims any more */
+bool infer_again(Ctx *ctx,
+                 Graph *g); /* of a graph whose nodes have types, not held against the model's claims any more */
 
 /* ---- control.c ---- */
 bool condition_known(const Value *v, bool *out); /* NULL: absent, which is true */
 
 /* ---- ratio.c ---- */
 Dim ratio_cast(Ctx *ctx, const Value *v,
-               int i); /* element i of a float tensor as an integer; NULL: not known exactly */
+               int i);                     /* element i of a float tensor as an integer; NULL: not known exactly */
+Dim ratio_whole(Ctx *ctx, const Value *v); /* the only element, where it is an integer, or NULL */
+bool ratio_value(Ctx *ctx, const Value *v, int i, double *out); /* as the float that it is; false: not known */
 
 #endif

@@ -117,3 +117,19 @@ Dim ratio_cast(Ctx *ctx, const Value *v, int i) { /* rounds to zero: what is bel
     Ratio r = ratio_of(ctx, v, i, &steps);
     return r.num && (r.num->lo >= 0 || r.den == 1) ? whole(ctx, r, false) : NULL;
 }
+
+Dim ratio_whole(Ctx *ctx, const Value *v) {
+    int steps = MAX_STEPS;
+    Ratio r = ratio_of(ctx, v, 0, &steps);
+    return r.den == 1 && !r.rounded ? r.num : NULL;
+}
+
+bool ratio_value(Ctx *ctx, const Value *v, int i, double *out) {
+    int steps = MAX_STEPS;
+    int64_t num;
+    Ratio r = ratio_of(ctx, v, i, &steps);
+    if (!r.num || !dim_is_const(r.num, &num)) return false;
+    double exact = (double)num / (double)r.den; /* below 2^24, double rounds to the float that float itself would */
+    *out = v->type.dtype == DT_F32 ? (double)(float)exact : exact;
+    return true;
+}

@@ -30,11 +30,43 @@ bool infer_compress(Ctx *ctx, Node *n) {
     return y.dims[at] && set_output(ctx, n, 0, y.dtype, y.rank, y.dims);
 }
 
+/* The number that fills a whole tensor, which ConstantOfShape or Expand made; false: none is known to. */
+static bool find_fill(const Value *v, double *out) {
+    while (v && !v->constant && v->def &&
+           (v->def->op == OP_Expand || v->def->op == OP_Identity || v->def->op == OP_Unsqueeze ||
+            v->def->op == OP_Reshape))
+        v = v->def->in[0];
+    int64_t count;
+    const Tensor *fill = v ? v->constant : NULL;
+    *out = 0;
+    if (v && v->def && v->def->op == OP_ConstantOfShape) {
+        const Attr *a = node_attr(v->def, "value");
+        if (!a) return true;
+        fill = a->tensor;
+    }
+    if (!fill || dtype_bits(fill->dtype) < 8 || !product_i64(fill->dims, fill->rank, &count) || count != 1)
+        return false;
+    *out = tensor_float(fill, 0);
+    return true;
+}
+
+static Dim count_non_zero(Ctx *ctx, const Node *n, Dim all) {
+    const Tensor *t = n->in[0]->constant;
+    int64_t size;
+    double fill;
+    if (find_fill(n->in[0], &fill)) return fill != 0 ? all : dim_const(ctx, 0);
+    if (!t || dtype_bits(t->dtype) < 8 || !dim_is_const(all, &size)) return data_dim(ctx, n, 0, 2, 1, 0, all);
+    int64_t count = 0;
+    for (int64_t i = 0; i < size; i++) count += tensor_float(t, i) != 0;
+    return dim_const(ctx, count);
+}
+
+/* Exporters without Range count by NonZero of ones. */
 bool infer_non_zero(Ctx *ctx, Node *n) {
     if (!infer_begin(ctx, n)) return false;
     Dim all = value_elements(ctx, n->in[0]);
     if (!all) return fail(ctx, n, "the size of its input overflows");
-    Dim dims[] = {dim_const(ctx, type_of(n, 0)->rank), data_dim(ctx, n, 0, 2, 1, 0, all)};
+    Dim dims[] = {dim_const(ctx, type_of(n, 0)->rank), count_non_zero(ctx, n, all)};
     return dims[1] && set_output(ctx, n, 0, DT_I64, 2, dims);
 }
 

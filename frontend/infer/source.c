@@ -65,11 +65,27 @@ bool infer_constant_of_shape(Ctx *ctx, Node *n) {
 
 /* ---- Range ---- */
 
-/* max(ceil((limit - start) / delta), 0), in the element type's arithmetic up to the division */
+/* max(ceil((limit - start) / delta), 0) of integers; NULL: not known */
+static Dim count_steps(Ctx *ctx, const Node *n, Dim start, Dim limit, Dim by) {
+    int64_t delta;
+    if (!start || !limit || !dim_is_const(by, &delta) || delta == INT64_MIN) return data_dim(ctx, n, 0, 1, 0, 0, NULL);
+    Dim span = delta > 0 ? dim_sub(ctx, limit, start) : dim_sub(ctx, start, limit);
+    Dim count = clamp_size(ctx, dim_ceildiv(ctx, span, dim_const(ctx, delta > 0 ? delta : -delta)));
+    return count ? count : fail_dim(ctx, n, "its length overflows");
+}
+
+/* Floats that are integers computed from sizes */
+static Dim whole_range(Ctx *ctx, const Node *n) {
+    Dim by = ratio_whole(ctx, n->in[2]);
+    if (dim_is(by, 0)) return fail_dim(ctx, n, "delta is 0");
+    return count_steps(ctx, n, ratio_whole(ctx, n->in[0]), ratio_whole(ctx, n->in[1]), by);
+}
+
+/* The same in the element type's arithmetic up to the division */
 static Dim float_range(Ctx *ctx, const Node *n) {
     double v[3];
     for (int i = 0; i < 3; i++) {
-        if (!n->in[i]->constant) return data_dim(ctx, n, 0, 1, 0, 0, NULL);
+        if (!n->in[i]->constant) return whole_range(ctx, n);
         v[i] = tensor_float(n->in[i]->constant, 0);
     }
     double span = v[1] - v[0];
@@ -86,13 +102,9 @@ static Dim int_element(Ctx *ctx, const Value *v) {
 }
 
 static Dim int_range(Ctx *ctx, const Node *n) {
-    int64_t delta;
-    Dim start = int_element(ctx, n->in[0]), limit = int_element(ctx, n->in[1]), by = int_element(ctx, n->in[2]);
+    Dim by = int_element(ctx, n->in[2]);
     if (dim_is(by, 0)) return fail_dim(ctx, n, "delta is 0");
-    if (!start || !limit || !dim_is_const(by, &delta) || delta == INT64_MIN) return data_dim(ctx, n, 0, 1, 0, 0, NULL);
-    Dim span = delta > 0 ? dim_sub(ctx, limit, start) : dim_sub(ctx, start, limit);
-    Dim count = clamp_size(ctx, dim_ceildiv(ctx, span, dim_const(ctx, delta > 0 ? delta : -delta)));
-    return count ? count : fail_dim(ctx, n, "its length overflows");
+    return count_steps(ctx, n, int_element(ctx, n->in[0]), int_element(ctx, n->in[1]), by);
 }
 
 bool infer_range(Ctx *ctx, Node *n) {

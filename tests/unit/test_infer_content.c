@@ -46,6 +46,11 @@ static const Case chains[] = {
     {"a: float32(0); n: float32[]; d: float32(1); r = Range(a, n, d); k: float32(2); m = Mul(r, k); y = Cos(m) : "
      "float32[10]",
      "float32[?10]"},
+    {"x: float32[H, 3]; s = Shape(x); one: int64(1); e = Expand(one, s); k: int64{0}; u = Unsqueeze(e, k); y = "
+     "NonZero(u)",
+     "int64[3, (3*H)]"},
+    {"x: float32[H, 3]; s = Shape(x); c = ConstantOfShape(s); y = NonZero(c)", "int64[2, 0]"},
+    {"x: int64{3, 0, -4}; y = NonZero(x)", "int64[1, 2]"},
     {"x: float32[H]; r: int64[1]; s = Shape(x); t = Concat(s, r) axis=0; i: int64{0}; y = Gather(t, i)", "int64[1]{H}"},
     {"x: float32[H]; r: int64[1]; s = Shape(x); t = Concat(s, r) axis=0; y = ConstantOfShape(t) : float32[512, 6]",
      "float32[H, ?6]"},
@@ -53,6 +58,16 @@ static const Case chains[] = {
 
 /* Through floats, where they are exact */
 static const Case floats[] = {
+    {"x: float32[1, 3, 7, 5]; s = Shape(x); z: int64{2}; e: int64{4}; h = Slice(s, z, e); f = Cast(h) to=1; t: "
+     "float32{21, 3}; "
+     "d = Div(t, f); o: float32{1, 1}; k = Concat(o, d) axis=0; y = Resize(x, -, k)",
+     "float32[1, 3, 21, 3]"},
+    {"x: float32[H]; s = Shape(x); f = Cast(s) to=1; z: int64{}; r = Reshape(f, z); a: float32(0); d: float32(2); y = "
+     "Range(a, r, d)",
+     "float32[((H + 1) // 2)]"},
+    {"x: float32[H]; s = Shape(x); f = Cast(s) to=1; z: int64{}; r = Reshape(f, z); a: float32(0); d: float32(0); y = "
+     "Range(a, r, d)",
+     "!delta is 0"},
     {"x: float32[H, W]; s = Shape(x); f = Cast(s) to=1; k: float32(2); m = Mul(f, k); y = Cast(m) to=7",
      "int64[2]{(2*H), (2*W)}"},
     {"x: float32[H]; s = Shape(x); k: float32{0.5}; f = CastLike(s, k); m = Mul(f, k); y = CastLike(m, s)",
