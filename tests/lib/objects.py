@@ -29,7 +29,7 @@ TARGETS = {  # name: options of mcc, compiler, emulator
                   ["qemu-riscv64", "-cpu", "rv64,v=true,vlen=128"]),
     "aarch64": AARCH64,
     "cortex-a76": aarch64("-mcpu=cortex-a76"),
-    "i8mm": aarch64("-mcpu=neoverse-n1 -mattr=+i8mm"),
+    "neoverse-v2": aarch64("-mcpu=neoverse-v2"),
     "neoverse-v1": sve("neoverse-v1", 256),
     "a64fx": sve("a64fx", 512),
 }

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The digits on Cortex-M without an operating system, in integers and floats, with and without an FPU: the same class as on
 # this machine for each of a hundred; code of at most 16 KB for int8; RAM and stack as the header says; nothing undefined but memcpy,
-# memmove, memset. Pruned to 80 % zeros they take less flash than dense, and fewer instructions. Cortex-M0+ code runs on the board's Cortex-M3. MCC_TEST_ALL: its floats too, which take a minute, and others
+# memmove, memset. Pruned to 80 % zeros they take less flash than dense, and fewer instructions. Code of Cortex-M0+ runs on a Cortex-M3, that of M23 on an
+# M33. MCC_TEST_ALL: floats of M0+ too, which take a minute, and others
 # (on a Cortex-M55 the network stays in floats, which Helium is as fast at).
 set -euo pipefail
 for tool in clang-19 ld.lld-19 llvm-nm-19 llvm-size-19 qemu-system-arm make python3; do
@@ -21,10 +22,10 @@ build() { make -s -f "$SOURCE/examples/cortex-m/Makefile" MCC="$MCC" CPPFLAGS="-
 classes() { grep -E '^[0-9]( [0-9]){24}$' || true; }
 figure() { awk -v name="$1" '$2 == "DIGITS_" name {print $3}' digits.h; }
 
-check() { # NUMBERS TARGET CPU MACHINE
+check() { # NUMBERS TARGET CPU MACHINE [BOARD]
     local what="$3 $1"
     rm -f ./*.o ./*.elf
-    build run NUMBERS="$1" TARGET="$2" CPU="$3" MACHINE="$4"
+    build run NUMBERS="$1" TARGET="$2" CPU="$3" MACHINE="$4" BOARD="${5:-an386}"
     classes <made >classes
     if [ "$1" = pruned ]; then # fitted by this machine's floats, which are not those of the other compile
         [ "$(grep -oE '^[0-9]+ of 100 right' made | cut -d' ' -f1)" -ge 97 ] || fail "$what: wrong classes"
@@ -60,6 +61,8 @@ check f32 thumbv7em-none-eabihf cortex-m4 mps2-an386
 check int8 thumbv7em-none-eabi cortex-m4 mps2-an386
 check int8 thumbv7m-none-eabi cortex-m3 mps2-an385
 check int8 thumbv6m-none-eabi cortex-m0plus mps2-an385
+check int8 thumbv8m.base-none-eabi cortex-m23 mps2-an505 an505
+check int8 thumbv8m.main-none-eabihf cortex-m33 mps2-an505 an505
 if [ -n "${MCC_TEST_ALL:-}" ]; then
     check f32 thumbv6m-none-eabi cortex-m0plus mps2-an385
     for numbers in int8 f32; do

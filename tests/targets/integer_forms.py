@@ -19,16 +19,16 @@ MCC, SOURCE = os.environ["MCC"], os.environ["SOURCE"]
 ARM = "aarch64-linux-gnu"
 
 
-def wide_processors():
-    """Those with 512 bits, where this machine can run them"""
+def further_processors():
+    """Those with 512 bits or with vpdpbusd of 256, where this machine can run them"""
     with open("/proc/cpuinfo") as f:
         has = f.read()
-    return ["skylake-avx512"] * ("avx512bw" in has) + ["znver4"] * ("avx512_bf16" in has and "avx512vbmi" in has)
+    return ["gracemont"] * ("avx_vnni" in has) + ["skylake-avx512"] * ("avx512bw" in has) + ["znver4"] * ("avx512_bf16" in has and "avx512vbmi" in has)
 
 
 # flags of mcc, and whether the code runs under qemu-aarch64
 X86 = ["x86-64", "x86-64-v2", "haswell"]
-FORMS = [*((["--target=x86_64-linux-gnu", f"-mcpu={cpu}"], False) for cpu in X86 + wide_processors()),
+FORMS = [*((["--target=x86_64-linux-gnu", f"-mcpu={cpu}"], False) for cpu in X86 + further_processors()),
          ([f"--target={ARM}"], True), ([f"--target={ARM}", "-mattr=+dotprod"], True),
          ([f"--target={ARM}", "-mattr=+dotprod,+i8mm"], True)]
 MAIN = r"""

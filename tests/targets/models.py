@@ -47,7 +47,7 @@ def main():
                 names.append(name + " " + kind)
                 models.append([file, *options, "-Wno-quant-fallback"])
                 stdin.append(objects.packed_input(x.shape, x.tobytes()))
-        targets = ["armv7", "aarch64", "cortex-a76", "i8mm", "neoverse-v1"] + (["riscv64", "riscv64 v", "a64fx"] if EVERYTHING else [])
+        targets = ["armv7", "aarch64", "cortex-a76", "neoverse-v2", "neoverse-v1"] + (["riscv64", "riscv64 v", "a64fx"] if EVERYTHING else [])
         failures, compared = objects.compare_all(names, models, stdin, targets, lambda i: {"of_largest": 2.0 ** -13}, "-O2")
     return failures != 0 or not compared
 
