@@ -41,8 +41,8 @@ static const Shape fma_shapes[] = {
     {32, 64, 4, 4, 128, 0.5},   {32, 32, 4, 4, 64, 0.45},
 };
 static const Shape mma_shapes[] = {
-    {128, 128, 64, 64, 128, 0.6}, {64, 128, 32, 64, 128, 0.5}, {64, 64, 32, 32, 128, 0.4},
-    {32, 64, 16, 32, 128, 0.3},   {32, 32, 16, 16, 128, 0.2},
+    {128, 256, 64, 64, 256, 0.65}, {128, 128, 64, 64, 128, 0.6}, {64, 128, 32, 64, 128, 0.5},
+    {64, 64, 32, 32, 128, 0.4},    {32, 64, 16, 32, 128, 0.3},   {32, 32, 16, 16, 128, 0.2},
 };
 
 static int processors(int sm) { return sm >= 90 ? 132 : sm >= 86 ? 84 : sm >= 80 ? 108 : 68; }
@@ -64,7 +64,8 @@ static double multiplies_a_cycle(GpuMath math, int sm) { /* of a multiprocessor 
 
 /* in cycles of the whole GPU */
 static double cycles_of(const GpuTile *t, double rate, const GpuExtent *e) {
-    const double launch = 4000, start = 1500, traffic = 1500 /* bytes a cycle of all memory */, latency = 500 /* of a step */;
+    const double launch = 4000, start = 1500, traffic = 1500 /* bytes a cycle of all memory */,
+                 latency = 500 /* of a step */;
     const int warp = 32;
     double tiles = up(e->rows, t->rows) * up(e->cols, t->cols) * e->batches;
     double blocks = tiles * t->split, units = processors(t->sm), depth = up(e->depth, t->split);

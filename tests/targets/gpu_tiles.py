@@ -52,7 +52,7 @@ def models(folder):
         return path, kind
     for kind in ["float32", "float16", "bfloat16"]:
         product = [("MatMul", ["x", "w"], ["y"], {})]
-        yield add("large", kind, product, {"x": [1024, 1024], "w": [1024, 1024]}, [1024, 1024], {})
+        yield add("large", kind, product, {"x": [4096, 4096], "w": [4096, 4096]}, [4096, 4096], {})
         yield add("ragged", kind, product, {"x": [3, 197, 99]}, [3, 197, 130], {"w": [99, 130]})
         yield add("open", kind, product, {"x": ["m", "k"], "w": ["k", "n"]}, ["m", "n"], {})
         yield add("turned", kind, [("Gemm", ["x", "w"], ["y"], {"transA": 1, "transB": 1})], {"x": [96, 64], "w": [128, 96]}, [64, 128], {})
