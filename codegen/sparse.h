@@ -39,6 +39,7 @@ typedef struct SparseLayer {
     SparseStore store;
     int store_mask;       /* as SparseSource.mask */
     int64_t panels;       /* that a call has, mostly: it fetches the code of the next block meanwhile; at least 1 */
+    int64_t all_panels;   /* that there are, about: of all calls */
     int64_t shares, unit; /* rows are shared out in so many, in whole units; y has those of one, whose blocks
                             are called together. 0: all in one */
     bool repeats; /* it is called again at once: the last block fetches the first, else what lies behind the code */

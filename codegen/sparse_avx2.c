@@ -28,8 +28,9 @@ static int sum_of(const SparseX86 *s, int row, int set, int vec) { return (row +
 
 static X86Mem further(X86Mem m, int vec) { return (X86Mem){m.base, m.disp + vec * VECTOR}; }
 
-static int64_t block_bytes(const SparseBlock *b) {
+static int64_t block_bytes(const SparseX86 *s, const SparseBlock *b) {
     enum { NONZERO = 20, LOAD = 13, ROW = 32, REST = 192 };
+    (void)s;
     return b->nonzeros * NONZERO + b->loads * LOAD + b->rows * ROW + REST;
 }
 

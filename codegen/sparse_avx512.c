@@ -14,14 +14,17 @@ enum {
     ROWS = SPARSE_X86_ROWS,
     LINES = SPARSE_X86_LINES, /* that stay at hand */
     FIRST_LINE = 29,          /* their registers */
+    SPREAD = 30,              /* a weight's register where there are no lines, */
+    SPREAD_BESIDE = 28,       /* where there are: of a row that the block has not */
     SOURCE = 31,              /* the register */
 };
 
 static const X86Mask all = {0, false};
 
-static int64_t block_bytes(const SparseBlock *b) {
-    enum { NONZERO = 11, LOAD = 9, ROW = 32, REST = 128 };
-    return b->nonzeros * NONZERO + b->loads * LOAD + b->rows * ROW + REST;
+static int64_t block_bytes(const SparseX86 *s, const SparseBlock *b) {
+    enum { NONZERO = 11, LOAD = 9, SPREAD_MORE = 6, ROW = 32, REST = 128 };
+    int64_t load = s->spreads ? LOAD + SPREAD_MORE : LOAD;
+    return b->nonzeros * NONZERO + b->loads * load + b->rows * ROW + REST;
 }
 
 static void broadcast(SparseX86 *s, int reg, uint32_t v) {
@@ -72,6 +75,12 @@ static int in_reach(const SparseX86 *s, int64_t i, int64_t place) {
     return n;
 }
 
+static bool has_lines(const SparseX86 *s) {
+    for (int64_t i = 0; i < s->l->n_sources; i++)
+        if (crosses_lines(s, s->l->sources[i].offset)) return true;
+    return false;
+}
+
 /* a vector there, for the i-th source; moves rax where that makes several instructions shorter */
 static void load(SparseX86 *s, int reg, int64_t i, int64_t place, X86Mask k) {
     enum { LEAST = 3 };
@@ -83,6 +92,7 @@ static void load(SparseX86 *s, int reg, int64_t i, int64_t place, X86Mask k) {
         s->source_base += by;
     }
     evex_mem(&s->x, VMOVUPS_LOAD, reg, 0, (X86Mem){RAX, place - s->source_base}, VECTOR, false, k);
+    s->panel_loads += place % LINE ? 2 : 1;
 }
 
 /* the register that has a line; -1: none */
@@ -113,7 +123,7 @@ static int load_source(SparseX86 *s, int64_t i) {
     int64_t offset = sparse_x86_offset(s, i), first = line_of(offset), second = first + LINE;
     int mask = s->l->sources[s->used[i]].mask;
     X86Mask k = {mask, mask != 0};
-    bool crosses = crosses_lines(s, offset), shared = s->l->whole_lines && is_near(s, i + 1, first);
+    bool crosses = crosses_lines(s, offset), shared = s->lined && is_near(s, i + 1, first);
     if (!crosses && !mask && (shared || line_at_hand(s, first) >= 0)) return want_line(s, i, first, NO_LINE);
     if (crosses &&
         (shared || is_near(s, i + 1, second) || line_at_hand(s, first) >= 0 || line_at_hand(s, second) >= 0)) {
@@ -126,6 +136,26 @@ static int load_source(SparseX86 *s, int64_t i) {
     return SOURCE;
 }
 
+/* A weight that is not loaded but comes with the instructions, by way of a general register, which is spread over a
+ * vector's lanes beside the multiply-adds: so many that loads are no more than multiply-adds, but no more than one for
+ * two of them. */
+static bool is_spared(const SparseX86 *s) {
+    return s->spread && s->spared < s->panel_loads && 2 * s->spared <= s->panel_products;
+}
+
+static void multiply(SparseX86 *s, int sum, int source, uint32_t w) {
+    X86Op op = s->l->words ? VPDPBUSD : VFMADD231PS;
+    if (!is_spared(s)) {
+        evex_mem(&s->x, op, sum, source, sparse_x86_word(s, w), 4, true, all);
+    } else {
+        x86_load_word(&s->x, RBP, w);
+        evex_reg(&s->x, VPBROADCASTD_GENERAL, s->spread, 0, RBP, all);
+        evex_reg(&s->x, op, sum, source, s->spread, all);
+        s->spared++;
+    }
+    s->panel_products++;
+}
+
 static void multiply_source(SparseX86 *s, int64_t i) {
     const SparseBlock *b = s->b;
     int source = load_source(s, i);
@@ -133,7 +163,7 @@ static void multiply_source(SparseX86 *s, int64_t i) {
         uint32_t w = sparse_word(s->l, b, r, s->used[i]);
         if (!w) continue;
         int sum = r + b->rows * sparse_x86_turn(s, r);
-        evex_mem(&s->x, s->l->words ? VPDPBUSD : VFMADD231PS, sum, source, sparse_x86_word(s, w), 4, true, all);
+        multiply(s, sum, source, w);
     }
 }
 
@@ -160,6 +190,12 @@ static void store(SparseX86 *s) {
     }
 }
 
+/* 0: there is none */
+static int spread_register(const SparseX86 *s) {
+    if (!s->spreads) return 0;
+    return !s->lined ? SPREAD : s->b->rows * s->b->sets <= SPREAD_BESIDE ? SPREAD_BESIDE : 0;
+}
+
 static void write_panel(SparseX86 *s) {
     unsigned masks = sparse_masks_used(s->l);
     sparse_x86_begin_panel(s);
@@ -167,6 +203,8 @@ static void write_panel(SparseX86 *s) {
         if (masks >> k & 1) x86_kmov(&s->x, k, (X86Mem){R14, (k - 1) * 2});
     begin_sums(s);
     for (int n = 0; n < LINES; n++) s->lines[n] = NO_LINE;
+    s->panel_loads = s->b->rows, s->panel_products = s->spared = 0;
+    s->lined = has_lines(s), s->spread = spread_register(s);
     sparse_x86_multiply(s, multiply_source);
     add_sets(s);
     if (s->part->last && !s->l->words) {

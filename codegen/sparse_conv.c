@@ -80,6 +80,7 @@ static SparseLayer layer_of(const Node *n, const Shape *s) {
                      .y_row = y.channel * 4,
                      .residual_row = residual.channel * 4,
                      .panels = s->chunk,
+                     .all_panels = s->panels,
                      .repeats = s->panels > s->chunk};
     if (has_rest(s)) l.store = SPARSE_STORE_ZEROS, l.store_mask = s->taps.n_masks + 1;
     sparse_take_body(n, &l);

@@ -89,6 +89,7 @@ static Str encode(Ctx *ctx, const Target *t, const Node *n) {
                      .y_step = sum_words(&s) * 4,
                      .y_row = LINE,
                      .panels = s.chunk,
+                     .all_panels = s.panels,
                      .shares = s.parts,
                      .unit = BLOCK,
                      .repeats = s.panels > s.chunk};

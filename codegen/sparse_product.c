@@ -60,6 +60,7 @@ static SparseLayer layer_of(const Node *n) {
                      .y_row = vector,
                      .residual_row = vector,
                      .panels = node_int(n, "panels"),
+                     .all_panels = most_panels(n),
                      .repeats = most_rows(n) > (double)(node_int(n, "panels") * lanes)};
     if (node_int(n, "blocked")) sparse_take_body(n, &l);
     return l;

@@ -14,7 +14,7 @@ static const SparsePart *next_part(const SparseX86 *s) {
 
 static int64_t lines_to_fetch(const SparseX86 *s) {
     const SparsePart *behind = next_part(s), *next = behind ? behind : s->parts;
-    int64_t lines = (s->form->block_bytes(&next->b) + LINE - 1) / LINE;
+    int64_t lines = (s->form->block_bytes(s, &next->b) + LINE - 1) / LINE;
     return (lines + s->l->panels - 1) / s->l->panels;
 }
 
@@ -83,7 +83,7 @@ static void enter(SparseX86 *s) {
 }
 
 static void leave(SparseX86 *s) {
-    x86_move(&s->x, RSP, RBP);
+    if (s->form->stack) x86_move(&s->x, RSP, RBP);
     for (int i = N_SAVED - 1; i >= 0; i--) x86_pop(&s->x, saved[i]);
     x86_leave_vectors(&s->x);
     x86_byte(&s->x, 0xC3);
@@ -140,7 +140,7 @@ static void fetch_first(SparseX86 *s, const SparsePart *parts) {
                                    0x78, 0xF5};                     /* js to the first */
     int64_t bytes = 0;
     for (int64_t i = 0; i < s->n_blocks; i++)
-        if (s->form->block_bytes(&parts[i].b) > bytes) bytes = s->form->block_bytes(&parts[i].b);
+        if (s->form->block_bytes(s, &parts[i].b) > bytes) bytes = s->form->block_bytes(s, &parts[i].b);
     x86_bytes(&s->x, test, sizeof test);
     size_t near = x86_jump_if(&s->x, X86_EQUAL);
     x86_move(&s->x, RBX, RAX);
@@ -254,10 +254,19 @@ static void cut(SparseX86 *s, Arena *a, const Target *t, const SparseBlocks *blo
         cut_block(s, &blocks->all[i], &s->parts[i], order, ARENA_ARRAY(a, blocks->all[i].loads, int64_t));
 }
 
+/* Is it run often enough, and short enough to stay in L2 meanwhile, that more bytes of code cost nothing? */
+static bool stays_near(const SparseX86 *s, const Target *t, const SparseBlocks *blocks) {
+    enum { OFTEN = 32 };
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < blocks->n; i++) bytes += s->form->block_bytes(s, &blocks->all[i]);
+    return s->l->all_panels >= OFTEN && bytes <= (int64_t)t->l2 / 4;
+}
+
 Str sparse_encode_x86(Arena *a, const Target *t, const SparseLayer *l) {
     const SparseX86Form *form = t->vector_bits == 512 ? &sparse_avx512 : &sparse_avx2;
     SparseX86 s = {.l = l, .form = form, .masked = sparse_is_masked(l)};
     SparseBlocks blocks = sparse_cut_rows(a, t, l, form->busy);
+    s.spreads = t->spreads_beside && stays_near(&s, t, &blocks);
     s.weights = ARENA_ARRAY(a, blocks.most + form->weights, uint32_t);
     cut(&s, a, t, &blocks);
     write_code(&s); /* counts, and finds where everything lies */

@@ -6,7 +6,7 @@
  *
  * rdi x, rsi y, rdx residual, rcx masks, r8 panels, r9 the block behind the last; they stay. On the stack: cold. r11 …
  * r14: the panel's x, y, residual, masks; r15: panels left; rax, r10: near the source, the weight that is next; rbx:
- * what is fetched; rsp: the form's memory; rbp: what is saved. */
+ * what is fetched; rsp: the form's memory; rbp: what is saved, free for a form without memory. */
 #ifndef MCC_CODEGEN_SPARSE_X86_H
 #define MCC_CODEGEN_SPARSE_X86_H
 
@@ -30,7 +30,8 @@ typedef struct SparseX86Form {
     int weight_unit; /* what a displacement of 8 bits counts, of a weight */
     int64_t weights; /* that a block has besides its nonzeros */
     int64_t stack;   /* bytes that a panel may use from rsp on; rsp is a multiple of 64 then. 0: none */
-    int64_t (*block_bytes)(const SparseBlock *b); /* about how long its code and weights are */
+    /* about how long a block's code and weights are */
+    int64_t (*block_bytes)(const SparseX86 *s, const SparseBlock *b);
     /* changes that of the sources that a part needs; NULL: they stay ordered by their places */
     void (*order)(const SparseLayer *l, int64_t *used, int64_t n_used);
     void (*panel)(SparseX86 *s); /* writes what a panel's instructions are */
@@ -41,6 +42,7 @@ struct SparseX86 {
     const SparseX86Form *form;
     X86 x;
     bool masked;       /* some sources are */
+    bool spreads;      /* weights may come by way of general registers */
     SparsePart *parts; /* slice by slice */
     int64_t n_slices, n_blocks;
     size_t slice_at[SPARSE_X86_SLICES];
@@ -48,8 +50,12 @@ struct SparseX86 {
     const SparseBlock *b;
     int64_t *used; /* of it */
     int64_t n_used;
-    int64_t lines[SPARSE_X86_LINES]; /* for the form: which are at hand in registers */
-    uint32_t *weights;               /* of the part, in their order */
+    int64_t lines[SPARSE_X86_LINES];             /* for the form: which are at hand in registers */
+    bool lined;                                  /* likewise: are some? */
+    int spread;                                  /* likewise: a weight's register; 0: none */
+    int64_t panel_loads, panel_products, spared; /* likewise: of the panel so far; loads: without weights; spared:
+                                                    weights that were not loaded */
+    uint32_t *weights;                           /* of the part, in their order */
     int64_t n_weights;
     int64_t weight_base, source_base; /* what r10 and rax stand at, from the weights' start and the panel's */
     int turn[SPARSE_X86_ROWS];        /* by row: the set that its next product goes to */

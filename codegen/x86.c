@@ -102,6 +102,12 @@ void x86_move(X86 *x, X86Reg to, X86Reg from) {
     x86_byte(x, 0xC0 | (from & 7) << 3 | (to & 7));
 }
 
+void x86_load_word(X86 *x, X86Reg to, uint32_t v) {
+    if (to & 8) x86_byte(x, 0x41);
+    x86_byte(x, 0xB8 | (to & 7));
+    word(x, v);
+}
+
 void x86_add(X86 *x, X86Reg r, int64_t v) {
     if (!v) return;
     bool small = v >= -128 && v < 128;

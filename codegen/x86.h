@@ -36,6 +36,7 @@ typedef struct X86Op {
 #define VPAND ((X86Op){1, 1, 0xDB})
 #define VPCMPEQD ((X86Op){1, 1, 0x76})
 #define VPBROADCASTD ((X86Op){2, 1, 0x58})
+#define VPBROADCASTD_GENERAL ((X86Op){2, 1, 0x7C}) /* of a general register of 32 bits */
 #define VMASKMOVPS_STORE ((X86Op){2, 1, 0x2E})
 #define VBROADCASTSS ((X86Op){2, 1, 0x18})
 #define VALIGND ((X86Op){3, 1, 0x03}) /* the second source, then the first one above it, from an element on: a byte */
@@ -65,15 +66,16 @@ void vex_reg(X86 *x, X86Op op, int a, int b, int c);
 void x86_push(X86 *x, X86Reg r);
 void x86_pop(X86 *x, X86Reg r);
 void x86_move(X86 *x, X86Reg to, X86Reg from);
-void x86_add(X86 *x, X86Reg r, int64_t v);     /* 32 bits; 0: nothing */
-void x86_and(X86 *x, X86Reg r, int v);         /* 8 bits, signed */
-void x86_prefetch(X86 *x, X86Mem m);           /* into L2 */
-void x86_kmov(X86 *x, int k, X86Mem m);        /* 16 bits; disp within 8 */
-size_t x86_lea_rip(X86 *x, X86Reg r);          /* to be patched at the place returned */
-size_t x86_jump_if(X86 *x, int condition);     /* likewise; condition as in Jcc's opcode */
-void x86_compare(X86 *x, X86Reg r, int64_t v); /* 32 bits */
-void x86_test(X86 *x, X86Reg r);               /* with itself */
-void x86_leave_vectors(X86 *x);                /* vzeroupper */
+void x86_load_word(X86 *x, X86Reg to, uint32_t v); /* the upper half becomes 0 */
+void x86_add(X86 *x, X86Reg r, int64_t v);         /* 32 bits; 0: nothing */
+void x86_and(X86 *x, X86Reg r, int v);             /* 8 bits, signed */
+void x86_prefetch(X86 *x, X86Mem m);               /* into L2 */
+void x86_kmov(X86 *x, int k, X86Mem m);            /* 16 bits; disp within 8 */
+size_t x86_lea_rip(X86 *x, X86Reg r);              /* to be patched at the place returned */
+size_t x86_jump_if(X86 *x, int condition);         /* likewise; condition as in Jcc's opcode */
+void x86_compare(X86 *x, X86Reg r, int64_t v);     /* 32 bits */
+void x86_test(X86 *x, X86Reg r);                   /* with itself */
+void x86_leave_vectors(X86 *x);                    /* vzeroupper */
 
 enum { X86_EQUAL = 4, X86_NOT_EQUAL = 5, X86_GREATER = 15 };
 

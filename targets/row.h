@@ -19,9 +19,10 @@ typedef struct Row {
     const char *abi;      /* LLVM's name of the calling convention; NULL: the triple's */
     int float_bits;       /* the widest float that it computes in hardware; 0: none */
     int vector_bits, vector_registers;
-    int sve_bits;      /* width of its scalable vectors, where its vectors are these; 0: they are not */
-    bool fma;          /* fused multiply-add in vectors */
-    int multiply_bits; /* bits of vectors that it multiplies and adds a cycle */
+    int sve_bits;        /* width of its scalable vectors, where its vectors are these; 0: they are not */
+    bool fma;            /* fused multiply-add in vectors */
+    int multiply_bits;   /* bits of vectors that it multiplies and adds a cycle */
+    bool spreads_beside; /* a general register over a vector, beside that */
     bool lane_multiply, converts_half;
     DotForm dot;
     const IntegerCost *cost; /* where it is not what costs.def says of the form */

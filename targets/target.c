@@ -219,6 +219,7 @@ static const Target *make_target(const Asked *a) {
                   .dot = dot_of(row, all),
                   .cost = a->soft ? &beside_soft_floats : row->cost,
                   .lookup = lookup_of(row, all),
+                  .spreads_beside = row->spreads_beside,
                   .lane_multiply = row->lane_multiply || sve_off(row, all),
                   .l1 = row->l1,
                   .l2 = row->l2,
@@ -277,7 +278,8 @@ bool sparse_words(const Target *t) { return sparse_lanes(t) && t->vector_bits ==
 
 int sparse_rows(const Target *t, bool masked) {
     if (is_neon(t)) return 12;
-    return t->vector_bits == 512 ? 29 : masked ? 5 : 6;
+    if (t->vector_bits == 512) return t->spreads_beside && masked ? 28 : 29;
+    return masked ? 5 : 6;
 }
 
 bool target_is_host(const Target *t) {

@@ -41,6 +41,7 @@ typedef struct Target {
     int sve_bits;         /* the vectors are scalable ones of Arm, just this wide; 0: they are not */
     bool has_fma;         /* fused multiply-add in vector registers */
     int multiply_bits;    /* bits of vectors that it multiplies and adds a cycle */
+    bool spreads_beside;  /* spreads a general register over a vector beside as many multiplications as it can do */
     bool lane_multiply;   /* multiplies a vector by one lane of another in one instruction */
     bool converts_half;   /* has an instruction that makes float32 of float16 */
     DotForm dot;
