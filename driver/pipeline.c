@@ -98,6 +98,7 @@ static PassCtx pass_options(const Pipeline *p) {
 int pipeline_canonicalise(Pipeline *p) {
     PassCtx pass = pass_options(p);
     pass.canonical_only = true;
+    pass.quantizes = p->command->quant.mode != QUANT_NONE;
     pass.widen = true; /* what compresses decides over the weights itself */
     if (pass.opt_level < 1) pass.opt_level = 1;
     int result = outcome(p, passes_run(p->graph, &pass));

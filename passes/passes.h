@@ -48,6 +48,7 @@ typedef struct PassCtx {
     bool time;
     bool verify;
     bool canonical_only;         /* end with the last REPEAT: nothing is lowered */
+    bool quantizes;              /* what is canonical will be quantized: every ConvTranspose is a Conv, too */
     bool widen;                  /* all constant weights become float32 */
     int stop_after;              /* stop after this many passes have run; -1: never */
     const struct Tuning *tuning; /* choices that stand above the cost model's; NULL: none */

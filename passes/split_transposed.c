@@ -3,8 +3,8 @@
  * the input, and the phases are interleaved as DepthToSpace does. What pads cut off becomes fewer pads of the Conv
  * where it is whole strides, a Slice where it is not. An elementwise operator behind it, of one number an element,
  * comes before the phases are interleaved.
- * A kernel as long as its stride stays: the blocked layout has a form for it (lower_conv.c). On an axis of size 1 the
- * stride does not count, and becomes that. */
+ * A kernel as long as its stride stays where nothing is quantized: the blocked layout has a form for it in floats
+ * (lower_conv.c). On an axis of size 1 the stride does not count, and becomes that. */
 #include "passes/build.h"
 
 enum { MOST_AXES = 3 };
@@ -172,6 +172,8 @@ static Value *convolution(const Transposed *t, Build *b, Value *weights, Value *
     }
     Node *conv = build_node(b, OP_Conv, in, bias ? 3 : 2);
     if (!conv) return NULL;
+    conv->name = t->n->name; /* b->at may be what follows it */
+    conv->index = t->n->index;
     node_set_ints(conv, "kernel_shape", taps, t->axes);
     node_set_ints(conv, "pads", pads, 2 * t->axes);
     node_set_int(conv, "group", t->groups);
@@ -227,10 +229,6 @@ static bool is_of_each(const Node *n) {
 /* `last` is the ConvTranspose, or what follows it and is of each element. */
 static void split_transposed(Rewrite *r, Transposed *t, Node *last) {
     Build b = {.r = r, .at = last};
-    if (is_tiling(t)) {
-        set_strides(t);
-        return;
-    }
     Value *weights = phase_weights(t, r), *bias = weights && node_in(t->n, 2) ? phase_bias(t, r) : NULL;
     if (!weights || (node_in(t->n, 2) && !bias)) return;
     Value *y = convolution(t, &b, weights, bias);
@@ -243,13 +241,15 @@ bool pass_split_transposed(Graph *g, PassCtx *p) {
     Rewrite r;
     Transposed t;
     bool changed = false;
-    (void)p;
+    if (p->canonical_only && !p->quantizes)
+        return false;                         /* channels are pruned through a ConvTranspose, not through phases */
     for (int round = 0; round < 2; round++) { /* first those with an elementwise operator behind them */
         rewrite_begin(&r, g);
         for (Node *n; (n = rewrite_next(&r));) {
             Node *made = round || !is_of_each(n) ? n : value_only_def(n->in[0], OP_ConvTranspose);
-            if (made && made->op == OP_ConvTranspose && (round || made != n) && read_transposed(made, &t))
-                split_transposed(&r, &t, n);
+            if (!made || made->op != OP_ConvTranspose || (!round && made == n) || !read_transposed(made, &t)) continue;
+            if (is_tiling(&t) && !p->quantizes) set_strides(&t);
+            else split_transposed(&r, &t, n);
         }
         changed = rewrite_end(&r) || changed;
     }

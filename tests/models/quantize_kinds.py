@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """Every kind of --quantize on small networks with all that the flow of integers meets (branches, Concat, pooling, residuals,
-squeeze-and-excite, activations, two inputs): the signal-to-noise ratio against the float model is what the number of bits
+squeeze-and-excite, activations, two inputs, transposed convolutions): the signal-to-noise ratio against the float model is what the number of bits
 allows; nodes that are skipped change nothing; a plan's scales are the ones that the data asks for."""
 import os, re, shutil, subprocess, sys, tempfile
 import numpy as np
@@ -46,6 +46,14 @@ def convolutional(path):
                  "w2": normal(16, 1, 3, 3), "zero": np.float32(0), "six": np.float32(6), "w3": normal(32, 32, 1, 1),
                  "b3": normal(32), "w4": normal(16, 32, 1, 1), "b4": normal(16), "w5": normal(10, 64), "b5": normal(10)}
     write_model(path, nodes, [("x", SHAPE)], constants)
+
+
+def generator(path):
+    """Transposed convolutions: a window that overlaps, and one that does not"""
+    N = helper.make_node
+    nodes = [N("ConvTranspose", ["x", "w0", "b0"], ["t0"], "wide", strides=[2, 2], pads=[1, 1, 1, 1]), N("Relu", ["t0"], ["r0"]),
+             N("ConvTranspose", ["r0", "w1"], ["t1"], "tiled", strides=[2, 2]), N("Relu", ["t1"], ["r1"]), N("Conv", ["r1", "w2"], ["y"], "last")]
+    write_model(path, nodes, [("x", SHAPE)], {"w0": normal(8, 16, 4, 4), "b0": normal(16), "w1": normal(16, 8, 2, 2), "w2": normal(4, 8, 1, 1)})
 
 
 def products(path):
@@ -102,6 +110,17 @@ def check_convolutional():
     assert re.search(r"^node classes int8 Gemm$", plan, re.M)
 
 
+def check_generator():
+    generator("generator.onnx")
+    feed = {"x": rng.standard_normal(SHAPE).astype(np.float32)}
+    want = output("generator.onnx", feed)
+    for kind, least, more in ("int8", 30, ["--calibrate=samples.npy"]), ("w8", 38, []):
+        got = output("generator.onnx", feed, f"--quantize={kind}", f"--save-plan={kind}.txt", *more)
+        check(f"{kind} of transposed convolutions", want, got, least)
+        nodes = dict(re.findall(r"^node (\S+) (\S+)", open(f"{kind}.txt").read(), re.M))
+        assert all(nodes[name] == kind for name in ("wide", "tiled", "last")), nodes
+
+
 def check_products():
     products("products.onnx")
     arrays = lambda: {"x": rng.standard_normal((2, 5, 64)).astype(np.float32),
@@ -137,6 +156,7 @@ folder = tempfile.mkdtemp()
 try:
     os.chdir(folder)
     check_convolutional()
+    check_generator()
     check_products()
     check_compensation()
 finally:
