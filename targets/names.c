@@ -133,10 +133,25 @@ static bool system_known(const char *triple) {
 
 /* nvptx64 alone, or as clang spells it */
 static bool is_cuda(const char *triple) {
-    static const char *const all[] = {"nvptx64", "nvptx64-cuda", "nvptx64-nvidia-cuda", "nvptx64-unknown-cuda", "nvptx64--cuda"};
+    static const char *const all[] = {"nvptx64", "nvptx64-cuda", "nvptx64-nvidia-cuda", "nvptx64-unknown-cuda",
+                                      "nvptx64--cuda"};
     bool is = false;
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) is = is || !strcmp(triple, all[i]);
     return is;
+}
+
+/* An object of Apple's says for which system it is, if the triple has a version: the least that its processors had. */
+static const char *version_of(const char *arch, const char *triple) {
+    static const char *const systems[][3] = {{"-macos", "11.0", "10.13"},
+                                             {"-macosx", "11.0", "10.13"},
+                                             {"-darwin", "20.0", "17.0"},
+                                             {"-ios", "12.0", "12.0"}};
+    size_t n = strlen(triple);
+    for (size_t i = 0; i < sizeof systems / sizeof *systems; i++) {
+        size_t end = strlen(systems[i][0]);
+        if (n > end && !strcmp(triple + n - end, systems[i][0])) return systems[i][starts(arch, "x86_64") ? 2 : 1];
+    }
+    return "";
 }
 
 char *names_triple(const char *triple, const char *cpu, char *why, size_t n) {
@@ -150,7 +165,7 @@ char *names_triple(const char *triple, const char *cpu, char *why, size_t n) {
         return LLVMCreateMessage("nvptx64-nvidia-cuda");
     }
     if (arch && strcmp(arch, "nvptx64") != 0 && system_known(normal)) {
-        snprintf(whole, sizeof whole, "%s%s", arch, normal + first);
+        snprintf(whole, sizeof whole, "%s%s%s", arch, normal + first, version_of(arch, normal));
         LLVMDisposeMessage(normal);
         return LLVMCreateMessage(whole);
     }
