@@ -1,5 +1,5 @@
 /* Operators that draw random numbers, from mcc.Random: a seed that the model does not give is the node's own. The same
- * call gives the same numbers. */
+ * call gives the same numbers, each turn of a loop others. */
 #include <string.h>
 #include "passes/decompose.h"
 
@@ -13,8 +13,9 @@ static int64_t seed_of(const Node *n) {
 
 /* [0, 1) in these dims; streams of one node are independent */
 static Value *draw(Build *b, Dtype t, int rank, const Dim *dims, int64_t stream) {
-    Value *none = const_scalar(b->r->g, DT_F32, 0);
-    Node *made = build_node(b, OP_Random, &none, 1);
+    Value *turn = turn_before(b->at);
+    if (!turn) turn = build_scalar(b, DT_I64, 0);
+    Node *made = build_node(b, OP_Random, &turn, 1);
     if (!made) return NULL;
     node_set_int(made, "seed", (int64_t)((uint64_t)seed_of(b->at) ^ (uint64_t)stream << 32));
     value_set_dims(made->out[0], t, rank, dims);

@@ -40,6 +40,10 @@ void rewrite_define(Rewrite *r, Node *made,
 Value *rewrite_view(Rewrite *r, Node *n, Value *x, int rank, const Dim *dims); /* x's elements under other dims */
 void rewrite_infer(Rewrite *r, Node *n);
 
+/* ---- turn.c ---- */
+/* An int64 of one element that differs from turn to turn of all loops around the node; NULL: there are none. */
+Value *turn_before(Node *before);
+
 /* ---- values.c: what is known of a value ---- */
 bool value_same_type(const Value *a, const Value *b); /* tensors of one dtype and the same dims */
 bool value_same_dims(const Value *a, const Value *b);

@@ -1,6 +1,6 @@
-/* mcc.Random: numbers from [0, 1), each from the seed and its place alone: the finalizer of splitmix64 (Steele, Lea,
- * Flood: Fast splittable pseudorandom number generators, 2014) of a counter. The same call gives the same numbers, in
- * any order. */
+/* mcc.Random: numbers from [0, 1), each from the seed, the turn of the loops around it and its place alone: the finalizer
+ * of splitmix64 (Steele, Lea, Flood: Fast splittable pseudorandom number generators, 2014) of a counter. The same call
+ * gives the same numbers, in any order. */
 #include "runtime/kernels/real.h"
 
 static inline uint64_t mixed(uint64_t z) {
@@ -11,7 +11,8 @@ static inline uint64_t mixed(uint64_t z) {
 
 int ref_Random(const mcc_arg *a, const mcc_attr *at) {
     const mcc_arg *y = output(a, at, 0);
-    const uint64_t golden = 0x9e3779b97f4a7c15u, key = mixed((uint64_t)((const attrs_Random *)at)->seed + golden);
+    const uint64_t golden = 0x9e3779b97f4a7c15u, turn = (uint64_t)((const int64_t *)a[0].data)[0];
+    const uint64_t key = mixed((uint64_t)((const attrs_Random *)at)->seed + golden) ^ mixed(turn * golden);
     const idx n = elements(y);
     if (y->dtype == MCC_F64) {
         for (idx i = 0; i < n; i++)

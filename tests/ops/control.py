@@ -282,6 +282,37 @@ def check_sizes_of_data():
     status("sizes of a branch that is taken", model, [x, x[:3].copy(), np.array(True)], E_SHAPE)
 
 
+def shown(name, g, options=()):
+    return subprocess.run([MCC, save(name, g), "--emit=graph", "-o", "-", *options], capture_output=True, text=True, check=True).stdout
+
+
+def check_simplified():
+    """What the passes make of control flow: a product that no turn changes stands before the loop, values carried for nobody or unchanged are not
+    carried, few certain turns are no loop, and a condition that only folding knows is none."""
+    x, w = np.arange(4, dtype=np.float32).reshape(2, 2), np.array([[1, 2], [-3, 1]], np.float32)
+    body = loop_body([node("Identity", ["c"], ["more"]), node("MatMul", ["x", "w"], ["p"]), node("Relu", ["p"], ["q"]), node("Add", ["a", "q"], ["a_next"]),
+                      node("Mul", ["d", "d"], ["d_next"]), node("Identity", ["k"], ["k_next"]), node("Cast", ["i"], ["j"], to=F), node("Mul", ["a_next", "j"], ["s"])],
+                     [("a", F), ("d", F), ("k", F)], [("s", F)])
+    def model(known):
+        return graph([node("Loop", ["m", "", "x", "x", "x"], ["y", "dead", "same", "all"], body=body), node("Neg", ["same"], ["z"])], "g",
+                     ([] if known else [info("m", I, [])]) + [info("x", F, [2, 2])], [info("y", F, [2, 2]), info("z", F, [2, 2]), info("all", F, [None, 2, 2])],
+                     [const("w", w, np.float32)] + ([const("m", 3, np.int64)] if known else []))
+    step = np.maximum(x @ w, 0)
+    wants = [x + 3 * step, -x, np.stack([(x + (t + 1) * step) * t for t in range(3)])]
+    text = shown("simplified", model(False), ["--max-trip=8"])
+    loop = text[text.index("Loop("):]
+    expect("hoisted", "MatMul" not in loop and "MatMul" in text and loop.split(")")[0].count("%") == 3, text)
+    same("a simplified loop", compiled("simplified", model(False), options=["--max-trip=8"]), [np.array(3), x], wants)
+    same("a simplified loop of no turns", compiled("simplified", model(False), options=["--max-trip=8"]), [np.array(0), x], [x, -x, np.zeros((0, 2, 2), np.float32)])
+    expect("unrolled", "Loop(" not in shown("unrolled", model(True)), "a loop of three turns")
+    same("an unrolled loop", compiled("unrolled", model(True)), [x], wants)
+    then, other = graph([node("Neg", ["x"], ["r"])], "t", [], [info("r", F, None)]), graph([node("Abs", ["x"], ["o"])], "e", [], [info("o", F, None)])
+    g = graph([node("ReduceMax", ["w"], ["top"], keepdims=0), node("Greater", ["top", "limit"], ["c"]), node("If", ["c"], ["y"], then_branch=then, else_branch=other)],
+              "g", [info("x", F, [2, 2])], [info("y", F, [2, 2])], [const("w", w, np.float32), const("limit", 1, np.float32)])
+    expect("a folded condition", "If(" not in shown("folded", g), "an If is left")
+    same("the branch of a folded condition", compiled("folded", g), [x], [-x])
+
+
 os.makedirs(WORK, exist_ok=True)
 PEER = library()
 check_functions()
@@ -290,4 +321,5 @@ check_loop()
 check_scan()
 check_scan_axes()
 check_sizes_of_data()
+check_simplified()
 sys.exit(f"{failed} failed" if failed else 0)

@@ -78,9 +78,25 @@ def check_dropout(folder):
             assert mask.all() and (y == x).all()
 
 
+def check_turns(folder):
+    """Each turn of a loop draws anew: of a Loop, of a Scan in it, in a branch of an If."""
+    flag, number = w.value("c", w.BOOL, []), w.value("i", w.INT64, [])
+    branch = w.graph([w.node("RandomUniform", [], ["u"], w.attr("shape", [50]))], [], [w.value("u", w.FLOAT, None)])
+    other = w.graph([w.node("Identity", ["e"], ["z"])], [], [w.value("z", w.FLOAT, None)])
+    scan = w.graph([w.node("If", ["c"], ["d"], w.attr("then_branch", branch, 5), w.attr("else_branch", other, 5))], [w.value("e", w.FLOAT, None)], [w.value("d", w.FLOAT, None)])
+    loop = w.graph([w.node("Identity", ["c"], ["more"]), w.node("Scan", ["x"], ["s"], w.attr("body", scan, 5), w.attr("num_scan_inputs", 1)),
+                    w.node("RandomNormal", [], ["n"], w.attr("shape", [50]))], [number, flag],
+                   [w.value("more", w.BOOL, None), w.value("s", w.FLOAT, None), w.value("n", w.FLOAT, None)])
+    nodes = [w.node("Loop", ["m", "yes"], ["y", "z"], w.attr("body", loop, 5))]
+    feed = {"m": np.array(4), "yes": np.array(True), "x": np.zeros((3, 50), np.float32)}
+    y, z = run(folder, nodes, feed, "yz", [w.FLOAT, w.FLOAT], ["m"])
+    assert y.shape == (4, 3, 50) and z.shape == (4, 50)
+    assert len(np.unique(y)) > 590 and len(np.unique(z)) == 200
+
+
 def main():
     with tempfile.TemporaryDirectory() as folder:
-        for check in (check_uniform, check_normal, check_choices, check_dropout):
+        for check in (check_uniform, check_normal, check_choices, check_dropout, check_turns):
             check(folder)
     print("uniform, normal, Bernoulli, multinomial, dropout: distributed as they should be")
 
