@@ -282,6 +282,7 @@ bool quant_take_ranges(QuantPlan *to, const QuantPlan *from) {
     to->equalization = from->equalization;
     for (int i = 0; i < to->n_nodes && to->n_nodes == from->n_nodes; i++) {
         to->nodes[i].hessian = from->nodes[i].hessian;
+        to->nodes[i].rounded = from->nodes[i].rounded;
         to->nodes[i].seen = from->nodes[i].seen;
     }
     return true;

@@ -10,11 +10,11 @@ int code_near(CodeRange r, CodeScale s, double w) {
 
 double code_value(CodeScale s, int code) { return (double)((float)(code - s.zero) * s.scale); }
 
-static double block_error(CodeRange r, CodeScale s, const float *w, int64_t n) {
+static double block_error(CodeRange r, CodeScale s, const float *w, const double *matters, int64_t n) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) {
         double e = (double)w[i] - code_value(s, code_near(r, s, (double)w[i]));
-        sum += e * e;
+        sum += e * e * (matters ? matters[i] : 1);
     }
     return sum;
 }
@@ -26,7 +26,7 @@ static CodeScale scale_of_range(CodeRange r, double lo, double hi) {
     return s;
 }
 
-CodeScale code_scale(CodeRange r, const float *w, int64_t n) {
+CodeScale code_scale(CodeRange r, const float *w, const double *matters, int64_t n) {
     enum { TRIED = 24, FEW = 16 };
     double lo = 0, hi = 0;
     for (int64_t i = 0; i < n; i++) {
@@ -35,11 +35,11 @@ CodeScale code_scale(CodeRange r, const float *w, int64_t n) {
     }
     CodeScale best = scale_of_range(r, lo, hi);
     if (r.high - r.low >= FEW) return best;
-    double least = block_error(r, best, w, n);
+    double least = block_error(r, best, w, matters, n);
     for (int i = 1; i < TRIED; i++) {
         double part = 1 - 0.02 * i, e;
         CodeScale s = scale_of_range(r, lo * part, hi * part);
-        if ((e = block_error(r, s, w, n)) < least) least = e, best = s;
+        if ((e = block_error(r, s, w, matters, n)) < least) least = e, best = s;
     }
     return best;
 }

@@ -42,7 +42,7 @@ static bool integer_weights(const DynamicInputs *d, const Contraction *c, Value 
     for (int64_t m = 0; m < channels; m++) {
         const float *w = (const float *)c->weights->data + (rows ? m * c->depth : m);
         for (int64_t k = 0; k < c->depth; k++) column[k] = w[rows ? k : k * channels];
-        CodeScale scale = code_scale(range, column, c->depth);
+        CodeScale scale = code_scale(range, column, NULL, c->depth);
         ((float *)(uintptr_t)s->data)[m] = scale.scale;
         for (int64_t k = 0; k < c->depth; k++)
             ((int8_t *)(uintptr_t)q->data)[k * channels + m] = (int8_t)code_near(range, scale, (double)column[k]);

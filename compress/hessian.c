@@ -18,6 +18,7 @@ Hessian *hessian_means(Arena *a, int64_t depth, int64_t groups) {
     Hessian *h = ARENA_NEW(a, Hessian);
     *h = (Hessian){.depth = depth, .groups = groups, .about_means = true};
     h->most_rows = depth > 2048 ? 2 * depth : 4096;
+    h->call_rows = 256;
     h->totals = ARENA_ARRAY(a, groups * depth, double);
     h->counts = ARENA_ARRAY(a, groups, double);
     h->buffer = ARENA_ARRAY(a, HESSIAN_ROWS * depth, double);
@@ -30,10 +31,14 @@ Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part) {
     h->part = part;
     h->parts = (depth + part - 1) / part;
     h->sums = ARENA_ARRAY(a, groups * h->parts, double *);
-    h->factored = ARENA_ARRAY(a, groups * h->parts, bool);
     for (int64_t i = 0; i < groups * h->parts; i++)
         h->sums[i] = ARENA_ARRAY(a, triangle_row(hessian_part_size(h, i % h->parts)), double);
     return h;
+}
+
+void hessian_want_exact(Hessian *h, Arena *a, int64_t channels) {
+    hessian_want(h, a, channels);
+    h->exact = ARENA_ARRAY(a, HESSIAN_ROWS * h->depth, double);
 }
 
 void hessian_want(Hessian *h, Arena *a, int64_t channels) {
@@ -45,7 +50,7 @@ void hessian_want(Hessian *h, Arena *a, int64_t channels) {
 
 static void add_cross(Hessian *h, int64_t group, int n) {
     int64_t count = h->channels / h->groups;
-#pragma omp parallel for schedule(static) if (count * h->depth > 1 << 12)
+#pragma omp parallel for schedule(static) if (count * h->depth > 1 << 17)
     for (int64_t c = group * count; c < (group + 1) * count; c++)
         for (int i = 0; i < n; i++) {
             double y = h->targets[i * h->channels + c], *restrict to = h->cross + c * h->depth;

@@ -65,10 +65,21 @@ static Value *dequantize_constant(Insert *s, Node *n, Value *q, const float *sca
     return infer_new(s, dq, n) ? dq->out[0] : NULL;
 }
 
-/* Codes for the same scales that lose less of what the sums are, and the bias that goes with them */
-static void round_by_inputs(const Insert *s, const Node *n, const Contraction *c, const float *scales, int8_t *codes,
+static void take_rounded(const RoundedWeights *from, const Contraction *c, float *scales, int8_t *codes, float *bias) {
+    int64_t channels = c->shape.channels;
+    memcpy(codes, from->form.codes, (size_t)(channels * c->depth));
+    for (int64_t i = 0; i < channels; i++) scales[i] = from->form.scales[i].scale;
+    if (bias) memcpy(bias, from->bias, sizeof *bias * (size_t)channels);
+}
+
+/* Codes that lose less of what the sums are, and the scales and the bias that go with them */
+static void round_by_inputs(const Insert *s, const Node *n, const Contraction *c, float *scales, int8_t *codes,
                             float *bias) {
     const QuantNode *planned = n->id < s->plan->n_ids ? s->plan->of_node[n->id] : NULL; /* a twin is not */
+    if (planned && planned->rounded && planned->mode == QUANT_INT8) {
+        take_rounded(planned->rounded, c, scales, codes, bias);
+        return;
+    }
     Hessian *h = planned ? planned->hessian : NULL;
     bool rows = c->shape.outer == 1;
     RoundWeights r = {.w = c->weights->data, .channels = c->shape.channels, .range = {-127, 127, false}};

@@ -1,9 +1,10 @@
 /* The rows of x that a contraction multiplies: of MatMul and Gemm the rows of its input, of Conv the patches under its
- * window, padding included. Of many, ROWS a call, evenly spread from a place that moves on with each call. */
+ * window, padding included. Of many, call_rows a call, evenly spread from a place that moves on with each call. */
 #include "compress/rounding.h"
 #include <math.h>
+#include <string.h>
 
-enum { CALL_ROWS = 256, AXES = MCC_MAX_RANK };
+enum { AXES = MCC_MAX_RANK };
 enum { SAME_UPPER = 1, SAME_LOWER, VALID }; /* auto_pad, as ir/ops.def lists it */
 
 typedef struct Patches { /* of one call */
@@ -104,29 +105,58 @@ static void read_targets(const Patches *p, const Hessian *h, const float *y, int
     for (int64_t c = group * count; c < (group + 1) * count; c++) to[c] = (double)from[c * plane];
 }
 
-bool hessian_observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank) {
-    return hessian_observe_pair(h, n, x, dims, rank, NULL);
+typedef struct Beside { /* what else belongs to a row */
+    const float *y, *exact;
+    ExactRows use;
+    void *arg;
+} Beside;
+
+/* Of some patches of a group; the rows that are odd hold a NaN or an infinity: false */
+static bool read_rows(const Patches *p, Hessian *h, const Beside *b, int64_t group, const int64_t *index, int n) {
+    if (b->exact) { /* through the same buffer */
+        Patches other = *p;
+        other.x = b->exact;
+        for (int i = 0; i < n; i++) read_row(&other, index[i], group, h->buffer + i * h->depth);
+        if (!all_finite(h->buffer, n * h->depth)) return false;
+        memcpy(h->exact, h->buffer, sizeof *h->exact * (size_t)(n * h->depth));
+    }
+    for (int i = 0; i < n; i++) {
+        read_row(p, index[i], group, h->buffer + i * h->depth);
+        if (b->y) read_targets(p, h, b->y, index[i], group, h->targets + i * h->channels);
+    }
+    if (!all_finite(h->buffer, n * h->depth)) return false;
+    if (b->exact) b->use(b->arg, group, n);
+    return !b->y || all_finite(h->targets, n * h->channels);
 }
 
-bool hessian_observe_pair(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank, const float *y) {
+static bool observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank, const Beside *b) {
     Patches p = {.n = n, .x = x, .dims = dims};
     fill_patches(&p, h, rank);
-    int64_t rows = p.count < CALL_ROWS ? p.count : CALL_ROWS;
+    int64_t rows = p.count < h->call_rows ? p.count : h->call_rows;
     if (rows > h->most_rows - h->rows) rows = h->most_rows - h->rows;
     if (rows <= 0) return true;
     int64_t first = h->calls++ * 0x9E3779B1 % p.count; /* by the golden ratio: evenly spread too */
     for (int64_t group = 0; group < h->groups; group++)
         for (int64_t from = 0; from < rows; from += HESSIAN_ROWS) {
             int some = rows - from < HESSIAN_ROWS ? (int)(rows - from) : HESSIAN_ROWS;
-            for (int i = 0; i < some; i++) {
-                int64_t index = (first + (int64_t)((double)(from + i) * (double)p.count / (double)rows)) % p.count;
-                read_row(&p, index, group, h->buffer + i * h->depth);
-                if (y) read_targets(&p, h, y, index, group, h->targets + i * h->channels);
-            }
-            if (!all_finite(h->buffer, some * h->depth)) return false;
-            if (y && !all_finite(h->targets, some * h->channels)) return false;
+            int64_t index[HESSIAN_ROWS];
+            for (int i = 0; i < some; i++)
+                index[i] = (first + (int64_t)((double)(from + i) * (double)p.count / (double)rows)) % p.count;
+            if (!read_rows(&p, h, b, group, index, some)) return false;
             hessian_add(h, group, some);
         }
     h->rows += rows;
     return true;
+}
+
+bool hessian_observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank) {
+    return observe(h, n, x, dims, rank, &(Beside){0});
+}
+
+bool hessian_observe_pair(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank, const float *y) {
+    return observe(h, n, x, dims, rank, &(Beside){.y = y});
+}
+
+bool hessian_observe_exact(Hessian *h, const Node *n, const Tensor *x, const float *exact, ExactRows use, void *arg) {
+    return observe(h, n, x->data, x->dims, x->rank, &(Beside){.exact = exact, .use = use, .arg = arg});
 }

@@ -54,16 +54,21 @@ typedef struct QuantTensor { /* an activation that is held as integers */
     float scale;
     int zero;
 } QuantTensor;
+typedef struct RoundedWeights { /* of a node, ahead of the insertion */
+    RoundWeights form;          /* scales and codes; not w */
+    const float *bias;          /* by channel; NULL: there is none */
+} RoundedWeights;
 typedef struct QuantNode { /* a node that could work on integers */
     Node *node;
-    const char *name; /* the node's, or "Conv#N" */
-    bool chosen;      /* the user does not keep it in float */
-    QuantMode mode;   /* what becomes of it, where it is chosen */
-    bool dear;        /* integers cost more than they save: it stays in float */
-    bool active;      /* integers flow through it */
-    const char *why;  /* it is quantized, or not; NULL: nothing is to be said of it */
-    Hessian *hessian; /* of its inputs, to round its weights by; NULL: each goes to the nearest */
-    Seen *seen;       /* of its input's channels; NULL: nobody asks */
+    const char *name;              /* the node's, or "Conv#N" */
+    bool chosen;                   /* the user does not keep it in float */
+    QuantMode mode;                /* what becomes of it, where it is chosen */
+    bool dear;                     /* integers cost more than they save: it stays in float */
+    bool active;                   /* integers flow through it */
+    const char *why;               /* it is quantized, or not; NULL: nothing is to be said of it */
+    Hessian *hessian;              /* of its inputs, to round its weights by; NULL: each goes to the nearest */
+    const RoundedWeights *rounded; /* known ahead; NULL: they are found when they are inserted */
+    Seen *seen;                    /* of its input's channels; NULL: nobody asks */
 } QuantNode;
 typedef struct QuantPlan {
     Graph *graph;
@@ -76,6 +81,7 @@ typedef struct QuantPlan {
     const char **value_names; /* of all float32 values but constants, by value id */
     int n_ids;
     const Equalization *equalization; /* that the graph has been given; NULL: none */
+    bool in_order;                    /* weights are rounded ahead: nodes[…].rounded, not by Hessians of the float network */
     bool seams;                       /* its graph's are open: it serves to find an equalization */
     const NodeMode *modes;            /* of nodes that a plan file names */
     int n_modes;
@@ -128,6 +134,25 @@ void quant_want_hessians(QuantPlan *p, Arena *a);
 void quant_want_seen(QuantPlan *p, Arena *a); /* of the input of each contraction; equal inputs share one */
 void quant_channels_seen(const QuantPlan *p, const ChannelMap *m, ChannelSeen *seen); /* by root */
 
+/* ---- contraction.c: what of a contraction is constant, and how it lies ---- */
+typedef struct Contraction {
+    const Tensor *weights, *bias; /* bias: one a channel; NULL: there is none */
+    int channel_axis;             /* of the weights */
+    WeightShape shape;
+    int64_t depth; /* products in a sum */
+} Contraction;
+bool contraction_read(const Node *n, Contraction *c); /* false: not one that can be quantized */
+bool weights_finite(const Tensor *w);                 /* of float32: no NaN, no infinity */
+void quant_stand_in(Node *n, Value *y);               /* y, of another node, becomes n's only result, and n goes */
+
+/* ---- rounded.c ---- */
+bool is_rounded(const QuantPlan *p, const QuantNode *q, Contraction *c); /* will its weights be codes? */
+/* Room for codes and scales of a node of mode w8 or w4 (halves: where that can be), the scales to be found */
+void round_form(const Node *n, const Contraction *c, const QuantOptions *o, bool halves, RoundWeights *r, Arena *a);
+/* Codes for `target`, [channels][depth], by h, whose bias has gained moves; in `a`. NULL: they cannot be codes */
+RoundedWeights *round_ahead(const QuantPlan *p, const QuantNode *q, const Contraction *c, const double *target,
+                            const double *moves, Hessian *h, Arena *a);
+
 /* ---- insert.c ---- */
 bool quant_insert(QuantPlan *p); /* all tensors are known. false after diag_error */
 /* Instead of that: beside the node of each active contraction another one, which alone is quantized. twins[i]: of
@@ -143,17 +168,6 @@ bool quant_table(const QuantPlan *p, Node *n); /* of a table; n may go. false af
 /* ---- half.c: f16, bf16 ---- */
 bool quant_halves(QuantPlan *p); /* weights of nodes of these modes. false after diag_error */
 bool table_read(const Node *n);  /* a Gather of rows of a constant of float32 */
-
-/* ---- contraction.c: what of a contraction is constant, and how it lies ---- */
-typedef struct Contraction {
-    const Tensor *weights, *bias; /* bias: one a channel; NULL: there is none */
-    int channel_axis;             /* of the weights */
-    WeightShape shape;
-    int64_t depth; /* products in a sum */
-} Contraction;
-bool contraction_read(const Node *n, Contraction *c); /* false: not one that can be quantized */
-bool weights_finite(const Tensor *w);                 /* of float32: no NaN, no infinity */
-void quant_stand_in(Node *n, Value *y);               /* y, of another node, becomes n's only result, and n goes */
 
 /* ---- dynamic.c ---- */
 typedef struct DynamicInputs DynamicInputs; /* what is quantized as it comes, each once */

@@ -16,6 +16,7 @@ enum { HESSIAN_PART = 4608, HESSIAN_ROWS = 32 };
 typedef struct Hessian {
     int64_t depth, groups, part, parts;
     int64_t rows, most_rows; /* of x, added and wanted for each group: twice the depth, and 4096 at least */
+    int64_t call_rows;       /* of hessian_observe, at most */
     int64_t calls;           /* of hessian_observe */
     double **sums;           /* [groups · parts]: i, k <= i at i(i+1)/2 + k */
     double *buffer;          /* HESSIAN_ROWS of depth */
@@ -23,14 +24,15 @@ typedef struct Hessian {
     int64_t channels;        /* of what the sums should be, y; 0: nobody says */
     double *cross, *wanted;  /* [channels][depth]: Σ y x, x of the channel's group; [channels]: Σ y */
     double *targets;         /* y of the buffer's rows: HESSIAN_ROWS of channels */
+    double *exact;           /* the same rows of x in another network: HESSIAN_ROWS of depth */
     bool about_means;        /* to be of x − x̄: rounding moves a bias, and what an error does to the mean is no loss */
     bool centred;            /* it is */
-    bool *factored;          /* sums[…] are T, where TᵀT = H + 1 % of its mean diagonal */
 } Hessian;
 size_t hessian_bytes(int64_t depth, int64_t groups, int64_t part);           /* SIZE_MAX: too many to count */
 Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part); /* part: HESSIAN_PART, or for tests less */
 Hessian *hessian_means(Arena *a, int64_t depth, int64_t groups); /* of no parts: x̄ alone, for the shifts of biases */
-void hessian_want(Hessian *h, Arena *a, int64_t channels); /* y, too */
+void hessian_want(Hessian *h, Arena *a, int64_t channels);       /* y, too */
+void hessian_want_exact(Hessian *h, Arena *a, int64_t channels); /* and rows of another network, which y is made of */
 void hessian_add(Hessian *h, int64_t group, int n); /* the first n rows of the buffer, which it may overwrite */
 int64_t hessian_part_size(const Hessian *h, int64_t part);
 void hessian_centre(Hessian *h); /* where that is wanted, and not yet done */
@@ -40,10 +42,17 @@ double hessian_damp(const double *t, int64_t n);
 double hessian_error(const Hessian *h, int64_t group, const double *e); /* eᵀHe; before weights are rounded with it */
 
 /* ---- patches.c: the rows of x that a contraction's input holds ---- */
-/* At most 256 a call, evenly spread; which ones differs from call to call. false: the input has a NaN or an infinity */
+/* At most call_rows a call, evenly spread; which ones differs from call to call. false: the input has a NaN or an
+ * infinity */
 bool hessian_observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank);
 /* And y, laid out as n's result is: what another network makes of the same sample */
 bool hessian_observe_pair(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank, const float *y);
+
+/* And the same rows of `exact`, which is x in another network, to use(arg, group, rows): it fills targets from h->exact
+ * and h->buffer. */
+typedef void (*ExactRows)(void *arg, int64_t group, int rows);
+bool hessian_observe_exact(Hessian *h, const Node *n, const Tensor *x, const float *exact, ExactRows use,
+                           void *arg);
 
 /* ---- codes.c ---- */
 typedef struct CodeRange { /* low < 0 < high */
@@ -56,7 +65,8 @@ typedef struct CodeScale { /* w = (code - zero) · scale */
 } CodeScale;
 int code_near(CodeRange r, CodeScale s, double w);
 double code_value(CodeScale s, int code);
-CodeScale code_scale(CodeRange r, const float *w, int64_t n);
+/* matters: of each weight's squared error; NULL: all of them alike */
+CodeScale code_scale(CodeRange r, const float *w, const double *matters, int64_t n);
 
 /* ---- rounding.c ---- */
 typedef struct RoundWeights {

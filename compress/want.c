@@ -3,12 +3,6 @@
 
 static const size_t most_bytes = (size_t)4 << 30; /* of all of them; weights of those beyond go to the nearest */
 
-static bool is_rounded(const QuantPlan *p, const QuantNode *q, Contraction *c) {
-    bool codes = q->mode == QUANT_W8 || q->mode == QUANT_W4 || p->options.mode == QUANT_NONE;
-    bool wanted = q->mode == QUANT_INT8 ? q->active : q->chosen && codes;
-    return wanted && contraction_read(q->node, c);
-}
-
 /* about_means: as those that share it will use it */
 static Hessian *shared(const QuantPlan *p, int before, const Node *n, bool about_means) {
     for (int i = 0; i < before && n->op != OP_Conv; i++) {

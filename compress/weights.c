@@ -13,33 +13,6 @@ typedef struct Narrow { /* what the weights of a contraction become */
     RoundWeights form; /* and the codes, int8 here whatever the dtype, in the order of the weights */
 } Narrow;
 
-/* ---- codes ---- */
-
-/* Of a product the largest block of at most the wanted one that divides its sums; 0: none from 16 on. */
-static int64_t block_for(const Narrow *t, int64_t wanted) {
-    if (t->n->op == OP_Conv) return t->c.depth >= wanted ? wanted : 0;
-    for (int64_t block = wanted; block >= 16; block /= 2)
-        if (t->c.depth % block == 0) return block;
-    return 0;
-}
-
-/* Sums too short for a block keep 8 bits: there is next to nothing to save. */
-static void choose_form(Narrow *t, const QuantOptions *o, bool halves, Arena *a) {
-    int64_t block = halves ? block_for(t, o->block) : 0, channels = t->c.shape.channels;
-    int most = block ? 7 : 127;
-    bool rows = t->c.channel_axis == 0;
-    t->dtype = block ? DT_I4 : DT_I8;
-    RoundWeights *r = &t->form;
-    *r = (RoundWeights){.w = t->c.weights->data, .channels = channels, .range = {-most - 1, most, o->asymmetric}};
-    r->by_channel = rows ? t->c.depth : 1;
-    r->by_depth = rows ? 1 : channels;
-    r->block = block ? block : t->c.depth;
-    r->find_scales = true;
-    t->blocks = round_blocks(r, t->c.depth);
-    r->scales = ARENA_ARRAY(a, channels * t->blocks, CodeScale);
-    r->codes = ARENA_ARRAY(a, channels * t->c.depth, int8_t);
-}
-
 /* ---- nodes ---- */
 
 static Value *new_constant(Graph *g, Dtype t, int rank, const int64_t *dims, void **data) {
@@ -118,26 +91,41 @@ static bool insert_weights(const Narrow *t) {
     return w != NULL;
 }
 
-/* The bias makes up for what rounding does to the mean of each sum. */
-static bool shift_bias(const Narrow *t) {
-    const Tensor *bias = t->c.bias;
+/* bias: [channels] */
+static bool set_bias(const Narrow *t, const float *bias) {
     void *to;
-    Value *v = new_constant(t->g, DT_F32, bias->rank, bias->dims, &to);
-    for (int64_t c = 0; v && c < t->c.shape.channels; c++)
-        ((float *)to)[c] = (float)((double)((const float *)bias->data)[c] + t->form.shifts[c]);
+    Value *v = new_constant(t->g, DT_F32, t->c.bias->rank, t->c.bias->dims, &to);
+    if (v) memcpy(to, bias, t->c.bias->bytes);
     if (v) t->n->in[2] = v;
     return v != NULL;
+}
+
+/* The bias makes up for what rounding does to the mean of each sum. */
+static const float *shifted_bias(const Narrow *t, Arena *a) {
+    float *to = ARENA_ARRAY(a, t->c.shape.channels, float);
+    for (int64_t c = 0; c < t->c.shape.channels; c++)
+        to[c] = (float)((double)((const float *)t->c.bias->data)[c] + t->form.shifts[c]);
+    return to;
 }
 
 static bool narrow(const QuantPlan *plan, Node *n, const Contraction *c) {
     Narrow t = {.g = plan->graph, .n = n, .c = *c};
     Arena *a = arena_new(t.g->ctx);
-    Hessian *h = plan->of_node[n->id]->hessian;
-    choose_form(&t, &plan->options, plan->of_node[n->id]->mode == QUANT_W4, a);
-    if (h && h->about_means) t.form.shifts = ARENA_ARRAY(a, c->shape.channels, double);
-    if (h) round_weights(plan->options.rounding, h, &t.form, t.g->ctx);
-    else round_nearest(&t.form, t.c.depth, t.g->ctx);
-    bool good = insert_weights(&t) && (!t.form.shifts || shift_bias(&t));
+    const QuantNode *q = plan->of_node[n->id];
+    const float *bias = NULL;
+    if (q->rounded) {
+        t.form = q->rounded->form;
+        bias = q->rounded->bias;
+    } else {
+        round_form(n, c, &plan->options, q->mode == QUANT_W4, &t.form, a);
+        if (q->hessian && q->hessian->about_means) t.form.shifts = ARENA_ARRAY(a, c->shape.channels, double);
+        if (q->hessian) round_weights(plan->options.rounding, q->hessian, &t.form, t.g->ctx);
+        else round_nearest(&t.form, t.c.depth, t.g->ctx);
+        if (t.form.shifts) bias = shifted_bias(&t, a);
+    }
+    t.dtype = t.form.range.high < 127 ? DT_I4 : DT_I8;
+    t.blocks = round_blocks(&t.form, c->depth);
+    bool good = insert_weights(&t) && (!bias || set_bias(&t, bias));
     arena_free(a);
     return good;
 }

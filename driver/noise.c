@@ -123,7 +123,10 @@ static int make_compressed(void *arg) {
     QuantPlan *own = quant_choose(g, &o, s->plan->modes, s->plan->n_modes);
     if (!own || own->n_nodes != s->plan->n_nodes) return BAD_MODEL;
     if (o.mode == QUANT_INT8 && !quant_take_ranges(own, s->plan)) return BAD_MODEL;
-    for (int i = 0; i < own->n_nodes; i++) own->nodes[i].hessian = s->plan->nodes[i].hessian;
+    for (int i = 0; i < own->n_nodes; i++) {
+        own->nodes[i].hessian = s->plan->nodes[i].hessian;
+        own->nodes[i].rounded = s->plan->nodes[i].rounded;
+    }
     list_spots(s, own, a);
     Value **v = values_of(g, a);
     if (o.mode != QUANT_NONE && !plan_insert(own)) return BAD_MODEL;

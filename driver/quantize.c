@@ -55,7 +55,7 @@ static int find_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan, const
     const Command *c = p->command;
     const char *missing;
     if (file && !plan_apply(file, plan)) return BAD_MODEL;
-    if (quant_wants_inputs(&plan->options)) return calibrate_plan(p, plan);
+    if (quant_wants_inputs(&plan->options) && !plan->in_order) return calibrate_plan(p, plan);
     if (all_known(plan, &missing)) return DONE;
     if (c->n_calibrate) return calibrate_plan(p, plan);
     if (e) return expected_ranges(p, e, plan);
@@ -206,8 +206,10 @@ static int quantize_static(Pipeline *p) {
     plan->equalization = equalization;
     tell_choice(p, plan);
     Arena *hessians = arena_new(p->ctx);
-    if (quant_wants_inputs(&plan->options)) quant_want_hessians(plan, hessians);
+    plan->in_order = round_layers_possible(plan);
+    if (quant_wants_inputs(&plan->options) && !plan->in_order) quant_want_hessians(plan, hessians);
     result = find_ranges(p, file, plan, e);
+    if (result == DONE && plan->in_order) result = round_layers(p, plan, hessians);
     if (result == DONE && c->max_drop) result = search_plan(p, &plan);
     if (result == DONE && c->save_plan) result = save_plan(p, plan);
     if (result == DONE) progress_stage("rounding the weights");
@@ -234,7 +236,10 @@ static int quantize_products(Pipeline *p) {
     tell_choice(p, plan);
     if (c->save_plan && (result = save_plan(p, plan)) != DONE) return result;
     Arena *hessians = arena_new(p->ctx);
-    if (quant_wants_inputs(&plan->options)) {
+    plan->in_order = round_layers_possible(plan);
+    if (plan->in_order) {
+        result = round_layers(p, plan, hessians);
+    } else if (quant_wants_inputs(&plan->options)) {
         quant_want_hessians(plan, hessians);
         result = calibrate_plan(p, plan);
         progress_stage("rounding the weights");

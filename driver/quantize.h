@@ -24,6 +24,11 @@ int calibrate_plan(const Pipeline *p, QuantPlan *plan); /* scales and zero point
 /* What the channels held that contractions read, in the first samples */
 int calibrate_channels(const Pipeline *p, QuantPlan *plan);
 
+/* ---- round_layers.c: --rounding=gptq ---- */
+bool round_layers_possible(const QuantPlan *plan);
+/* plan->nodes[…].rounded, in `a`. DONE, or an exit code after a message */
+int round_layers(const Pipeline *p, QuantPlan *plan, Arena *a);
+
 /* ---- expect.c: without samples ---- */
 /* Before the graph is made canonical; NULL: there are samples, or a plan. And after; false: nothing can be told from it
  */

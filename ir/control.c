@@ -179,3 +179,33 @@ Graph *graph_copy(const Graph *g, Graph *outer) {
     arena_free(scratch);
     return c.g;
 }
+
+/* Constants as values of their own: what a pass makes of these is no business of g's */
+static void copy_constants(Copy *c, const Node *n) {
+    for (int i = 0; i < n->n_in; i++) {
+        const Value *v = n->in[i];
+        if (v && v->constant && v->id < c->n_ids && !c->made[v->id]) copy_value(c, v)->constant = v->constant;
+    }
+}
+
+Graph *graph_part(const Graph *g, Arena *a, const GraphPart *part) {
+    Ctx *ctx = g->ctx;
+    Arena *scratch = arena_new(ctx);
+    Copy c = {.g = graph_new(ctx, NULL), .n_ids = ctx->next_id, .made = ARENA_ARRAY(scratch, ctx->next_id, Value *)};
+    c.g->arena = a;
+    c.g->opset = g->opset;
+    c.g->inferred = g->inferred;
+    c.g->inputs = ARENA_ARRAY(a, part->n_in + 1, Value *);
+    c.g->outputs = ARENA_ARRAY(a, part->n_out + 1, Value *);
+    for (int i = 0; i < part->n_in; i++) {
+        Value *v = c.g->inputs[c.g->n_inputs++] = copy_value(&c, part->in[i]);
+        v->def_index = i;
+    }
+    for (const Node *n = part->first; n != part->end; n = n->next) {
+        copy_constants(&c, n);
+        copy_node(&c, n);
+    }
+    for (int i = 0; i < part->n_out; i++) c.g->outputs[c.g->n_outputs++] = copy_of(&c, part->out[i]);
+    arena_free(scratch);
+    return c.g;
+}

@@ -363,6 +363,12 @@ int graph_input(const Graph *g, const Value *v);        /* its place among the i
  * of `at`, which goes. Returns the first node that came, or what followed `at`. */
 Node *graph_inline(Node *at, Graph *body, Value *const *args);
 Graph *graph_copy(const Graph *g, Graph *outer); /* all of it, bodies included; constants are shared */
+typedef struct GraphPart { /* nodes from first to the one before end (NULL: the last one) */
+    const Node *first, *end;
+    Value *const *in, *const *out; /* what they read of what others make, and what is wanted of it all */
+    int n_in, n_out;
+} GraphPart;
+Graph *graph_part(const Graph *g, Arena *a, const GraphPart *part); /* as a graph of its own in `a`; bytes of constants are shared */
 bool dim_leaves(Dim d, const Graph *body, const Node *owner); /* no part of it is written by a node of the body, or by owner for it */
 
 /* ---- kernel_args.c: attributes as the words that a reference kernel reads (struct attrs_<op> in runtime/kernels/ref.h) ---- */

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 """--rounding on small networks whose samples are correlated: on samples that calibration has not seen, gptq at least halves
-what the nearest codes lose, adaround gains too; both are deterministic, and keep the means of the outputs; convolutions in groups, and batches, are taken."""
+what the nearest codes lose, adaround gains too; both are deterministic, and keep the means of the outputs; convolutions in groups, and batches, are taken, and layers behind one another, cut apart or (open dims) not."""
 import os, shutil, subprocess, sys, tempfile
 import numpy as np
 from onnx import TensorProto, helper, numpy_helper, save
@@ -46,6 +46,20 @@ def convolutions(path):
     return lambda: np.einsum("nkhw,kc->nchw", normal(2, 3, 11, 10), mix).astype(np.float32)
 
 
+def deep(path):
+    """Behind one another: pointwise, depthwise, a residual, a pool; the last axis is open"""
+    N, nodes, w, y = helper.make_node, [], {}, "x"
+    for i, (cin, cout, group) in enumerate([(8, 48, 1), (48, 48, 48), (48, 32, 1), (32, 64, 1), (64, 64, 64), (64, 32, 1)]):
+        k = 3 if group > 1 else 1
+        w[f"w{i}"], w[f"b{i}"] = normal(cout, cin // group, k, k) / np.float32(np.sqrt(cin // group * k * k)), normal(cout) / 10
+        nodes += [N("Conv", [y, f"w{i}", f"b{i}"], [f"c{i}"], f"conv{i}", group=group, pads=[k // 2] * 4), N("Relu", [f"c{i}"], [f"r{i}"])]
+        y = f"r{i}"
+    nodes += [N("Add", ["r2", "r5"], ["a"]), N("ReduceMean", ["a"], ["y"], axes=[2, 3], keepdims=0)]
+    write_model(path, nodes, (1, 8, 12, "W"), w)
+    mix = normal(3, 8)
+    return lambda: np.einsum("nkhw,kc->nchw", normal(1, 3, 12, 12).cumsum(3) / 2, mix).astype(np.float32)
+
+
 def output(model, x, *options):
     np.save("x.npy", x)
     mcc("run", model, "--input", "x=x.npy", "--output-dir=out", *options)
@@ -57,21 +71,21 @@ def options(kind, how):
     return [f"--quantize={kind}"] + (["--calibrate=samples", f"--rounding={how}"] if samples else [])
 
 
-def check(make, kind, most):
+def check(make, kind, most, *more):
     shutil.rmtree("samples", ignore_errors=True)
     os.mkdir("samples")
     draw = make("m.onnx")
     for i in range(24):
         np.save(f"samples/{i:02}.npy", draw())
     x = draw()
-    want, lost = output("m.onnx", x), {}
+    want, lost = output("m.onnx", x, *more), {}
     for how in "nearest", "gptq", "adaround":
-        lost[how] = np.linalg.norm(output("m.onnx", x, *options(kind, how)) - want) / np.linalg.norm(want)
+        lost[how] = np.linalg.norm(output("m.onnx", x, *options(kind, how), *more) - want) / np.linalg.norm(want)
         print(f"{make.__name__} {kind} {how}: {lost[how]:.5f}")
         assert lost[how] <= most[how] * lost["nearest"], (kind, how)
     objects = []
     for _ in range(2):
-        mcc("m.onnx", *options(kind, "gptq"), "-o", "m.o")
+        mcc("m.onnx", *options(kind, "gptq"), *more, "-o", "m.o")
         objects.append(open("m.o", "rb").read())
     assert objects[0] == objects[1], "not deterministic"
     if kind == "int8":  # the search has graphs of its own, rounded by the same samples
@@ -101,6 +115,8 @@ try:
     os.chdir(folder)
     check(products, "w4", {"nearest": 1, "gptq": 0.5, "adaround": 0.8})
     check(products, "w8", {"nearest": 1, "gptq": 0.5, "adaround": 0.8})
+    check(deep, "w4", {"nearest": 1, "gptq": 0.5, "adaround": 1.1}, "--dim=W=12")
+    check(deep, "w4", {"nearest": 1, "gptq": 0.5, "adaround": 1.1}, "--max-dim=W=16")
     check_means("w4")
     check_means("int8")
     check(convolutions, "int8", {"nearest": 1, "gptq": 1.02, "adaround": 1.02})

@@ -6,7 +6,7 @@
 #include "tests/unit/draw.h"
 
 /* Rows of 24 hidden numbers, mixed, and a little noise; after inputs that are 0 where `dead` */
-static void add_correlated(Hessian *h, int64_t group, int rows, bool dead) {
+static inline void add_correlated(Hessian *h, int64_t group, int rows, bool dead) {
     enum { HIDDEN = 24 };
     double *mix = malloc(sizeof *mix * (size_t)h->depth * HIDDEN);
     for (int64_t i = 0; i < h->depth * HIDDEN; i++) mix[i] = normal();

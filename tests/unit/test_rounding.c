@@ -62,7 +62,7 @@ static RoundWeights random_weights(Arena *a, Case t) {
             float *block = ARENA_ARRAY(a, t.block, float);
             int64_t first = b * t.block, size = t.depth - first < t.block ? t.depth - first : t.block;
             for (int64_t k = 0; k < size; k++) block[k] = w[c * r.by_channel + (first + k) * r.by_depth];
-            r.scales[c * blocks + b] = code_scale(r.range, block, size);
+            r.scales[c * blocks + b] = code_scale(r.range, block, NULL, size);
         }
     r.find_scales = t.own_scales;
     return r;
