@@ -56,10 +56,12 @@ static void add_power(Loss *l, Metric m, const Tensor *got, const Tensor *want) 
         dot += g * w, gg += g * g, ww += w * w, noise += (g - w) * (g - w);
     }
     l->signal += ww;
+    l->got += gg;
     l->noise += lost ? (double)INFINITY : noise;
     bool same = noise == 0 || gg == 0 || ww == 0; /* then there is no angle */
     double cosine = same ? (double)(noise == 0) : dot / sqrt(gg) / sqrt(ww);
     if (m == METRIC_COSINE) l->sum += lost ? 1 : fmax(0, 1 - cosine);
+    l->is_number = count(want) == 1 && (l->n == 0 || l->is_number);
     l->n++;
 }
 
@@ -88,7 +90,14 @@ void loss_add(Loss *l, Metric m, const Tensor *got, const Tensor *want) {
     else add_power(l, m, got, want);
 }
 
+/* What 1 - cosine is where both are as long: of one number a sample, over all samples */
+static double of_numbers(const Loss *l) {
+    if (l->noise == 0) return 0;
+    return isfinite(l->noise) ? l->noise / (l->signal + l->got) : 1;
+}
+
 double loss_value(const Loss *l, Metric m) {
+    if (m == METRIC_COSINE && l->is_number) return of_numbers(l);
     if (m != METRIC_SQNR) return l->n ? l->sum / (double)l->n : 0;
     return l->noise == 0 ? 0 : l->signal > 0 ? l->noise / l->signal : (double)INFINITY;
 }

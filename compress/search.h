@@ -17,8 +17,9 @@ void drop_text(Metric m, double drop, char *out, size_t size);
 const char *drop_hint(Metric m); /* what drop_parse wants */
 
 typedef struct Loss { /* of one output, over samples */
-    double signal, noise, sum;
+    double signal, got, noise, sum; /* powers of what is wanted, of what came, and of their difference */
     int64_t n;
+    bool is_number; /* each sample has but one element, which has no angle */
 } Loss;
 void loss_add(Loss *l, Metric m, const Tensor *got, const Tensor *want); /* one sample's */
 double loss_value(const Loss *l, Metric m);

@@ -182,6 +182,11 @@ static void test_losses(void) {
     CHECK(near(loss_of(METRIC_COSINE, other, want, 2, 3), 1 - 27.0 / 28));
     CHECK(near(loss_of(METRIC_SQNR, other, want, 2, 3), 2.0 / 28) && loss_of(METRIC_SQNR, want, zero, 2, 3) > 1e300);
     CHECK(loss_of(METRIC_TOP1, other, want, 2, 3) == 0.5 && loss_of(METRIC_TOP1, turned, want, 2, 3) == 1);
+    Loss numbers = {0}; /* 1 and 2 for 2 and 2: an angle says nothing of single numbers */
+    Tensor one = rows(want, 1, 1), two = rows(want + 1, 1, 1);
+    loss_add(&numbers, METRIC_COSINE, &one, &two);
+    loss_add(&numbers, METRIC_COSINE, &two, &two);
+    CHECK(near(loss_value(&numbers, METRIC_COSINE), 1.0 / 13));
     Loss l = {0};
     Tensor g = rows(want, 1, 3), w = rows(want, 2, 3);
     loss_add(&l, METRIC_TOP1, &g, &w);
