@@ -1,6 +1,7 @@
 /* How long a layer may take on a processor that is not here: multiplications at a share of its peak, or its constants
  * from memory, whichever is longer, and its results through a cache. The peak is the target's data, the rest is
- * assumed, as is the clock: --clock. A layer of straight-line sparse code multiplies its nonzeros alone. */
+ * assumed, as is the clock: --clock. A layer of straight-line sparse code multiplies its nonzeros alone, one
+ * of packed data takes the part of its dense form's time that the cost models of both say. */
 #include "driver/footprint.h"
 #include <math.h>
 #include <string.h>
@@ -11,7 +12,9 @@ static const double share_of_peak = 0.7, without_fma = 1.35;
 static double multiplications(const Pipeline *p, const ReportLayer *l) {
     for (const SparseNote *n = p->sparse_notes ? p->sparse_notes->first : NULL; n; n = n->next) {
         double all = (double)n->rows * (double)n->columns;
-        if (n->sparse && all > 0 && str_is(n->layer, l->name)) return l->work * (double)n->nonzeros / all;
+        if (!n->sparse || all <= 0 || !str_is(n->layer, l->name)) continue;
+        bool known = n->packed && n->dense_cycles > 0;
+        return l->work * (known ? fmin(1, n->cycles / n->dense_cycles) : (double)n->nonzeros / all);
     }
     return l->work;
 }

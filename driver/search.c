@@ -3,6 +3,7 @@
  * options, budgets and all. */
 #include "driver/kept.h"
 #include "driver/trial.h"
+#include <math.h>
 #include <stdlib.h>
 
 #define BLOCK(r, c) .rows = (r), .cols = (c)
@@ -20,6 +21,7 @@ static const Setting ladder[] = {
     {.name = "dynamic", .mode = QUANT_DYNAMIC},
     {.name = "f32 -Os", .small = true},
     {.name = "int8 -Os", .mode = QUANT_INT8, .small = true},
+    {.name = "int8 -Os, 80 % zeros", .mode = QUANT_INT8, .share = 0.8, .small = true, .entries = true},
     {.name = "f32, 80 % zeros", .share = 0.8},
     {.name = "int8, 80 % in blocks of 1x4", .mode = QUANT_INT8, .share = 0.8, .pattern = PRUNE_BLOCKS, BLOCK(1, 4)},
     {.name = "f32, 25 % of channels", .share = 0.25, .pattern = PRUNE_CHANNELS},
@@ -38,18 +40,28 @@ enum { N_LADDER = sizeof ladder / sizeof *ladder };
 
 static bool is_scattered(const Setting *s) { return s->share > 0 && s->pattern != PRUNE_CHANNELS; }
 
+/* Zeros are found by the network's samples: another such setting, if it takes as long as the longest one, would end too
+ * late. */
+static bool is_too_long(const Hunt *h, const Setting *s, double longest) {
+    return s->share > 0 && seconds_now() + longest > (best_setting(h) ? h->deadline : h->last_deadline);
+}
+
 /* A kind of numbers whose zeros neither save bytes nor time once gets no others. */
 static int climb(Hunt *h) {
     int result = DONE;
     bool useless[QUANT_BF16 + 1] = {false};
+    double longest = 0;
     for (int i = 0; i < N_LADDER && result == DONE; i++) {
         const Setting *s = &ladder[i];
+        double begin = seconds_now();
+        if (s->entries && !sparse_entries(h->target)) continue;
         if (is_scattered(s) && useless[s->mode]) continue;
-        if (!time_is_left(h)) {
+        if (!time_is_left(h) || is_too_long(h, s, longest)) {
             h->untried++;
             continue;
         }
         if ((s = try_setting(h, s, &result)) && is_scattered(s)) useless[s->mode] = !zeros_pay(h, s);
+        if (ladder[i].share > 0) longest = fmax(longest, seconds_now() - begin);
     }
     return result;
 }

@@ -13,6 +13,7 @@ typedef struct Setting {
     int n, of, rows, cols; /* of the pattern, as in PruneOptions */
     double share;          /* of zeros; 0: nothing is pruned */
     bool small;            /* -Os */
+    bool entries;          /* for targets with sparse_entries() alone */
     const NodeMode *modes; /* of layers that are not of that mode */
     const char **dense;    /* layers that keep their weights */
     int n_modes, n_dense;
