@@ -2,7 +2,10 @@
 """From how many zeros on is a pruned layer faster than a dense one? Chains of three equal layers with random weights, some of
 them 0, as straight-line code of the nonzeros (--sparse=always) and dense (--sparse=off), in one process, in turn.
 
-    bench/break_even.py [--seconds=0.2] [LAYER …]
+    bench/break_even.py [--seconds=0.2] [--gains] [LAYER …]
+
+--gains: instead, how many times as fast as dense 80 and 90 % zeros are, anywhere as code and in blocks of 4x1 as packed data, on this
+machine's processor and by its AVX2 alone.
 
 Prints for each chain the time of the dense code, with Winograd and without, that of the code of the nonzeros over it for each
 share of zeros, and the share where the two are equal: between two measured ones a line; "0" where already the first is
@@ -32,23 +35,25 @@ LAYERS = {  # channels, height and width, window; or rows, inner, outer
 }
 
 
-def weights(rng, shape, share):
+def weights(rng, shape, share, out, block):
+    """block: so many neighbours along axis `out`, the output channels, are 0 together."""
     w = rng.standard_normal(shape).astype(np.float32)
-    w[rng.random(shape) < share] = 0
+    places = [n // block if i == out else n for i, n in enumerate(shape)]
+    w[np.repeat(rng.random(places) < share, block, axis=out)] = 0
     return w / np.sqrt(w[0].size)
 
 
-def chain(kind, a, b, c, share):
+def chain(kind, a, b, c, share, block=1):
     """Three layers, a Relu behind each; linears go from inner to outer and back."""
     rng = np.random.default_rng(1)
     dims = [1, a, b, b] if kind == "conv" else [1, a, b]
     nodes, constants, last = [], [], "x"
     for i in range(3 if kind == "conv" else 4):
         if kind == "conv":
-            w = weights(rng, (a, a, c, c), share)
+            w = weights(rng, (a, a, c, c), share, 0, block)
             nodes.append(helper.make_node("Conv", [last, f"w{i}"], [f"y{i}"], pads=[c // 2] * 4))
         else:
-            w = weights(rng, (b, c) if i % 2 == 0 else (c, b), share)
+            w = weights(rng, (b, c) if i % 2 == 0 else (c, b), share, 1, block)
             nodes.append(helper.make_node("MatMul", [last, f"w{i}"], [f"y{i}"]))
         nodes.append(helper.make_node("Relu", [f"y{i}"], [f"z{i}"]))
         constants.append(numpy_helper.from_array(w, f"w{i}"))
@@ -116,11 +121,29 @@ def measure(name, spec, seconds):
     return row
 
 
+def gains(name, spec, seconds):
+    for cpu in "native", "haswell":
+        with tempfile.TemporaryDirectory() as folder:
+            model, dims = chain(*spec, 0)
+            x = np.random.default_rng(2).standard_normal(dims).astype(np.float32)
+            calls = [Call(folder, model, "dense", x, "-mcpu=" + cpu, "--winograd=off")]
+            for block, form in (1, "always"), (4, "packed"):
+                calls += [Call(folder, chain(*spec, s, block)[0], f"{form}{round(100 * s)}", x, "-mcpu=" + cpu, "--sparse=" + form) for s in (0.8, 0.9)]
+            best = fastest(calls, seconds * len(calls))
+        print(f"{name:22} {cpu:8} {best[0] * 1e3:8.3f}  " + "  ".join(f"{best[0] / t:8.2f}" for t in best[1:]), flush=True)
+
+
 def main():
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--seconds", type=float, default=0.2, help="for each code of a chain")
+    options.add_argument("--gains", action="store_true", help="at 80 and 90 %% zeros, of code and of packed blocks, with AVX2 alone too")
     options.add_argument("layers", nargs="*", default=list(LAYERS))
     options = options.parse_args()
+    if options.gains:
+        print(f"{'':31} {'dense ms':>8}  " + "  ".join(f"{form:>8}" for form in ("80 %", "90 %", "4x1 80 %", "4x1 90 %")))
+        for name in options.layers:
+            gains(name, LAYERS[name], options.seconds)
+        return
     print(f"{'':22} {'dense ms':>8} {'direct':>8}  " + "  ".join(f"{100 * s:4.0f} %" for s in SHARES) +
           f"  {'break-even':>10} {'of direct':>10}")
     for name in options.layers:
