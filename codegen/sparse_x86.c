@@ -254,19 +254,17 @@ static void cut(SparseX86 *s, Arena *a, const Target *t, const SparseBlocks *blo
         cut_block(s, &blocks->all[i], &s->parts[i], order, ARENA_ARRAY(a, blocks->all[i].loads, int64_t));
 }
 
-/* Is it run often enough, and short enough to stay in L2 meanwhile, that more bytes of code cost nothing? */
-static bool stays_near(const SparseX86 *s, const Target *t, const SparseBlocks *blocks) {
-    enum { OFTEN = 32 };
+static int64_t all_bytes(const SparseX86 *s, const SparseBlocks *blocks) {
     int64_t bytes = 0;
     for (int64_t i = 0; i < blocks->n; i++) bytes += s->form->block_bytes(s, &blocks->all[i]);
-    return s->l->all_panels >= OFTEN && bytes <= (int64_t)t->l2 / 4;
+    return bytes;
 }
 
 Str sparse_encode_x86(Arena *a, const Target *t, const SparseLayer *l) {
     const SparseX86Form *form = t->vector_bits == 512 ? &sparse_avx512 : &sparse_avx2;
     SparseX86 s = {.l = l, .form = form, .masked = sparse_is_masked(l)};
     SparseBlocks blocks = sparse_cut_rows(a, t, l, form->busy);
-    s.spreads = t->spreads_beside && stays_near(&s, t, &blocks);
+    s.spreads = sparse_spreads(t, l->all_panels, all_bytes(&s, &blocks));
     s.weights = ARENA_ARRAY(a, blocks.most + form->weights, uint32_t);
     cut(&s, a, t, &blocks);
     write_code(&s); /* counts, and finds where everything lies */

@@ -282,6 +282,12 @@ int sparse_rows(const Target *t, bool masked) {
     return masked ? 5 : 6;
 }
 
+/* Longer code gains nothing where it is run a few times, or comes from behind L2. */
+bool sparse_spreads(const Target *t, int64_t panels, int64_t bytes) {
+    enum { OFTEN = 32 };
+    return t->spreads_beside && sparse_lanes(t) && panels >= OFTEN && bytes <= (int64_t)t->l2 / 4;
+}
+
 bool target_is_host(const Target *t) {
     char *host = LLVMGetDefaultTargetTriple();
     bool same = !strcmp(host, t->triple);

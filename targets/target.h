@@ -4,6 +4,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdio.h>
 
 typedef enum DotForm {             /* how it adds the products of four neighbouring bytes to an int32, exactly */
@@ -72,6 +73,9 @@ bool sparse_words(const Target *t);   /* code of bytes, four at a time */
 bool sparse_entries(const Target *t); /* bytes as data, one at a time or four */
 /* rows of such a product whose sums stay in registers together; masked: some sources are (codegen/sparse.h) */
 int sparse_rows(const Target *t, bool masked);
+/* Where loads bound such code: do some of its weights take the way of general registers, which makes it longer? It is run for
+ * so many panels in all; bytes: its length without that. */
+bool sparse_spreads(const Target *t, int64_t panels, int64_t bytes);
 IntegerCost integer_cost(const Target *t);
 bool target_is_host(const Target *t);   /* the same system; the processor may still be another */
 bool target_runs_here(const Target *t); /* runs_here.c: its code can run in this process */
