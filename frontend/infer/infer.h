@@ -53,8 +53,8 @@ typedef struct IntList { /* an input that lists integers: axes, sizes, pads, …
 } IntList;
 bool read_list(Ctx *ctx, const Node *n, int in, int max, IntList *out);
 bool read_axis_list(Ctx *ctx, const Node *n, int in, IntList *out); /* which exporters write as one number, too */
-bool need_length(Ctx *ctx, const Node *n, int in, int length); /* of a list whose length may be open */
-bool list_is_const(const IntList *l, int64_t *out);            /* every element is a constant */
+bool need_length(Ctx *ctx, const Node *n, int in, int length);      /* of a list whose length may be open */
+bool list_is_const(const IntList *l, int64_t *out);                 /* every element is a constant */
 
 /* ---- window.c: what convolutions and pools share ---- */
 typedef struct Window {
@@ -93,6 +93,6 @@ bool condition_known(const Value *v, bool *out); /* NULL: absent, which is true 
 Dim ratio_cast(Ctx *ctx, const Value *v,
                int i);                     /* element i of a float tensor as an integer; NULL: not known exactly */
 Dim ratio_whole(Ctx *ctx, const Value *v); /* the only element, where it is an integer, or NULL */
-bool ratio_value(Ctx *ctx, const Value *v, int i, double *out); /* as the float that it is; false: not known */
+bool ratio_value(const Value *v, int i, double *out); /* as the float that it is; false: not known */
 
 #endif

@@ -1,7 +1,8 @@
 /* Floats that exporters compute sizes with: Cast to float, Mul by a scale, Floor, Cast back. Follows a float element
  * back to the integers that it comes from, as a quotient num / den, and only where float arithmetic is exact: |num|
  * below 2^24 (2^53 in float64) over a power of two. A quotient by another number is allowed if nothing but Floor, Ceil
- * or the Cast follows: a rounded a / b cannot reach the next integer as long as a + b fits the mantissa. */
+ * or the Cast follows: a rounded a / b cannot reach the next integer as long as a + b fits the mantissa. Where all dims
+ * are constants the float itself is computed. */
 #include "frontend/infer/infer.h"
 #include <math.h>
 
@@ -111,9 +112,88 @@ static Ratio ratio_of(Ctx *ctx, const Value *v, int i, int *steps) {
     return v->def ? of_node(ctx, v->def, i, steps) : unknown;
 }
 
+/* ---- numbers that are known as they are, rounded as the run would ---- */
+
+static bool number_of(const Value *v, int i, int *steps, double *out);
+
+static double rounded_to(Dtype t, double v) { return t == DT_F32 ? (double)(float)v : v; }
+
+/* ReduceMax or ReduceMin of all of a vector */
+static bool number_of_extreme(const Node *n, int *steps, double *out) {
+    const Type *x = &n->in[0]->type;
+    int64_t size;
+    if (x->rank != 1 || !dim_is_const(x->dims[0], &size) || size < 1 || size > MAX_ELEMENT ||
+        (n->out[0]->type.rank == 1 && !dim_is(n->out[0]->type.dims[0], 1)) || !number_of(n->in[0], 0, steps, out))
+        return false;
+    for (int i = 1; i < size; i++) {
+        double v;
+        if (!number_of(n->in[0], i, steps, &v)) return false;
+        if (n->op == OP_ReduceMax ? v > *out : v < *out) *out = v;
+    }
+    return true;
+}
+
+/* +, -, ·, / and the root of float32 round the same through float64. */
+static bool number_of_node(const Node *n, int i, int *steps, double *out) {
+    double a, b = 0;
+    if (n->op == OP_Unsqueeze || n->op == OP_Squeeze || n->op == OP_Reshape) return number_of(n->in[0], i, steps, out);
+    if (n->op == OP_ReduceMax || n->op == OP_ReduceMin) return number_of_extreme(n, steps, out);
+    if (!op_has(n->op, OP_ELEMENTWISE) || n->n_in < 1 || n->n_in > 2 || !number_of(n->in[0], i, steps, &a) ||
+        (n->n_in == 2 && !number_of(n->in[1], i, steps, &b)))
+        return false;
+    switch (n->op) {
+    case OP_Cast:
+    case OP_Identity: *out = a; break;
+    case OP_Add: *out = a + b; break;
+    case OP_Sub: *out = a - b; break;
+    case OP_Mul: *out = a * b; break;
+    case OP_Div: *out = a / b; break;
+    case OP_Min: *out = n->n_in == 1 || a < b ? a : b; break;
+    case OP_Max: *out = n->n_in == 1 || a > b ? a : b; break;
+    case OP_Reciprocal: *out = 1 / a; break;
+    case OP_Sqrt: *out = sqrt(a); break;
+    case OP_Floor: *out = floor(a); break;
+    case OP_Ceil: *out = ceil(a); break;
+    default: return false;
+    }
+    *out = rounded_to(n->out[0]->type.dtype, *out);
+    return isfinite(*out);
+}
+
+/* Element i of a tensor of rank 0 or 1; one element stands for all */
+static bool number_of(const Value *v, int i, int *steps, double *out) {
+    int64_t size = 1, whole;
+    int have = value_content(v);
+    if (--*steps < 0 || !v || v->type.rank > 1 || (v->type.rank == 1 && !dim_is_const(v->type.dims[0], &size)))
+        return false;
+    if (size == 1) i = 0;
+    if (i >= size) return false;
+    if (have >= 0) {
+        *out = v->content[i] && dim_is_const(v->content[i], &whole) ? (double)whole : NAN;
+        return fabs(*out) <= (double)mantissa(DT_F64);
+    }
+    if (!mantissa(v->type.dtype)) return false;
+    if (v->constant) {
+        *out = tensor_float(v->constant, i);
+        return isfinite(*out);
+    }
+    if (v->def && v->def->op != OP_Concat) return number_of_node(v->def, i, steps, out);
+    for (int k = 0; v->def && k < v->def->n_in; k++) {
+        const Value *part = v->def->in[k];
+        int64_t n;
+        if (part->type.rank != 1 || !dim_is_const(part->type.dims[0], &n)) return false;
+        if (i < n) return number_of(part, i, steps, out);
+        i -= (int)n;
+    }
+    return false;
+}
+
 Dim ratio_cast(Ctx *ctx, const Value *v, int i) { /* rounds to zero: what is below zero must be whole */
     int steps = MAX_STEPS;
+    double known;
     if (i >= MAX_ELEMENT) return NULL;
+    if (number_of(v, i, &steps, &known)) return fabs(known) < 9e18 ? dim_const(ctx, (int64_t)known) : NULL;
+    steps = MAX_STEPS;
     Ratio r = ratio_of(ctx, v, i, &steps);
     return r.num && (r.num->lo >= 0 || r.den == 1) ? whole(ctx, r, false) : NULL;
 }
@@ -124,12 +204,7 @@ Dim ratio_whole(Ctx *ctx, const Value *v) {
     return r.den == 1 && !r.rounded ? r.num : NULL;
 }
 
-bool ratio_value(Ctx *ctx, const Value *v, int i, double *out) {
+bool ratio_value(const Value *v, int i, double *out) {
     int steps = MAX_STEPS;
-    int64_t num;
-    Ratio r = ratio_of(ctx, v, i, &steps);
-    if (!r.num || !dim_is_const(r.num, &num)) return false;
-    double exact = (double)num / (double)r.den; /* below 2^24, double rounds to the float that float itself would */
-    *out = v->type.dtype == DT_F32 ? (double)(float)exact : exact;
-    return true;
+    return number_of(v, i, &steps, out);
 }

@@ -37,7 +37,7 @@ static Dim scaled(Ctx *ctx, const Node *n, Dim in, double scale, int axis, int r
 static Dim size_by_scale(Ctx *ctx, const Node *n, Dim in, int i, int count, int axis, int rank) {
     const Tensor *scales = n->in[2]->constant, *roi = is_given(n, 1) ? n->in[1]->constant : NULL;
     double scale = scales ? tensor_float(scales, i) : 0;
-    if (!scales && !ratio_value(ctx, n->in[2], i, &scale)) return data_dim(ctx, n, 0, rank, axis, 0, NULL);
+    if (!scales && !ratio_value(n->in[2], i, &scale)) return data_dim(ctx, n, 0, rank, axis, 0, NULL);
     if (node_enum(n, "coordinate_transformation_mode") != CROP_AND_RESIZE) return scaled(ctx, n, in, scale, axis, rank);
     if (!roi) return data_dim(ctx, n, 0, rank, axis, 0, NULL);
     return scaled(ctx, n, in, scale * (tensor_float(roi, count + i) - tensor_float(roi, i)), axis, rank);

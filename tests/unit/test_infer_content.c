@@ -58,6 +58,11 @@ static const Case chains[] = {
 
 /* Through floats, where they are exact */
 static const Case floats[] = {
+    {"x: float32{320, 240.5}; m = ReduceMax(x) keepdims=0; y = Cast(m) to=7", "int64[]{320}"},
+    {"x: float32[1, 3, 250, 300]; s = Shape(x); z: int64{2}; e: int64{4}; h = Slice(s, z, e); f = Cast(h) to=1; r = "
+     "Reciprocal(f); t: float32{224, 320}; "
+     "a = Mul(r, t); b: float32(0.9); c = Min(a, b); g = Mul(c, f); k = Floor(g); y = Cast(k) to=7",
+     "int64[2]{224, 270}"},
     {"x: float32[1, 3, 7, 5]; s = Shape(x); z: int64{2}; e: int64{4}; h = Slice(s, z, e); f = Cast(h) to=1; t: "
      "float32{21, 3}; "
      "d = Div(t, f); o: float32{1, 1}; k = Concat(o, d) axis=0; y = Resize(x, -, k)",
