@@ -41,7 +41,8 @@ static void tell_choice(const Pipeline *p, const QuantPlan *plan) {
         const QuantNode *q = &plan->nodes[i];
         Contraction c;
         dear += q->dear;
-        kept += q->active && q->chosen && contraction_read(q->node, &c);
+        bool done = q->mode == QUANT_INT8 ? q->active : q->mode != QUANT_NONE;
+        kept += done && q->chosen && contraction_read(q->node, &c);
         if (q->dear && p->command->verbose) fprintf(stderr, "mcc: %s stays in float: %s\n", q->name, q->why);
     }
     if (dear && !kept)

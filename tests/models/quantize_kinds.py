@@ -108,6 +108,10 @@ def check_convolutional():
     low, high = float(samples.min()), float(samples.max())
     assert abs(float(scale) - (high - low) / 255) < 1e-6 and int(zero) == round(-low / float(scale))
     assert re.search(r"^node classes int8 Gemm$", plan, re.M)
+    weights_alone = lambda m: f"node {m[1]} {'w8' if m[2] in ('Conv', 'Gemm') else 'f32'} {m[2]}"
+    plan = re.sub(r"(?m)^node (\S+) int8 (\S+)$", weights_alone, re.sub(r"(?m)^tensor .*\n", "", plan))
+    open("weights.txt", "w").write(plan)
+    mcc("conv.onnx", "--quantize=int8", "--plan=weights.txt", "-Werror", "-o", "conv.o")  # weights alone are something, too
 
 
 def check_generator():
