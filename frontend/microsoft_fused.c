@@ -200,7 +200,6 @@ bool microsoft_embed_norm(Ctx *ctx, Node *n) {
     for (int i = 2; i < 7; i++)
         if (i != 4 && !node_in(n, i)) return refuse(ctx, n, "an input is missing");
     if (!segments != !table) return refuse(ctx, n, "it has segments without their table, or a table without segments");
-    if (is_wanted(n, 1) && !mask) return refuse(ctx, n, "how many words count needs a mask");
     Value *place = places ? look_up(n, n->in[3], places) : first_rows(n, n->in[3], n->in[0]);
     if (!place) return false;
     Value *all = sum(n, look_up(n, n->in[2], n->in[0]), place);
@@ -208,6 +207,7 @@ bool microsoft_embed_norm(Ctx *ctx, Node *n) {
     if (is_wanted(n, 1)) {
         Value *one = number(n, 1);
         if (!one) return false;
+        if (!mask) mask = upgrade_insert(n, OP_Sub, n, (Value *[]){n->in[0], n->in[0]}, 2)->out[0]; /* none */
         Node *count = upgrade_insert(n, OP_ReduceSum, n, (Value *[]){mask, one}, 2);
         node_set_int(count, "keepdims", 0);
         upgrade_hand_output(n, 1, count);

@@ -221,7 +221,7 @@ def embed(d):
     B, S, H, V = d.size(1, 2), d.size(1, 3, 5), d.size(8, 16), 9
     segments = d.maybe()
     ids = lambda most: d.i(0, most, B, S, dtype=np.int32)
-    inputs = [ids(V), ids(2) if segments else None, d.f(V, H), d.f(7, H), d.f(2, H) if segments else None, d.f(H), d.f(H), d.i(0, 2, B, S, dtype=np.int32)]
+    inputs = [ids(V), ids(2) if segments else None, d.f(V, H), d.f(7, H), d.f(2, H) if segments else None, d.f(H), d.f(H), d.one(None, d.i(0, 2, B, S, dtype=np.int32))]
     if d.maybe():
         inputs.append(ids(7))
     return case("EmbedLayerNormalization", inputs, ["y", "count"], domain=MICROSOFT, constant=(2, 3, 4, 5, 6), epsilon=1e-5)
