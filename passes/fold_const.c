@@ -13,8 +13,8 @@ static const int64_t work_limit = (int64_t)1 << 32; /* multiply-adds in one walk
 
 typedef struct Fold {
     Rewrite r;
-    bool *is_weight; /* by value id: a contraction wants it constant, perhaps through other operators */
-    bool *is_news;   /* by value id: a constant, or of another type, since this walk */
+    bool *is_weight;  /* by value id: a contraction wants it constant, perhaps through other operators */
+    bool *is_news;    /* by value id: a constant, or of another type, since this walk */
     int *narrow_uses; /* by value id: kernels that read it narrower than it is, perhaps through views */
     int64_t work;
 } Fold;
@@ -130,7 +130,7 @@ static bool stays_narrow(const Fold *f, const Node *n) {
 
 static bool is_foldable(Fold *f, const Node *n) {
     if (n->body || stays_narrow(f, n) || op_has(n->op, OP_DECOMPOSED) || op_has(n->op, OP_RANDOM) || n->n_out == 0 ||
-        !n->out[0])
+        !n->out[0] || op_has(n->op, OP_CONTROL)) /* whose work its operands do not tell */
         return false;
     for (int i = 0; i < n->n_in; i++)
         if (!input_is_known(n, i)) return false;

@@ -208,6 +208,10 @@ def check_loop():
     for turns in (0, 1, 4, 5):
         same(f"a value that grows {turns} times", grow, [np.array(turns), v], [np.tile(v, turns + 1)])
     written("grow", g, [([np.array(n), v], [np.tile(v, n + 1)]) for n in (0, 3)], ["--max-trip=5"])
+    body = loop_body([node("Identity", ["c"], ["more"]), node("Add", ["a", "k"], ["a_next"])], [("a", F)])
+    g = graph([node("Loop", ["four", "", "k"], ["y"], body=body), node("Add", ["x", "y"], ["z"])], "g", [x], [info("z", F, [3])],
+              [const("four", 4, np.int64), const("k", [2], np.float32)])
+    same("a loop of constants", compiled("constant_loop", g), [v], [v + 10])
     inner = loop_body([node("Identity", ["c"], ["more"]), node("Add", ["b", "a"], ["b_next"])], [("b", F)])
     inner.input[0].name, inner.input[1].name, inner.node[0].input[0] = "j", "d", "d"
     body = loop_body([node("Identity", ["c"], ["more"]), node("Loop", ["m", "", "x"], ["a_next"], body=inner)], [("a", F)])
