@@ -1,17 +1,23 @@
-"""Random graphs: what mcc makes of them agrees with ONNX Runtime, with its own reference kernels (-O0), with another processor's
-code, and bit for bit with code in threads; at every size of their open dims, every buffer between unreadable pages, over a workspace of 0x00 and of
-0xFF. A failure prints its seed and the smallest graph found that fails in the same way.
+"""Random graphs: what mcc makes of them agrees with ONNX Runtime, with its own reference kernels, and of some of them with another
+processor's code, and bit for bit with code in threads; at every size of their open dims, every buffer between unreadable pages, over a workspace of
+0x00 and of 0xFF. A failure prints its seed and the smallest graph found that fails in the same way. At the end stands how many graphs each operator
+was in, and what ONNX Runtime refused.
 
-usage: agree.py [SEED…]     MCC_TEST_GRAPHS=2000: as many (default 40; 400 under MCC_TEST_ALL); MCC_TEST_START: the first seed
+usage: agree.py [SEED…]     MCC_TEST_GRAPHS=2000: as many (default 40; 400 under MCC_TEST_ALL); MCC_TEST_START: the first seed;
+MCC_TEST_THEMES=flow,broad: of these alone; MCC_TEST_FEW: without threads and other processors; MCC_TEST_NO_SHRINK: failures as they are drawn;
+MCC_TEST_NO_CODE: what the passes make of them runs on the reference kernels, which takes a tenth of the time.
 Without ONNX Runtime the others are compared with each other, and a line says so."""
+import itertools
 import json
 import os
 import random
+import re
 import shutil
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 import numpy as np
 import onnx
 from onnx import helper
@@ -19,10 +25,12 @@ import model as compiled
 import peer
 import randomgraph
 from randomgraph import shrink
-from randomgraph.maker import NUMBER, is_float
+from randomgraph.maker import NUMBER, NUMPY, all_nodes, is_float
 
 MCC, CHUNK = os.environ["MCC"], 20
 THREADS = "3"
+COMPILED = not os.environ.get("MCC_TEST_NO_CODE")
+EVALUATED = {"reference": 0} if COMPILED else {"passes": 2, "reference": 0}
 
 
 def ort_path():
@@ -34,23 +42,27 @@ class Case:
 
     def __init__(self, seed, model, feeds, bounds, errors):
         self.seed, self.model, self.feeds, self.bounds, self.errors = seed, model, feeds, bounds, errors
-        self.variants = variants_of(seed, bool(ort_path()))
+        self.variants = variants_of(seed)
 
     def of(self, model, feeds, bounds):
         return Case(self.seed, model, feeds, bounds, self.errors)
 
 
-def variants_of(seed, peer_runs):
-    """(name, flags): the first is held against all others, 'threads' bit for bit. Without the peer the reference always runs."""
+def variants_of(seed):
+    """(name, flags): the first is held against all others, 'threads' bit for bit"""
+    if not COMPILED:
+        return []
     dice = random.Random(seed)
     best = ["-mcpu=native", "-O" + dice.choice("2222223s")]
     if dice.random() < 0.25:
         best.append("--winograd=" + dice.choice(["f2", "f4", "off"]))
     found, kind = [("fused", best)], seed % 8
+    if os.environ.get("MCC_TEST_FEW"):
+        return found
     if kind in (1, 4, 6):
         found.append(("threads", best + ["--threads=openmp", "--cut-kernels"]))
-    if kind == 3 or not peer_runs:
-        found.append(("reference", ["-mcpu=native", "-O0"]))
+    if kind == 3:
+        found.append(("unfused", ["-mcpu=native", "-O0"]))
     if kind in (2, 7):
         found.append(("other", [dice.choice(["-O2", "-O2", "-O1"]), "-mcpu=" + dice.choice(["x86-64", "x86-64-v2", "x86-64-v3"])]))
     return found
@@ -60,6 +72,8 @@ def case_of(seed):
     m = randomgraph.draw(seed)
     used = {d for v in m.inputs for d in v.dims}
     bounds = {name: max(sizes) for name, sizes in m.symbols.items() if tuple(sizes) in used}
+    if m.bound:  # dims that the data decides
+        bounds["*"] = max(m.bound, 1)
     return Case(seed, m.model(m.outputs), [m.feed(k) for k in range(m.runs)], bounds, {v.name: v.err for v in m.values.values()}), m
 
 
@@ -72,13 +86,35 @@ def compile_case(case, folder):
     bounds = [f"--max-dim={k}={n}" for k, n in case.bounds.items()]
     for name, flags in case.variants:
         stem = f"g{case.seed}{name}"
-        command = [MCC, path, "-o", f"{folder}/{stem}.o", *flags, *bounds]
+        command = [MCC, path, "-o", f"{folder}/{stem}.o", *flags, *bounds, "--max-trip=16"]
         try:
             p = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", timeout=120)
             outcome[name] = "" if p.returncode == 0 else f"exit {p.returncode}: {p.stdout.strip()[-600:]}"
         except subprocess.TimeoutExpired:
             outcome[name] = "no end after 120 s"
     return outcome
+
+
+def run_reference(cases, folder, level):
+    """{seed: "" or why it did not run}: outputs of the reference kernels, one operator after the other, in files"""
+    jobs = []
+    for c in cases:
+        place = f"{folder}/r{c.seed}"
+        os.makedirs(place, exist_ok=True)
+        for k, feed in enumerate(c.feeds):
+            for i in c.model.graph.input:
+                np.save(f"{place}/{k}.{i.name}.npy", feed[i.name])
+        jobs.append("\t".join([f"{folder}/g{c.seed}.onnx", place, str(len(c.feeds)), str(level), *[f"{k}={n}" for k, n in c.bounds.items()]]))
+    p = subprocess.run([f"{peer.BUILD}/tests/reference_runner"], input="".join(j + "\n" for j in jobs), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = [line for line in p.stdout.split("\n") if line]
+    assert len(said) == len(cases), (said, p.stderr[-500:])
+    why = [line for line in p.stderr.split("\n") if "error" in line]
+    return {c.seed: "" if text == "ok" else text + "; " + " ".join(w for w in why if f"/g{c.seed}.onnx" in w)[-400:] for c, text in zip(cases, said)}
+
+
+def reference_of(case, folder, level):
+    found = [[np.load(f"{folder}/r{case.seed}/{k}.out{level}.{i}.npy") for i in range(len(case.model.graph.output))] for k in range(len(case.feeds))]
+    return [[a.view(np.uint16) if a.dtype.kind == "V" else a for a in run] for run in found]
 
 
 def link(folder):
@@ -98,7 +134,9 @@ def threads_library():
 
 # ---- running, in a child ----
 def difference(got, want, err, dtype):
-    """"" where got and want agree"""
+    """"" where got and want agree. What a loop without turns stacks is of one dim for ONNX Runtime, where it knows no others."""
+    if got.size == want.size == 0 and want.shape == (0,):
+        return ""
     if got.shape != want.shape:
         return f"dims {list(got.shape)}, not {list(want.shape)}"
     if not is_float(dtype):
@@ -124,16 +162,16 @@ PEER_LACKS = ("NOT_IMPLEMENTED", "Could not find an implementation", "relu_clip_
 
 
 def run_peer(case, library, folder):
-    """Outputs of each run; None: ONNX Runtime cannot run it, or numpy has no such number"""
+    """Outputs of each run; text: why ONNX Runtime cannot run it, or that numpy has no such number"""
     if any(v.type.tensor_type.elem_type == NUMBER["bf16"] for v in [*case.model.graph.input, *case.model.graph.output]):
-        return None
+        return "bfloat16 at the border"
     try:
         integers = any(n.op_type == "QuantizeLinear" for n in case.model.graph.node)  # whose operators its optimiser would round otherwise
         session = peer.ort.Session(library, f"{folder}/g{case.seed}.onnx", optimise=not integers)
         return [session.run([feed[n.decode()] for n in session.inputs]) for feed in case.feeds]
     except RuntimeError as e:
         if any(text in str(e) for text in PEER_LACKS):
-            return None
+            return str(e)[:300]
         raise
 
 
@@ -150,22 +188,27 @@ def examine_one(case, library, folder, say):
                 results[name].append(m.check(arrays) if name == "fused" else m.run(arrays))
             except (AssertionError, RuntimeError) as e:
                 return f"{name} fails", f"run {k}: {e}"
+    for name, level in EVALUATED.items():
+        results[name] = reference_of(case, folder, level)
     say("ONNX Runtime")
     if library:
         try:
-            results["ONNX Runtime"] = run_peer(case, library, folder)
+            results["ONNX Runtime"], refusal = run_peer(case, library, folder), ""
+            if isinstance(results["ONNX Runtime"], str):
+                results["ONNX Runtime"], refusal = None, results["ONNX Runtime"]
         except RuntimeError as e:
             return "ONNX Runtime fails", str(e)[:500]
     outputs = [(o.name, shrink.NAMES[o.type.tensor_type.elem_type]) for o in case.model.graph.output]
+    first = next(iter(results))
     for name, wants in results.items():
         for k, want in enumerate(wants or []):
-            for (output, dtype), x, y in zip(outputs, results["fused"][k], want):
+            for (output, dtype), x, y in zip(outputs, results[first][k], want):
                 if name == "threads" and x.tobytes() != y.tobytes():
                     return "threads give other bits", f"{output}, run {k}: {difference(y, x, 0, dtype)}"
                 text = difference(x, y, case.errors[output], dtype)
                 if text:
-                    return f"fused and {name} differ", f"{output} {dtype}, run {k}: {text}" + who(results, k, outputs, output, case.errors[output], dtype)
-    return ("no peer", "") if library and results["ONNX Runtime"] is None else None
+                    return f"{first} and {name} differ", f"{output} {dtype}, run {k}: {text}" + who(results, k, outputs, output, case.errors[output], dtype)
+    return ("no peer", refusal) if library and refusal else None
 
 
 def who(results, k, outputs, output, err, dtype):
@@ -187,6 +230,11 @@ def examine(cases):
                 verdicts[c.seed] = (f"{name} does not compile", why)
     link(folder)
     waiting = [c for c in cases if c.seed not in verdicts]
+    for name, level in EVALUATED.items():
+        for seed, why in run_reference(waiting, folder, level).items():
+            if why:
+                verdicts[seed] = f"{name} fails", why
+        waiting = [c for c in waiting if c.seed not in verdicts]
     while waiting:
         for seed, verdict in run_child(waiting, folder):
             verdicts[seed] = verdict
@@ -245,7 +293,7 @@ def inner_values(case, m):
     for node in case.model.graph.node:
         for name in node.output:
             v = m.values.get(name)
-            if not v:
+            if not v or v.unsized:
                 continue
             for d in v.dims:
                 if len(set(d)) > 1 and d not in named:
@@ -253,6 +301,12 @@ def inner_values(case, m):
                     bounds[named[d]] = max(d)
             infos[name] = helper.make_tensor_value_info(name, NUMBER[v.dtype], [named[d] if len(set(d)) > 1 else d[0] for d in v.dims])
     return infos, bounds
+
+
+def zeros_of(m):
+    """{value: a tensor of zeros in its place}"""
+    closed = [v for v in m.values.values() if v.name and not v.unsized and not v.open() and v.dtype in NUMPY and v.dtype != "bf16"]
+    return {v.name: onnx.numpy_helper.from_array(np.zeros([d[0] for d in v.dims], NUMPY[v.dtype]), v.name) for v in closed}
 
 
 def inner_data(case, infos, m):
@@ -289,12 +343,12 @@ def report(case, m, verdict):
         if not inputs <= set(feeds[0]):
             return None
         symbols = {d.dim_param for i in model.graph.input for d in i.type.tensor_type.shape.dim if d.dim_param}
-        small = case.of(model, feeds, {k: n for k, n in bounds.items() if k in symbols})
+        small = case.of(model, feeds, {k: n for k, n in bounds.items() if k in symbols or k == "*"})
         last["verdict"] = examine([small])[0]
         last[model.SerializeToString()] = small, last["verdict"]
         return last["verdict"] and last["verdict"][0]
 
-    best = shrink.smaller(case.model, infos, kind)
+    best = shrink.smaller(case.model, infos, kind, zeros_of(m))
     small, found = last.get(best.SerializeToString(), (case, verdict))
     keep = os.path.join(peer.BUILD, "random", f"seed-{case.seed}")
     os.makedirs(keep, exist_ok=True)
@@ -307,6 +361,35 @@ def report(case, m, verdict):
     print(shrink.text(best), flush=True)
 
 
+class Counts:
+    """In how many graphs each operator was; in how many of these ONNX Runtime ran; what it said of the others"""
+
+    def __init__(self):
+        self.drawn, self.compared, self.refusals = Counter(), Counter(), Counter()
+
+    def add(self, m, verdict):
+        names = {(n.domain + "." if n.domain else "") + n.op_type for nodes in all_nodes(m.nodes, m.functions) for n in nodes if n.domain != "own"}
+        self.drawn.update(names)
+        if not verdict:
+            self.compared.update(names)
+        if verdict and verdict[0] == "no peer":
+            named = re.search(r"implementation for (?:the node \S+ )?(\w+)|for (\w+)\(\d+\) node", verdict[1])
+            self.refusals.update([next(filter(None, named.groups())) if named else verdict[1][:80]])
+
+    def show(self):
+        if sum(self.drawn.values()) < 4000:
+            return
+        print("operators, graphs: " + ", ".join(f"{n} {k}" for n, k in sorted(self.drawn.items())))
+        print("refused by ONNX Runtime: " + ", ".join(f"{n} {k}" for n, k in self.refusals.most_common()))
+        print("never compared with it: " + (", ".join(sorted(n for n in self.drawn if not self.compared[n])) or "none"))
+
+
+def chosen(first, count, themes):
+    """So many seeds from the first on, of these themes"""
+    wanted = (s for s in itertools.count(first) if not themes or randomgraph.theme_of(s) in themes.split(","))
+    return list(itertools.islice(wanted, count))
+
+
 def main():
     os.environ["OMP_NUM_THREADS"] = THREADS
     os.makedirs(os.path.join(peer.BUILD, "random"), exist_ok=True)
@@ -315,12 +398,13 @@ def main():
         print("NOTE: ONNX Runtime is not installed; mcc's code is compared with itself only")
     first = int(os.environ.get("MCC_TEST_START", 0))
     count = int(os.environ.get("MCC_TEST_GRAPHS") or (400 if os.environ.get("MCC_TEST_ALL") else 40))
-    seeds = [int(a) for a in sys.argv[1:]] or list(range(first, first + count))
+    seeds = [int(a) for a in sys.argv[1:]] or chosen(first, count, os.environ.get("MCC_TEST_THEMES"))
     print(f"seeds {seeds[0]} to {seeds[-1]}", flush=True)
-    start, failed, alone, small = time.time(), [], 0, not os.environ.get("MCC_TEST_NO_SHRINK")
+    start, failed, alone, small, counts = time.time(), [], 0, not os.environ.get("MCC_TEST_NO_SHRINK"), Counts()
     for i in range(0, len(seeds), CHUNK):
         drawn = [case_of(s) for s in seeds[i:i + CHUNK]]
         for (case, m), verdict in zip(drawn, examine([c for c, _ in drawn])):
+            counts.add(m, verdict)
             if verdict and verdict[0] == "no peer":
                 alone += 1
             elif verdict:
@@ -329,9 +413,12 @@ def main():
                     report(case, m, verdict)
                 else:
                     print(f"FAILED seed {case.seed}: {verdict[0]}: {verdict[1]}", flush=True)
+        if (i // CHUNK) % 25 == 24:
+            print(f"{i + CHUNK} graphs, {time.time() - start:.0f} s", flush=True)
     seconds = time.time() - start
     print(f"{len(seeds) - len(failed)} graphs agree ({alone} without ONNX Runtime, which lacks a kernel), {len(failed)} do not "
           f"{' '.join(map(str, failed))}; {seconds:.0f} s")
+    counts.show()
     sys.exit(bool(failed))
 
 

@@ -48,6 +48,7 @@ class Value:
         self.name, self.dtype, self.dims = name, dtype, tuple(dims)
         self.lo, self.hi, self.err, self.step = float(lo), float(hi), float(err), float(step)
         self.uses, self.fixed = 0, None
+        self.given, self.unsized = None, False  # arrays of each run, where an input's are; whether dims are bounds only
 
     rank = property(lambda self: len(self.dims))
     mag = property(lambda self: max(abs(self.lo), abs(self.hi)))
@@ -62,6 +63,38 @@ class Value:
         return any(len(set(d)) > 1 for d in self.dims)
 
 
+def bodies_of(node):
+    return [a.g for a in node.attribute if a.type == onnx.AttributeProto.GRAPH]
+
+
+def read_names(node):
+    """What a node reads, by its bodies too."""
+    names = [name for name in node.input if name]
+    for g in bodies_of(node):
+        own = {v.name for v in g.input} | {t.name for t in g.initializer}
+        made = {name for n in g.node for name in n.output}
+        names += [n for n in [*free_names(g.node), *[o.name for o in g.output if o.name not in made]] if n not in own]
+    return names
+
+
+def free_names(nodes):
+    """What nodes read that none of them makes, each once."""
+    made, free = set(), {}
+    for n in nodes:
+        free.update(dict.fromkeys(name for name in read_names(n) if name not in made))
+        made.update(n.output)
+    return list(free)
+
+
+def all_nodes(nodes, functions):
+    """The lists of nodes: these, their bodies', the functions' with theirs."""
+    waiting = [nodes, *[f.node for f in functions]]
+    while waiting:
+        each = waiting.pop()
+        yield each
+        waiting += [g.node for n in each for g in bodies_of(n)]
+
+
 class Refused(Exception):
     """A step cannot go on with what it drew: nothing of it stays in the pool."""
 
@@ -74,6 +107,8 @@ class Maker:
         self.runs = len(next(iter(symbols.values()))) if symbols else 1
         self.nodes, self.constants, self.inputs, self.values, self.pool = [], {}, [], {}, []
         self.named = {tuple(sizes): name for name, sizes in symbols.items()}
+        self.functions, self.depth, self.bound = [], 0, 0  # bound: the largest dim that is known only when it runs
+        self.owned, self.shared = set(), set()  # constants written in a body; those that several read
 
     # ---- choices ----
     def chance(self, p):
@@ -95,6 +130,18 @@ class Maker:
     def need(self, condition):
         if not condition:
             raise Refused
+
+    def step(self):
+        """Draws a step of the theme; whether it made nodes."""
+        mark = len(self.nodes), len(self.pool), len(self.inputs), len(self.functions)
+        step = self.dice.choices(*self.choices)[0]
+        for _ in range(4):  # so that steps that are often refused are not rare
+            try:
+                step(self)
+                return len(self.nodes) > mark[0]
+            except (Refused, OverflowError, IndexError):
+                del self.nodes[mark[0]:], self.pool[mark[1]:], self.inputs[mark[2]:], self.functions[mark[3]:]
+        return False
 
     # ---- values ----
     def fresh(self):
@@ -143,6 +190,16 @@ class Maker:
         v = self.add_value(Value(self.fresh(), dtype, dims, lo, hi, 0, 1 if not is_float(dtype) else 1 / 8 if dtype == "bf16" else 1 / 64))
         self.inputs.append(v)
         return v
+
+    def given(self, dtype, arrays):
+        """An input whose elements are these, an array for each run, all of the same dims."""
+        numbers = [float(n) for a in arrays for n in np.ravel(a)] or [0.0]
+        v = self.input(dtype, [self.dim(n) for n in arrays[0].shape], min(numbers), max(numbers))
+        v.lo, v.hi, v.given, v.step = min(numbers), max(numbers), arrays, 1 if not is_float(dtype) else 1 / 64
+        return v
+
+    def bound_by(self, *dims):
+        self.bound = max([self.bound, *[n for each in dims for d in each for n in d]])
 
     def tensor(self, dtype, dims, lo=-2.0, hi=2.0):
         """A constant, or where a dim is open (and sometimes elsewhere) an input."""
@@ -204,10 +261,13 @@ class Maker:
         if is_float(v.dtype) and v.mag > LARGE:
             scale = 2.0 ** -math.ceil(math.log2(v.mag / 4))
             self.need(v.dtype not in ("f16", "bf16") or scale > 2.0 ** -10)
+            self.need(not v.unsized)
             v = self.node("Mul", [v, self.number(scale, v)], v.dims, v.lo * scale, v.hi * scale, v.err * scale, v.step * scale)
         if v.err > max(v.mag, SMALL) * (0.1 if v.dtype in ("f16", "bf16") else 2e-3):
             return v
         self.pool.append(v)
+        if v.fixed is not None:
+            self.shared.add(v.name)
         return v
 
     # ---- the finished model ----
@@ -216,25 +276,33 @@ class Maker:
             dims = [self.named.get(d, None) if len(set(d)) > 1 else d[0] for d in v.dims] if name_dims else None
             return helper.make_tensor_value_info(v.name, NUMBER[v.dtype], dims)
 
-        tensors = []
-        for name, array in self.constants.items():
-            t = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
-            if self.values[name].dtype == "bf16":
-                t.data_type = 16
-            if self.values[name].dtype in PACKED:
-                flat = np.append(array.reshape(-1), np.zeros(array.size % 2, array.dtype)).astype(np.int64) & 15
-                t.data_type, t.raw_data = NUMBER[self.values[name].dtype], (flat[::2] | flat[1::2] << 4).astype(np.uint8).tobytes()
-            tensors.append(t)
-        used = {n for node in self.nodes for n in node.input}
+        used = {n for node in self.nodes for n in read_names(node)}
         graph = helper.make_graph(self.nodes, "random", [info(v, True) for v in self.inputs], [info(v, False) for v in outputs],
-                                  [t for t in tensors if t.name in used])
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=10 if self.opset >= 21 else 8)
+                                  [self.tensor_proto(name) for name in self.constants if name in used])
+        called = {n.op_type for body in all_nodes(self.nodes, self.functions) for n in body if n.domain == "own"}
+        kept = [f for f in self.functions if f.name in called]
+        opsets = [helper.make_opsetid("", self.opset)] + [helper.make_opsetid(d, 1) for d in ("com.microsoft", "own")]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=10 if self.opset >= 21 else 8)
+        model.functions.extend(kept)
+        return model
+
+    def tensor_proto(self, name):
+        """A constant as ONNX writes it."""
+        array = self.constants[name]
+        t = numpy_helper.from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+        if self.values[name].dtype == "bf16":
+            t.data_type = 16
+        if self.values[name].dtype in PACKED:
+            flat = np.append(array.reshape(-1), np.zeros(array.size % 2, array.dtype)).astype(np.int64) & 15
+            t.data_type, t.raw_data = NUMBER[self.values[name].dtype], (flat[::2] | flat[1::2] << 4).astype(np.uint8).tobytes()
+        return t
 
     def feed(self, run):
         """{input: array} for a run, always the same for a seed."""
         feed, numbers = {}, self.numbers
         self.numbers = np.random.default_rng([self.seed, run])
         for v in self.inputs:
-            feed[v.name] = self.draw(v.dtype, [d[run] for d in v.dims], v.lo, v.hi)
+            drawn = self.draw(v.dtype, [d[run] for d in v.dims], v.lo, v.hi)
+            feed[v.name] = drawn if v.given is None else v.given[run].astype(NUMPY[v.dtype])
         self.numbers = numbers
         return feed
