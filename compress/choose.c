@@ -166,7 +166,7 @@ static bool is_epilogue(const Choice *c, const Value *v) {
 }
 
 bool choice_is_inside(const Choice *c, const Value *v, const Node *n) {
-    if (!v->def || v->n_uses != 1 || graph_is_output(c->g, v)) return false;
+    if (!v->def || v->n_uses != 1 || graph_is_output(c->g, v) || quant_looks_up(&c->plan->options, n)) return false;
     if (c->role[v->def->id] == ELEMENTWISE) return true;
     for (int i = 0; i < n->n_in && is_epilogue(c, v); i++)
         if (is_epilogue(c, n->in[i])) return n->in[i] == v;
@@ -244,6 +244,14 @@ static void list_tensors(Choice *c) {
         for (int i = 0; i < node->n_out; i++) add_tensor(c, &names, node->out[i], place);
 }
 
+static void find_lookups(Choice *c) {
+    for (const Node *n = c->g->first; n; n = n->next) {
+        QuantTensor *t = n->n_in && n->in[0] ? c->plan->of_value[n->in[0]->id] : NULL;
+        if (t && n->in[0]->n_uses == 1 && c->role[n->id] == ELEMENTWISE && quant_looks_up(&c->plan->options, n))
+            t->looked_up = n;
+    }
+}
+
 /* What only moves keeps its scale; what is only joined is rounded once, as it will lie. */
 static void share_scales(Choice *c) {
     QuantPlan *p = c->plan;
@@ -304,6 +312,7 @@ QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const NodeMode *modes, 
         find_possible(&c);
         find_needed(&c);
         list_tensors(&c);
+        find_lookups(&c);
         share_scales(&c);
     }
     arena_free(c.scratch);

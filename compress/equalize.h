@@ -25,9 +25,6 @@ typedef struct ChannelSeen { /* by root; all 0: nothing was seen */
 } ChannelSeen;
 #define ALPHA_BEST (-1.0)
 Equalization *equalize_seen(ChannelMap *m, const ChannelSeen *seen, double alpha, Arena *a);
-/* ---- seams.c: before channels_find, and after equalize_apply; false after diag_error ---- */
-bool seams_open(Graph *g, bool anywhere); /* anywhere: behind activations that are computed by themselves too */
-bool seams_close(Graph *g);
 
 bool equalize_apply(ChannelMap *m, const Equalization *e); /* false after diag_error */
 

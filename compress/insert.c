@@ -43,8 +43,10 @@ static Value *dequantized(Insert *s, const QuantTensor *t) {
     const QuantTensor *root = quant_root((QuantTensor *)(uintptr_t)t);
     if (known) return known;
     Node *before = v->def ? v->def->next : s->g->first;
-    Dtype type = s->plan->options.symmetric ? DT_I8 : DT_U8;
-    Value *scale = scale_constant(s->g, root->scale), *zero = zero_constant(s->g, type, root->zero);
+    const QuantOptions *o = &s->plan->options;
+    Dtype type = quant_activations_signed(o) ? DT_I8 : DT_U8;
+    int moved = type == DT_I8 && !o->symmetric ? 128 : 0;
+    Value *scale = scale_constant(s->g, root->scale), *zero = zero_constant(s->g, type, root->zero - moved);
     if (!scale || !zero) return NULL;
     assert(root->known);
     Node *q = infer_new(s, node_new(s->g, OP_QuantizeLinear, before, (Value *[]){v, scale, zero}, 3, 1), v->def);

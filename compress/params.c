@@ -9,7 +9,12 @@ static const double least_scale = 0x1p-50, largest_scale = 0x1p60;
 /* A bias may fill half of int32; sums of products have the other half. */
 static const double most_bias = 0x1p30;
 
+bool quant_activations_signed(const QuantOptions *o) {
+    return o->symmetric || (o->runs_on && dot_flips(o->runs_on->dot, false));
+}
+
 void quant_set_range(Ctx *ctx, QuantTensor *t, Range r, bool symmetric) {
+    if (t->looked_up) r = quant_range_read(t->looked_up, r);
     double scale = symmetric ? fmax(-r.low, r.high) / 127 : (r.high - r.low) / 255;
     t->known = true;
     t->scale = 1;

@@ -34,6 +34,7 @@ typedef struct QuantOptions {
     EqualizeKind equalize;
     double alpha;         /* of EQUALIZE_SAMPLES, or ALPHA_BEST */
     const Target *target; /* whose costs decide what is worth it; NULL: whatever is possible is quantized */
+    const Target *runs_on; /* whose tables and signs its kernels like; NULL: of none in particular */
     Winograd winograd;    /* what convolutions of floats may become */
     bool small;           /* bytes count instead of cycles */
 } QuantOptions;
@@ -50,6 +51,7 @@ typedef struct QuantTensor { /* an activation that is held as integers */
     const char *name;           /* in plan files: the value's, or, where that is no good, "#N" by its place */
     struct QuantTensor *shares; /* another tensor's scale and zero point; NULL: it has its own */
     bool by_integers;           /* made by a quantized node: all its users read it dequantized */
+    const Node *looked_up;      /* the only reader, a table of what is known of it then; or NULL */
     bool known;                 /* scale and zero are set */
     float scale;
     int zero;
@@ -109,6 +111,14 @@ double cost_find_range(const QuantOptions *o, int64_t elements); /* by the value
 const char *cost_text(Ctx *ctx, const QuantOptions *o, Cost c);
 int64_t cost_elements(const Value *v); /* at most */
 
+/* ---- seams.c: before channels_find, and after equalize_apply; false after diag_error ---- */
+bool seams_open(Graph *g, const QuantOptions *o); /* dynamic: behind activations that are computed by themselves too */
+bool seams_close(Graph *g);
+
+/* ---- lookups.c ---- */
+bool quant_looks_up(const QuantOptions *o, const Node *n); /* an activation whose input is rounded, for a table's sake */
+Range quant_range_read(const Node *n, Range r);            /* of that input, as far as it matters to the result */
+
 /* ---- cut.c ---- */
 typedef struct Cut Cut; /* things in one of two states, A or B, at the least cost */
 enum { CUT_A, CUT_B, CUT_THINGS };
@@ -119,6 +129,7 @@ void cut_solve(Cut *c, bool *in_b);              /* of several solutions, the on
 /* ---- params.c ---- */
 /* Sets scale and zero point from a range; warns where there is nothing to go by, and takes a scale of 1. */
 void quant_set_range(Ctx *ctx, QuantTensor *t, Range r, bool symmetric);
+bool quant_activations_signed(const QuantOptions *o); /* int8, of which symmetric ones are; asymmetric ones are moved by 128 */
 /* Weights as int8 around 0, a scale a channel: w[outer][channels][inner]. bias: by channel, or NULL; sums: the scale of
  * the activations, so that the bias in units of sums · scale fits int32. false: they are not finite, or too small. */
 typedef struct WeightShape {

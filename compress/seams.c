@@ -8,7 +8,7 @@
  * the graph is what it was. A Mul costs nothing to speak of where it is computed with what makes its input. */
 #include <float.h>
 #include <string.h>
-#include "compress/equalize.h"
+#include "compress/quantize.h"
 
 enum { MOST_STEPS = 8 };
 
@@ -64,11 +64,13 @@ static bool close_clip(Graph *g, Node *n) {
 
 static bool is_norm(const Node *n) { return n->op == OP_LayerNormalization || n->op == OP_RMSNormalization; }
 
-/* v is computed from a product's sums, step by step, with nothing else that reads them: so would its multiple be. */
-static bool ends_product(const Value *v) {
+/* v is computed from a product's sums, step by step, with nothing else that reads them: so would its multiple be.
+ * Behind a table it would not. */
+static bool ends_product(const QuantOptions *o, const Value *v) {
     for (int steps = 0; v->def && steps < MOST_STEPS; steps++) {
         if (op_has(v->def->op, OP_CONTRACTION)) return steps > 0;
         if (!op_has(v->def->op, OP_ELEMENTWISE) || v->def->n_in < 1 || v->def->in[0]->n_uses != 1) return false;
+        if (quant_looks_up(o, v->def)) return false;
         v = v->def->in[0];
     }
     return false;
@@ -100,7 +102,7 @@ static bool add_seam(Graph *g, Value *v, int from_end, bool weights_alone) {
     return true;
 }
 
-static bool open_muls(Graph *g, bool anywhere) {
+static bool open_muls(Graph *g, const QuantOptions *o) {
     Arena *a = arena_new(g->ctx);
     const ChannelMap *m = channels_find(g, a);
     bool good = true, *done = ARENA_ARRAY(a, m->n_ids, bool);
@@ -109,7 +111,7 @@ static bool open_muls(Graph *g, bool anywhere) {
         Value *v = n->in[0];
         if (v->id >= m->n_ids || done[v->id] || !v->def || channel_count(m, v) || graph_is_output(g, v)) continue;
         bool norm = is_norm(v->def), computed = op_has(v->def->op, OP_ELEMENTWISE);
-        if (!norm && !(computed && (anywhere || ends_product(v)))) continue;
+        if (!norm && !(computed && (o->mode == QUANT_DYNAMIC || ends_product(o, v)))) continue;
         done[v->id] = true;
         good = add_seam(g, v, v->type.rank - channel_axis_in(n), norm);
     }
@@ -126,12 +128,12 @@ static void close_mul(Graph *g, Node *n) {
     node_remove(n);
 }
 
-bool seams_open(Graph *g, bool anywhere) {
+bool seams_open(Graph *g, const QuantOptions *o) {
     graph_count_uses(g);
     for (Node *n = g->first; n; n = n->next)
         if (!open_clip(g, n)) return false;
     graph_count_uses(g);
-    bool good = open_muls(g, anywhere);
+    bool good = open_muls(g, o);
     graph_count_uses(g);
     return good;
 }

@@ -29,6 +29,7 @@ static QuantOptions options_of(const Pipeline *p) {
     QuantOptions o = c->quant;
     bool known = c->triple || c->cpu || c->features || c->optimize_size || c->verb != VERB_COMPILE;
     o.target = c->plan || !known ? NULL : p->target;
+    o.runs_on = p->target;
     o.winograd = pipeline_winograd(c, p->target);
     o.small = c->optimize_size;
     return o;
@@ -77,16 +78,11 @@ static int tell_equalized(const Pipeline *p, const Equalization *e) {
     return DONE;
 }
 
-/* Where activations alone are computed by tables, a seam behind one would cost the table. */
-static bool open_seams(const Pipeline *p, const QuantOptions *o) {
-    return seams_open(p->graph, o->mode == QUANT_DYNAMIC);
-}
-
 int pipeline_prepare(Pipeline *p, const QuantPlan *like) {
     int result = pipeline_canonicalise(p);
     if (result != DONE || (!like->seams && !like->equalization)) return result;
     Arena *a = arena_new(p->ctx);
-    bool good = open_seams(p, &like->options);
+    bool good = seams_open(p->graph, &like->options);
     if (good && like->equalization) good = equalize_apply(channels_find(p->graph, a), like->equalization);
     if (good && !like->seams) good = seams_close(p->graph);
     arena_free(a);
@@ -127,7 +123,7 @@ static int equalize(const Pipeline *p, const PlanFile *file, const QuantOptions 
     QuantOptions o = *options;
     o.target = NULL; /* whatever may become integers */
     *e = NULL;
-    if (!open_seams(p, &o)) return BAD_MODEL;
+    if (!seams_open(p->graph, &o)) return BAD_MODEL;
     if (x) expect_values(x, p->graph);
     QuantPlan *plan = quant_choose(p->graph, &o, NULL, 0);
     if (!plan) return BAD_MODEL;

@@ -5,7 +5,7 @@
  * stay. */
 #include <string.h>
 #include "eval/eval.h"
-#include "passes/internal.h"
+#include "passes/lower.h"
 
 enum { MAX_NODES = 32, MAX_LEAVES = 4, ENTRIES = 256 };
 
@@ -153,6 +153,11 @@ static double cost_of_cone(const Target *t, const Cone *c) {
         cost += n->op == OP_Table ? cost_of_table(t) : instructions(n) * vectors(t, bytes ? 8 : 32);
     }
     return cost;
+}
+
+double table_saving(const Target *t, const Node *n) {
+    enum { DIVISION = 5 }; /* of a number that is quantized, where nothing is known of it */
+    return (instructions(n) + DIVISION) * vectors(t, 32) - cost_of_table(t);
 }
 
 /* ---- computing it ---- */

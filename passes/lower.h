@@ -33,6 +33,10 @@ TileChoice tile_choose_units(const Target *t, int lanes, int gates, int64_t bloc
 double tile_choice_cycles(const Target *t, const Work *w, const TileChoice *c); /* of all rows; an estimate */
 double vector_cycles(const Target *t, int lanes); /* of one operation on a vector of f32 */
 
+/* ---- lookup_tables.c ---- */
+/* Instructions that a table of an activation between bytes spares, for 16 elements: an estimate */
+double table_saving(const Target *t, const Node *n);
+
 /* ---- pack.c: constants in the order in which kernels read them ---- */
 Tensor *tensor_packed(Graph *g, Dtype dtype, int rank, const int64_t *dims); /* zeroed; does not count as folded */
 /* Constant weights of integers less their zero points, all of them s8: of (column, channel of its group, tap), at

@@ -1,6 +1,6 @@
 /* A DequantizeLinear that several elementwise operators read is made for each of them, right before it: the integers
- * are what travels through memory, and each operator's loop takes its own into registers. A mcc.BlockResize reads
- * integers itself; of other Resize between integers -Wquant-fallback tells. */
+ * are what travels through memory, and each operator's loop takes its own into registers. A mcc.BlockResize and a
+ * mean read integers themselves; of other Resize between integers -Wquant-fallback tells. */
 #include <math.h>
 #include "passes/quant.h"
 
@@ -48,6 +48,21 @@ static void resize_codes(Rewrite *r, Node *n) {
     rewrite_input(r, n, 0, q.codes);
 }
 
+/* A mean of whole numbers whose sums are exact, in f32 or not, takes the integers. */
+static void average_codes(Rewrite *r, Node *n) {
+    Quant q;
+    const char *why;
+    int64_t count = 1, reach;
+    const Type *x = &n->in[0]->type;
+    if (!node_int(n, "mean") || !quant_of(n->in[0], OP_DequantizeLinear, &q, &why) || q.n > 1) return;
+    if (dtype_bits(q.codes->type.dtype) != 8 || quant_scale(&q, 0) != 1) return;
+    for (int i = 2; i + 1 < x->rank; i++)
+        if (!mul_i64(count, x->dims[i]->hi, &count)) return;
+    if (!mul_i64(quant_difference(&q, 0), count, &reach) || reach > exact_whole) return;
+    node_set_int(n, "zero", quant_zero(&q, 0));
+    rewrite_input(r, n, 0, q.codes);
+}
+
 static void warn_resize(Ctx *ctx, const Node *n) {
     const Node *plain = value_def(n->in[0], OP_Unblock);
     const Node *dq = value_def(plain ? plain->in[0] : n->in[0], OP_DequantizeLinear);
@@ -62,6 +77,7 @@ bool pass_sink_dequantize(Graph *g, PassCtx *p) {
     rewrite_begin(&r, g);
     for (Node *n; (n = rewrite_next(&r));) {
         if (n->op == OP_BlockResize) resize_codes(&r, n);
+        if (n->op == OP_BlockGlobalPool) average_codes(&r, n);
         if (n->op == OP_Resize) warn_resize(p->ctx, n);
         if (!node_is_elementwise(n)) continue;
         for (int i = 0; i < n->n_in; i++) {
