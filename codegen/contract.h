@@ -278,7 +278,7 @@ void square_turn(Kernel *k, LLVMValueRef *v, int n); /* n vectors of n lanes: ro
 
 /* ---- conv.c, gemm.c, global_pool.c, reorder.c, recurrent.c: kernels of the operators that lowering passes make ----
  */
-extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, narrow_emitter, sparse_row_emitter, global_pool_emitter, resize_emitter,
+extern const Emitter conv_emitter, winograd_emitter, channelwise_emitter, product_emitter, narrow_emitter, sparse_row_emitter, global_pool_emitter, gate_emitter, resize_emitter,
     reorder_emitter, recurrent_emitter, sparse_product_emitter, packed_product_emitter, sparse_dot_emitter, dynamic_quantize_emitter;
 
 #endif

@@ -39,12 +39,12 @@ static void channel_steps(Panel *p, Tile *t, const Place *at, LLVMValueRef tap, 
     tile_steps(t, &s);
 }
 
-/* the same pointer, as one that LLVM knows nothing of */
-static LLVMValueRef hide(Kernel *k, LLVMValueRef p) {
+/* the same pointer, as one that LLVM knows nothing of; anew: whenever control comes by */
+static LLVMValueRef hide(Kernel *k, LLVMValueRef p, bool anew) {
     static const char constraints[] = "=r,0";
     LLVMTypeRef type = LLVMFunctionType(k->gen->ptr, &k->gen->ptr, 1, 0);
     LLVMValueRef nothing =
-        LLVMGetInlineAsm(type, "", 0, constraints, sizeof constraints - 1, 0, 0, LLVMInlineAsmDialectATT, 0);
+        LLVMGetInlineAsm(type, "", 0, constraints, sizeof constraints - 1, anew, 0, LLVMInlineAsmDialectATT, 0);
     return LLVMBuildCall2(k->b, type, nothing, &p, 1, "");
 }
 
@@ -62,7 +62,7 @@ static void row_taps(Panel *p, Tile *t, const Place *at, LLVMValueRef row, LLVMV
     for (int64_t i = 0; !taps->from && i < c->kernel[2]; i++) {
         /* hidden: neighbouring taps read the same elements, which LLVM would keep in registers that the tile needs */
         if (taps->masks[i])
-            channel_steps(p, t, at, i_plus(k, tap, i), hide(k, f32_at(k, x, i_scale(k, step, i))), taps->masks[i]);
+            channel_steps(p, t, at, i_plus(k, tap, i), hide(k, f32_at(k, x, i_scale(k, step, i)), false), taps->masks[i]);
     }
     if (!taps->from) return;
     For f = for_begin(k, taps->from, taps->to, 1);
@@ -185,28 +185,53 @@ static void fill_border(Panel *p, Tile *t, const Taps *taps) {
         each_window_row(p, true, add_row_outside, t, taps);
 }
 
+static void add_block(Panel *p, Tile *t, LLVMValueRef block, LLVMValueRef start, const Taps *taps) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    const Grouping *g = &c->group;
+    int64_t channels = g->channels * g->groups, blocks = (channels + g->block - 1) / g->block,
+            last = channels - (blocks - 1) * g->block;
+    int64_t panel = g->block * taps_of(c) * p->vecs * c->lanes;
+    Place at = {x_at(c, p->x, i_mul(k, block, c->x_block)), p->w ? w_at(c, p->w, i_scale(k, block, panel)) : NULL,
+                gen_i64(k->gen, g->block), i_scale(k, block, g->block * taps_of(c))};
+    if (last != g->block) {
+        LLVMValueRef ends = LLVMBuildICmp(k->b, LLVMIntEQ, i_add(k, block, p->first), gen_i64(k->gen, blocks - 1), "");
+        at.count =
+            blocks == 1 ? gen_i64(k->gen, last) : LLVMBuildSelect(k->b, ends, gen_i64(k->gen, last), at.count, "");
+    }
+    block_taps(p, t, &at, start, taps);
+}
+
+/* Blocks of one step, as those of bytes are in short vectors, go a few at a time: a loop's own instructions would count. */
+static int64_t blocks_together(const Panel *p) {
+    enum { TOGETHER = 4 };
+    const Contraction *c = p->c;
+    int64_t blocks;
+    bool short_steps = c->combine == COMBINE_DENSE && c->group.block == 1 && taps_of(c) == 1;
+    return short_steps && i_is_const(p->blocks, &blocks) && blocks >= TOGETHER ? TOGETHER : 1;
+}
+
 static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) {
     Contraction *c = p->c;
     Kernel *k = c->k;
     Tile t;
-    const Grouping *g = &c->group;
-    int64_t channels = g->channels * g->groups, blocks = (channels + g->block - 1) / g->block,
-            last = channels - (blocks - 1) * g->block;
-    int64_t panel = g->block * c->kernel[0] * c->kernel[1] * c->kernel[2] * p->vecs * c->lanes;
     tile_begin_of(&t, k, c->kind, c->sum, rows, p->vecs, c->lanes);
     if (c->border) fill_border(p, &t, taps);
     else if (c->combine == COMBINE_DENSE) tile_fill(&t, p->bias, 4);
     else channelwise_fill(c, &t, p->bias);
-    For f = for_begin(k, zero(p), p->blocks, 1);
-    Place at = {x_at(c, p->x, i_mul(k, f.i, c->x_block)), p->w ? w_at(c, p->w, i_scale(k, f.i, panel)) : NULL,
-                gen_i64(k->gen, g->block), i_scale(k, f.i, g->block * taps_of(c))};
-    if (last != g->block) {
-        LLVMValueRef ends = LLVMBuildICmp(k->b, LLVMIntEQ, i_add(k, f.i, p->first), gen_i64(k->gen, blocks - 1), "");
-        at.count =
-            blocks == 1 ? gen_i64(k->gen, last) : LLVMBuildSelect(k->b, ends, gen_i64(k->gen, last), at.count, "");
+    LLVMValueRef from = zero(p), x = p->x;
+    /* no loop stands between the panels' and these loads, which LLVM would do before all panels, and spill */
+    if (blocks_together(p) > 1) p->x = hide(k, x, true);
+    for (int64_t together = blocks_together(p); together; together /= 4) {
+        LLVMValueRef to = together > 1 ? i_scale(k, i_div(k, p->blocks, together), together) : p->blocks;
+        int64_t left;
+        if (i_is_const(i_sub(k, to, from), &left) && left == 0) break;
+        For f = for_begin(k, from, to, together);
+        for (int64_t i = 0; i < together; i++) add_block(p, &t, i_plus(k, f.i, i), start, taps);
+        for_end(k, &f);
+        from = to;
     }
-    block_taps(p, &t, &at, start, taps);
-    for_end(k, &f);
+    p->x = x;
     if (c->combine == COMBINE_MEAN) channelwise_finish(c, &t, p->outer, start);
     Point out = {.batch = p->batch, .col = p->col};
     for (int i = 0; i < 3; i++) out.space[i] = i_add(k, i_scale(k, i < 2 ? p->outer[i] : start, c->up[i]), p->phase[i]);

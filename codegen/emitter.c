@@ -21,6 +21,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_PlaneDepthwise: return node_int(n, "by_rows") ? &plane_rows_emitter : &plane_window_emitter;
     case OP_PlanePool: return &plane_window_emitter;
     case OP_PlaneGlobalPool: return &plane_global_pool_emitter;
+    case OP_BlockGate: return &gate_emitter;
     case OP_BlockResize: return &resize_emitter;
     case OP_BlockNorm: return &block_norm_emitter;
     case OP_Winograd: return &winograd_emitter;

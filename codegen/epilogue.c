@@ -164,14 +164,17 @@ LLVMValueRef epilogue_wide(Kernel *k, const Epilogue *e, LLVMValueRef *in, int l
 }
 
 static LLVMValueRef narrowed(Kernel *k, const Narrowed *last, LLVMValueRef *wide, int n, int lanes) {
-    LLVMValueRef v = vec_narrow_many(k, wide, n, last->value->type.dtype == DT_I8, lanes);
-    return last->table ? vec_lookup(k, last->table, v, n * lanes) : v;
+    return vec_narrow_many(k, wide, n, last->value->type.dtype == DT_I8, lanes);
+}
+
+static LLVMValueRef looked_up(Kernel *k, const Narrowed *last, LLVMValueRef v, int lanes) {
+    return last->table ? vec_lookup(k, last->table, v, lanes) : v;
 }
 
 LLVMValueRef epilogue_bytes(Kernel *k, const Epilogue *e, LLVMValueRef *wide, int n, int lanes) {
     Narrowed last;
     read_narrowed(e->body, &last);
-    return narrowed(k, &last, wide, n, lanes);
+    return looked_up(k, &last, narrowed(k, &last, wide, n, lanes), n * lanes);
 }
 
 typedef struct Store { /* a tile on its way to memory */
@@ -216,7 +219,13 @@ static void store_vectors(Store *s) {
         }
 }
 
-/* Vectors that become bytes, neighbours in memory four at a time: along a row of the tile, or from row to row. */
+typedef struct Bytes { /* neighbours in memory */
+    LLVMValueRef v, p;
+    int lanes;
+} Bytes;
+
+/* Vectors that become bytes, neighbours in memory four at a time: along a row of the tile, or from row to row. A table
+ * comes last: it may take most registers. */
 static void store_bytes(Store *s, const Narrowed *last) {
     enum { MOST = 4 };
     Tile *t = s->t;
@@ -225,7 +234,8 @@ static void store_bytes(Store *s, const Narrowed *last) {
     int64_t step, col;
     bool down = i_is_const(out->space[2], &step) && step * s->row_step == t->lanes,
          along = i_is_const(out->col, &col) && col == 1;
-    int inner = down ? t->rows : t->vecs, outer = down ? t->vecs : t->rows;
+    int inner = down ? t->rows : t->vecs, outer = down ? t->vecs : t->rows, n_made = 0;
+    Bytes made[TILE_MAX];
     for (int i = 0; i < outer; i++)
         for (int j = 0, n; j < inner; j += n) {
             LLVMValueRef wide[MOST];
@@ -233,8 +243,9 @@ static void store_bytes(Store *s, const Narrowed *last) {
             if (n == 3) n = 2;
             for (int q = 0; q < n; q++) wide[q] = result_at(s, down ? j + q : i, down ? i : j + q, last->value);
             LLVMValueRef p = element_of(k, out, s->out, down ? j : i, s->row_step, (down ? i : j) * t->lanes);
-            vec_store(k, narrowed(k, last, wide, n, t->lanes), p, 1);
+            made[n_made++] = (Bytes){narrowed(k, last, wide, n, t->lanes), p, n * t->lanes};
         }
+    for (int i = 0; i < n_made; i++) vec_store(k, looked_up(k, last, made[i].v, made[i].lanes), made[i].p, 1);
 }
 
 /* the tile in memory, then lane by lane */

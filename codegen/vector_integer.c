@@ -320,13 +320,39 @@ static LLVMValueRef packed(Kernel *k, LLVMValueRef *wide, bool as_signed, int la
     return LLVMBuildBitCast(k->b, v, vec_of(k->gen->i8, lanes * 4), "");
 }
 
+/* v = what is added to a small constant, its zero point; NULL: it is no such sum */
+static LLVMValueRef without_zero(LLVMValueRef v, int64_t *zero) {
+    LLVMValueRef plain = NULL, constant = NULL;
+    if (LLVMIsAInstruction(v) && LLVMGetInstructionOpcode(v) == LLVMAdd) plain = LLVMGetOperand(v, 0), constant = LLVMGetOperand(v, 1);
+    if (!constant || !LLVMIsAConstantDataVector(constant)) return NULL;
+    *zero = LLVMConstIntGetSExtValue(LLVMGetAggregateElement(constant, 0));
+    for (unsigned i = 1; i < LLVMGetVectorSize(LLVMTypeOf(constant)); i++)
+        if (LLVMConstIntGetSExtValue(LLVMGetAggregateElement(constant, i)) != *zero) return NULL;
+    return *zero >= -256 && *zero < 256 ? plain : NULL;
+}
+
+/* The zero point that all add, which is taken off them: two vectors at a time can add it once they are narrower. 0: none */
+static int64_t take_zero(LLVMValueRef *wide, int n) {
+    LLVMValueRef plain[4];
+    int64_t zero = 0, own;
+    for (int i = 0; i < n; i++) {
+        if (!(plain[i] = without_zero(wide[i], &own)) || (i && own != zero)) return 0;
+        zero = own;
+    }
+    for (int i = 0; i < n; i++) wide[i] = plain[i];
+    return zero;
+}
+
 /* NEON saturates as it narrows: n of 1, 2 or 4 vectors of four */
 static LLVMValueRef saturated(Kernel *k, LLVMValueRef *wide, int n, bool as_signed) {
-    LLVMTypeRef shorts = vec_of(k->gen->i16, 4), bytes = vec_of(k->gen->i8, 8);
+    LLVMTypeRef shorts = vec_of(k->gen->i16, 4), eight = vec_of(k->gen->i16, 8), bytes = vec_of(k->gen->i8, 8);
     LLVMValueRef v[4], low[2];
+    int64_t zero = take_zero(wide, n);
     for (int i = 0; i < n; i++) v[i] = call_intrinsic(k, "llvm.aarch64.neon.sqxtn", &shorts, 1, &wide[i], 1);
     for (int i = 0; i < (n + 1) / 2; i++) {
         LLVMValueRef two = joined(k, v[2 * i], n == 1 ? v[0] : v[2 * i + 1], 4);
+        LLVMValueRef sum[2] = {two, vec_repeat(LLVMConstInt(k->gen->i16, (uint64_t)zero, 1), 8)};
+        if (zero) two = call_intrinsic(k, "llvm.sadd.sat", &eight, 1, sum, 2);
         low[i] = call_intrinsic(k, as_signed ? "llvm.aarch64.neon.sqxtn" : "llvm.aarch64.neon.sqxtun", &bytes, 1, &two, 1);
     }
     if (n == 1) return shuffle(k, low[0], low[0], (int[]){0, 1, 2, 3}, 4);

@@ -167,6 +167,7 @@ static bool is_epilogue(const Choice *c, const Value *v) {
 
 bool choice_is_inside(const Choice *c, const Value *v, const Node *n) {
     if (!v->def || v->n_uses != 1 || graph_is_output(c->g, v) || quant_looks_up(&c->plan->options, n)) return false;
+    if (quant_gate_of(&c->plan->options, n) >= 0) return false;
     if (c->role[v->def->id] == ELEMENTWISE) return true;
     for (int i = 0; i < n->n_in && is_epilogue(c, v); i++)
         if (is_epilogue(c, n->in[i])) return n->in[i] == v;
@@ -252,6 +253,15 @@ static void find_lookups(Choice *c) {
     }
 }
 
+static void find_gates(Choice *c) {
+    QuantTensor **of = c->plan->of_value;
+    for (const Node *n = c->g->first; n; n = n->next) {
+        int at = c->role[n->id] == ELEMENTWISE ? quant_gate_of(&c->plan->options, n) : -1;
+        QuantTensor *t = at >= 0 ? of[n->out[0]->id] : NULL;
+        if (t) t->gate = of[n->in[at]->id], t->gated = of[n->in[1 - at]->id];
+    }
+}
+
 /* What only moves keeps its scale; what is only joined is rounded once, as it will lie. */
 static void share_scales(Choice *c) {
     QuantPlan *p = c->plan;
@@ -313,6 +323,7 @@ QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const NodeMode *modes, 
         find_needed(&c);
         list_tensors(&c);
         find_lookups(&c);
+        find_gates(&c);
         share_scales(&c);
     }
     arena_free(c.scratch);

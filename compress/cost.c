@@ -81,6 +81,19 @@ Cost cost_passage(const QuantOptions *o, int64_t read, int64_t written, bool rou
     return (Cost){moved * 4 / CACHE_BYTES, moved / CACHE_BYTES + instructions(o->target, converts)};
 }
 
+Cost cost_lookup(const QuantOptions *o, const Node *n) {
+    enum { TOGETHER = 16 };
+    double saved = o->small ? 0 : table_saving(o->target, n) / TOGETHER * (double)cost_elements(n->out[0]);
+    return (Cost){saved / 4 * vector_cycles(o->target, 4), 0};
+}
+
+Cost cost_gate(const QuantOptions *o, const Node *n) {
+    enum { FLOATS = 3, BYTES = 3 }; /* instructions for four elements */
+    if (o->small) return (Cost){0};
+    double elements = (double)cost_elements(n->out[0]), work = elements / 4 * vector_cycles(o->target, 4);
+    return (Cost){FLOATS * work + elements * 8 / CACHE_BYTES, BYTES * work + elements * 2 / CACHE_BYTES};
+}
+
 double cost_quantize(const QuantOptions *o, int64_t elements, bool fused) {
     if (o->small) return CONVERSION_CODE;
     IntegerCost k = integer_cost(o->target);

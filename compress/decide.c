@@ -35,7 +35,8 @@ static Cost passage_cost(const Decision *d, const Node *n) {
     }
     if (op_has(n->op, OP_VIEW)) return (Cost){0};
     int64_t written = d->inside[n->out[0]->id] ? 0 : cost_elements(n->out[0]);
-    return cost_passage(d->o, read, written, role == COMPUTES || role == ELEMENTWISE);
+    bool sums = n->op == OP_GlobalAveragePool; /* of bytes as they are */
+    return cost_passage(d->o, read, written, (role == COMPUTES && !sums) || role == ELEMENTWISE);
 }
 
 /* What n costs in either state. */
@@ -47,7 +48,9 @@ static void add_node(Decision *d, Node *n) {
         cost = cost_contraction(d->c->g->ctx, d->o, n, !d->inside[n->out[0]->id]);
         d->costs[n->id] = cost;
         if (d->o->n_only) cost = (Cost){.f32 = (double)INFINITY}; /* it was asked for */
-    } else cost = passage_cost(d, n);
+    } else if (quant_looks_up(d->o, n)) cost = cost_lookup(d->o, n);
+    else if (quant_gate_of(d->o, n) >= 0) cost = cost_gate(d->o, n);
+    else cost = passage_cost(d, n);
     double least = fmin(cost.f32, cost.integer);
     cut_add(d->cut, CUT_A, thing_of(n), cost.f32 - least);
     cut_add(d->cut, thing_of(n), CUT_B, cost.integer - least);

@@ -51,6 +51,7 @@ typedef struct QuantTensor { /* an activation that is held as integers */
     const char *name;           /* in plan files: the value's, or, where that is no good, "#N" by its place */
     struct QuantTensor *shares; /* another tensor's scale and zero point; NULL: it has its own */
     bool by_integers;           /* made by a quantized node: all its users read it dequantized */
+    struct QuantTensor *gated, *gate; /* it is these two's product, and may take its scale from them; or NULL */
     const Node *looked_up;      /* the only reader, a table of what is known of it then; or NULL */
     bool known;                 /* scale and zero are set */
     float scale;
@@ -105,6 +106,8 @@ typedef struct Cost {
 Cost cost_contraction(Ctx *ctx, const QuantOptions *o, Node *n, bool stored); /* stored: its result is rounded */
 /* Of a node that only moves, or with `rounds` computes and rounds. read, written: elements in memory */
 Cost cost_passage(const QuantOptions *o, int64_t read, int64_t written, bool rounds);
+Cost cost_lookup(const QuantOptions *o, const Node *n); /* of an activation that is looked up */
+Cost cost_gate(const QuantOptions *o, const Node *n);   /* of a Mul by a gate */
 double cost_quantize(const QuantOptions *o, int64_t elements, bool fused); /* fused: with what makes them */
 double cost_dequantize(const QuantOptions *o, int64_t elements);
 double cost_find_range(const QuantOptions *o, int64_t elements); /* by the values at hand, and cost_quantize */
@@ -114,6 +117,12 @@ int64_t cost_elements(const Value *v); /* at most */
 /* ---- seams.c: before channels_find, and after equalize_apply; false after diag_error ---- */
 bool seams_open(Graph *g, const QuantOptions *o); /* dynamic: behind activations that are computed by themselves too */
 bool seams_close(Graph *g);
+
+/* ---- gates.c ---- */
+/* The input of a Mul that is one number for each channel of the other, where the target multiplies bytes; -1: none */
+int quant_gate_of(const QuantOptions *o, const Node *n);
+/* Products of gates whose range allows it get the scale that makes them bytes times 255ths. All scales are known. */
+void quant_scale_gates(QuantPlan *p);
 
 /* ---- lookups.c ---- */
 bool quant_looks_up(const QuantOptions *o, const Node *n); /* an activation whose input is rounded, for a table's sake */

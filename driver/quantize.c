@@ -53,7 +53,7 @@ static void tell_choice(const Pipeline *p, const QuantPlan *plan) {
         diag_warn(p->ctx, "calibration", NULL, "nothing in this model can be quantized");
 }
 
-static int find_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan, const Expectations *e) {
+static int read_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan, const Expectations *e) {
     const Command *c = p->command;
     const char *missing;
     if (file && !plan_apply(file, plan)) return BAD_MODEL;
@@ -67,6 +67,12 @@ static int find_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan, const
                    "--quantize=int8 needs samples of the model's inputs: it has no normalisation to take ranges from");
     diag_note(p->ctx, "give them with --calibrate=FOLDER");
     return BAD_MODEL;
+}
+
+static int find_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan, const Expectations *e) {
+    int result = read_ranges(p, file, plan, e);
+    if (result == DONE && !file) quant_scale_gates(plan);
+    return result;
 }
 
 /* ---- equalization ---- */

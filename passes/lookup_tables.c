@@ -155,10 +155,7 @@ static double cost_of_cone(const Target *t, const Cone *c) {
     return cost;
 }
 
-double table_saving(const Target *t, const Node *n) {
-    enum { DIVISION = 5 }; /* of a number that is quantized, where nothing is known of it */
-    return (instructions(n) + DIVISION) * vectors(t, 32) - cost_of_table(t);
-}
+double table_saving(const Target *t, const Node *n) { return instructions(n) * vectors(t, 32) - cost_of_table(t); }
 
 /* ---- computing it ---- */
 

@@ -86,6 +86,7 @@ def models(folder):
             save(path, nodes, dtype, [rows, inner], TensorProto.UINT8, [rows, 37], constants)
             yield path
         yield from tables(folder, rng, dtype, kind, zero)
+        yield from gates(folder, rng, dtype, kind, zero)
     yield from resizes(folder, rng)
 
 
@@ -109,6 +110,28 @@ def tables(folder, rng, dtype, kind, zero):
             end = helper.make_node("QuantizeLinear", ["b", "sy", "zy"], ["y"])
             save(path, [*nodes, *function, end], dtype, [1, 20, 11, 9], TensorProto.INT8, [1, 33 if convolved else 20, 11, 9], constants)
             yield path
+
+
+def gates(folder, rng, dtype, kind, zero):
+    """Squeeze and excitation: means of bytes, and bytes times one byte for each channel; of few pixels and of more than sums of 16 bits hold."""
+    byte, lowest = type(zero), numpy.iinfo(type(zero)).min
+    for i, size in enumerate(([11, 9], [33, 32])):
+        scales = {"sx": 0.037, "sw": 0.002, "sg": 1 / 255, "sm": 0.02}
+        constants = {name: numpy.float32(v) for name, v in scales.items()}
+        constants.update(sy=numpy.float32(constants["sx"] * constants["sg"] * numpy.float32(255)), zx=zero, zg=byte(lowest),
+                         w=rng.integers(-128, 128, (33, 20, 1, 1)).astype(numpy.int8), v=rng.integers(-128, 128, (33, 33, 1, 1)).astype(numpy.int8))
+
+        def quantized(x, y, scale, to):
+            return [helper.make_node("QuantizeLinear", [x, scale, to], [y + "_q"]), helper.make_node("DequantizeLinear", [y + "_q", scale, to], [y])]
+
+        nodes = [helper.make_node("DequantizeLinear", ["x", "sx", "zx"], ["d"]), helper.make_node("DequantizeLinear", ["w", "sw"], ["wd"]),
+                 helper.make_node("DequantizeLinear", ["v", "sw"], ["vd"]), helper.make_node("Conv", ["d", "wd"], ["c"]), *quantized("c", "a", "sx", "zx"),
+                 helper.make_node("GlobalAveragePool", ["a"], ["p"]), *quantized("p", "m", "sm", "zx"), helper.make_node("Conv", ["m", "vd"], ["h"]),
+                 helper.make_node("HardSigmoid", ["h"], ["s"]), *quantized("s", "t", "sg", "zg"),
+                 helper.make_node("Mul", ["a", "t"] if i else ["t", "a"], ["b"]), helper.make_node("QuantizeLinear", ["b", "sy", "zx"], ["y"])]
+        path = os.path.join(folder, f"gate{i}_{kind}.onnx")
+        save(path, nodes, dtype, [1, 20, *size], dtype, [1, 33, *size], constants)
+        yield path
 
 
 def resizes(folder, rng):
