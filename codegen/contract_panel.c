@@ -169,18 +169,20 @@ static bool row_is_inside(const Contraction *c, const Tile *t, const Taps *taps)
     return true;
 }
 
-/* the bias and what the taps outside add: whole rows of the window first, which are the same for all places of the tile
- */
-static void fill_border(Panel *p, Tile *t, const Taps *taps) {
+/* The bias, and whole rows of the window that lie outside: the same for all places of a row */
+static void begin_border(Panel *p) {
     Contraction *c = p->c;
     Kernel *k = c->k;
-    Tile same;
-    tile_begin_of(&same, k, c->kind, c->sum, 1, t->vecs, t->lanes);
-    tile_fill(&same, p->bias, 4);
+    tile_begin_of(&p->same, k, c->kind, c->sum, 1, p->vecs, c->lanes);
+    tile_fill(&p->same, p->bias, 4);
     If any = if_begin(k, LLVMBuildNot(k->b, LLVMBuildAnd(k->b, is_all(p, 0), is_all(p, 1), ""), ""));
-    each_window_row(p, false, add_whole_row, &same, taps);
+    each_window_row(p, false, add_whole_row, &p->same, NULL);
     if_end(k, &any);
-    for (int i = 0; i < t->rows * t->vecs; i++) tile_put(t, i / t->vecs, i % t->vecs, tile_get(&same, 0, i % t->vecs));
+}
+
+static void fill_border(Panel *p, Tile *t, const Taps *taps) {
+    Contraction *c = p->c;
+    for (int i = 0; i < t->rows * t->vecs; i++) tile_put(t, i / t->vecs, i % t->vecs, tile_get(&p->same, 0, i % t->vecs));
     if (!row_is_inside(c, t, taps) && !(c->combine == COMBINE_DEPTHWISE && channelwise_in_quads(c, t, taps)))
         each_window_row(p, true, add_row_outside, t, taps);
 }
@@ -412,6 +414,7 @@ void panel_emit_run(Panel *p, LLVMValueRef first, LLVMValueRef last) {
     if (is_one_row(c) && is_flat(c) && constant) {
         p->outer[0] = p->outer[1] = zero(p);
         fill_outer_taps(p);
+        if (c->border) begin_border(p);
         p->before = i_sub(k, zero(p), first);
         emit_run(p, r.rows, first, last, zero(p), gen_i64(k->gen, r.out));
         return;
@@ -420,6 +423,7 @@ void panel_emit_run(Panel *p, LLVMValueRef first, LLVMValueRef last) {
     p->outer[0] = is_one(c->out[0]) ? zero(p) : LLVMBuildUDiv(k->b, f.i, c->out[1], "");
     p->outer[1] = is_one(c->out[0]) ? f.i : LLVMBuildURem(k->b, f.i, c->out[1], "");
     fill_outer_taps(p);
+    if (c->border) begin_border(p);
     p->before = constant ? i_scale(k, i_sub(k, f.i, first), r.tiles) : NULL;
     if (constant) emit_constant_row(p, &r, masks);
     else emit_open_row(p);

@@ -15,6 +15,7 @@ typedef struct Panel { /* vectors side by side, and where the tile at hand stand
     LLVMValueRef col;          /* its first column */
     LLVMValueRef outer[2];     /* spatial coordinates of the row */
     LLVMValueRef lo[2], hi[2]; /* the taps of the outer axes that lie inside */
+    Tile same;                 /* with a border: what all places of the row begin with */
 } Panel;
 
 /* A panel over a run: rows first … last - 1, or tiles of the only row. */

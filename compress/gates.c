@@ -19,9 +19,9 @@ static bool saves(const Target *t) {
 
 int quant_gate_of(const QuantOptions *o, const Node *n) {
     if (!o->runs_on || o->mode != QUANT_INT8 || o->symmetric || o->small || n->op != OP_Mul || n->n_in != 2) return -1;
-    if (!saves(o->runs_on)) return -1;
     for (int i = 0; i < 2; i++)
-        if (n->in[i] && n->in[1 - i] && is_one_a_channel(n->in[i], n->in[1 - i])) return i;
+        if (n->in[i] && n->in[1 - i] && is_one_a_channel(n->in[i], n->in[1 - i]))
+            return (o->follows ? plan_names(o->follows, n->in[i]) : saves(o->runs_on)) ? i : -1;
     return -1;
 }
 

@@ -6,7 +6,7 @@
 #include <math.h>
 
 bool quant_looks_up(const QuantOptions *o, const Node *n) {
-    enum { LEAST_SAVING = 24 /* instructions of 16 elements */, LEAST_ELEMENTS = 1024 };
+    enum { LEAST_SAVING = 30 /* instructions of 16 elements */, LEAST_ELEMENTS = 1024 };
     enum { DIVISION = 5 /* of a result that nothing is known of, by its scale */ };
     if (!o->runs_on || o->mode != QUANT_INT8 || o->small || n->n_in < 1 || !n->in[0] || n->in[0]->constant) return false;
     switch (n->op) {
@@ -24,6 +24,7 @@ bool quant_looks_up(const QuantOptions *o, const Node *n) {
     case OP_Softsign: break;
     default: return false;
     }
+    if (o->follows) return plan_names(o->follows, n->in[0]);
     double vectors = o->runs_on->vector_bits ? 16.0 * 32 / o->runs_on->vector_bits : 16;
     return cost_elements(n->in[0]) >= LEAST_ELEMENTS && table_saving(o->runs_on, n) + DIVISION * vectors >= LEAST_SAVING;
 }

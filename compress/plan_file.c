@@ -202,6 +202,12 @@ bool plan_apply(const PlanFile *f, QuantPlan *p) {
     return true;
 }
 
+bool plan_names(const PlanFile *f, const Value *v) {
+    for (int i = 0; i < f->n_lines; i++)
+        if (!strcmp(f->lines[i].words[0], "tensor") && str_is(v->name, f->lines[i].words[1])) return true;
+    return false;
+}
+
 bool plan_has_tensors(const PlanFile *f) {
     for (int i = 0; i < f->n_lines; i++)
         if (!strcmp(f->lines[i].words[0], "tensor") || !strcmp(f->lines[i].words[0], "equalize")) return true;

@@ -35,6 +35,7 @@ typedef struct QuantOptions {
     double alpha;         /* of EQUALIZE_SAMPLES, or ALPHA_BEST */
     const Target *target; /* whose costs decide what is worth it; NULL: whatever is possible is quantized */
     const Target *runs_on; /* whose tables and signs its kernels like; NULL: of none in particular */
+    const struct PlanFile *follows; /* whose tensors say what is looked up, whatever it runs on; or NULL */
     Winograd winograd;    /* what convolutions of floats may become */
     bool small;           /* bytes count instead of cycles */
 } QuantOptions;
@@ -200,6 +201,7 @@ typedef struct PlanFile PlanFile;
 PlanFile *plan_read(Ctx *ctx, const char *path, QuantMode all); /* NULL after diag_error */
 const NodeMode *plan_modes(const PlanFile *f, int *n);          /* of its nodes */
 bool plan_apply(const PlanFile *f, QuantPlan *p);               /* sets what the file knows; false after diag_error */
+bool plan_names(const PlanFile *f, const Value *v); /* there is a line of this tensor */
 bool plan_has_tensors(const PlanFile *f); /* or factors of channels: the equalization is what it says */
 /* NULL after diag_error */
 Equalization *plan_equalization(const PlanFile *f, const QuantPlan *p, ChannelMap *m);

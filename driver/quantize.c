@@ -71,7 +71,7 @@ static int read_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan, const
 
 static int find_ranges(Pipeline *p, const PlanFile *file, QuantPlan *plan, const Expectations *e) {
     int result = read_ranges(p, file, plan, e);
-    if (result == DONE && !file) quant_scale_gates(plan);
+    if (result == DONE && !plan->options.follows) quant_scale_gates(plan);
     return result;
 }
 
@@ -202,6 +202,7 @@ static int quantize_static(Pipeline *p) {
     if (c->plan && !(file = plan_read(p->ctx, c->plan, c->quant.mode))) return BAD_MODEL;
     const NodeMode *modes = modes_of(p, file, &n_modes);
     QuantOptions o = options_of(p);
+    if (file && plan_has_tensors(file)) o.follows = file;
     const Equalization *equalization;
     if ((result = equalize(p, file, &o, e, &equalization)) != DONE) return result;
     QuantPlan *plan = e ? expected_plan(p, e, &o) : quant_choose(p->graph, &o, modes, n_modes);
