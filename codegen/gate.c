@@ -1,7 +1,7 @@
-/* mcc.BlockGate: bytes of a blocked value times one number of 255ths for each channel, about a zero point. A vector holds
- * TOGETHER pixels of all channels of a block, in words of 16 bits while they are multiplied:
- *   t = x · g + zero · (255 - g) <= 255 · 255,  y = (t + (t + 128 >> 8) + 128) >> 8,
- * which is t / 255 to the nearest, where no two are as near. Codes are counted from the lowest of their type. */
+/* mcc.BlockGate: bytes of a blocked value times one number of 255ths for each channel, about a zero point. A vector
+ * holds TOGETHER pixels of all channels of a block, in words of 16 bits while they are multiplied: t = x · g + zero ·
+ * (255 - g) <= 255 · 255,  y = (t + (t + 128 >> 8) + 128) >> 8, which is t / 255 to the nearest, where no two are as
+ * near. Codes are counted from the lowest of their type. */
 #include <string.h>
 #include "codegen/contract.h"
 
@@ -45,7 +45,8 @@ static LLVMValueRef eight_divided(Kernel *k, LLVMValueRef t) {
 static LLVMValueRef divided(const Gating *a, LLVMValueRef t) {
     Kernel *k = a->k;
     if (a->neon && a->lanes == 16) {
-        LLVMValueRef mask[16], low = eight_divided(k, part_of(k, t, 0, 8)), high = eight_divided(k, part_of(k, t, 8, 8));
+        LLVMValueRef mask[16], low = eight_divided(k, part_of(k, t, 0, 8)),
+                               high = eight_divided(k, part_of(k, t, 8, 8));
         for (int i = 0; i < 16; i++) mask[i] = gen_i32(k->gen, i);
         return LLVMBuildShuffleVector(k->b, low, high, LLVMConstVector(mask, 16), "");
     }
@@ -64,8 +65,10 @@ static Gating gating(Kernel *k, LLVMValueRef gate, int block, int lanes) {
     a.zero = (int)node_int(n, "zero") + (a.is_signed ? HALF : 0);
     a.neon = !strncmp(k->gen->target->triple, "aarch64", 7);
     for (int i = 0; i < lanes; i++) mask[i] = gen_i32(k->gen, i % block);
-    a.g = LLVMBuildShuffleVector(k->b, gate, LLVMGetPoison(LLVMTypeOf(gate)), LLVMConstVector(mask, (unsigned)lanes), "");
-    if (n->in[1]->type.dtype == DT_I8) a.g = LLVMBuildXor(k->b, a.g, vec_repeat(LLVMConstInt(k->gen->i8, HALF, 0), lanes), "");
+    a.g =
+        LLVMBuildShuffleVector(k->b, gate, LLVMGetPoison(LLVMTypeOf(gate)), LLVMConstVector(mask, (unsigned)lanes), "");
+    if (n->in[1]->type.dtype == DT_I8)
+        a.g = LLVMBuildXor(k->b, a.g, vec_repeat(LLVMConstInt(k->gen->i8, HALF, 0), lanes), "");
     LLVMValueRef left = LLVMBuildSub(k->b, word_const(k, MOST, lanes), words_of(k, a.g, lanes), "");
     if (a.zero) a.rest = LLVMBuildMul(k->b, left, word_const(k, a.zero, lanes), "");
     return a;
@@ -83,19 +86,19 @@ static void gate_at(const Gating *a, LLVMValueRef x, LLVMValueRef y, LLVMValueRe
 static bool emit(Kernel *k) {
     Gen *g = k->gen;
     const Type *x = &k->node->in[0]->type;
-    int block = (int)x->dims[x->rank - 1]->value, together = block * TOGETHER <= MOST_LANES ? TOGETHER : MOST_LANES / block;
-    enum { UNROLL = 2 };
+    int block = (int)x->dims[x->rank - 1]->value;
+    enum { UNROLL = 2, TURN = TOGETHER * UNROLL };
     LLVMValueRef pixels = kernel_dims(k, x->dims + 2, x->rank - 3), planes = kernel_dims(k, x->dims, 2);
-    int turn = together * UNROLL;
-    LLVMValueRef whole = i_scale(k, i_div(k, pixels, turn), turn);
+    assert(block * TOGETHER <= MOST_LANES);
+    LLVMValueRef whole = i_scale(k, i_div(k, pixels, TURN), TURN);
     Range share = kernel_share(k, planes, 1, k->chunks);
     For plane = for_begin(k, share.from, share.to, 1);
     LLVMValueRef at = i_scale(k, plane.i, block), place = i_mul(k, at, pixels);
     LLVMValueRef from = element_at(k, g->i8, k->in[0], place), to = element_at(k, g->i8, k->out[0], place);
     LLVMValueRef gate = vec_load_of(k, g->i8, element_at(k, g->i8, k->in[1], at), block, 1);
-    Gating many = gating(k, gate, block, together * block), one = gating(k, gate, block, block);
-    For f = for_begin(k, gen_i64(g, 0), whole, turn);
-    for (int i = 0; i < UNROLL; i++) gate_at(&many, from, to, i_scale(k, i_plus(k, f.i, i * together), block));
+    Gating many = gating(k, gate, block, TOGETHER * block), one = gating(k, gate, block, block);
+    For f = for_begin(k, gen_i64(g, 0), whole, TURN);
+    for (int i = 0; i < UNROLL; i++) gate_at(&many, from, to, i_scale(k, i_plus(k, f.i, i * TOGETHER), block));
     for_end(k, &f);
     For rest = for_begin(k, whole, pixels, 1);
     gate_at(&one, from, to, i_scale(k, rest.i, block));

@@ -100,7 +100,8 @@ static LLVMValueRef of_bytes(const Column *p, bool is_signed) {
     vec_store(k, acc, sum, (unsigned)p->lanes * 4);
     for_end(k, &rest);
     LLVMValueRef count = vec_splat(k, LLVMBuildTrunc(k->b, p->pixels, g->i32, ""), p->lanes);
-    LLVMValueRef zeros = LLVMBuildMul(k->b, count, vec_repeat(gen_i32(g, (int)node_int(k->node, "zero")), p->lanes), "");
+    LLVMValueRef zeros =
+        LLVMBuildMul(k->b, count, vec_repeat(gen_i32(g, (int)node_int(k->node, "zero")), p->lanes), "");
     acc = LLVMBuildSub(k->b, vec_load_of(k, g->i32, sum, p->lanes, (unsigned)p->lanes * 4), zeros, "");
     return LLVMBuildSIToFP(k->b, acc, vec_type(g, p->lanes), "");
 }

@@ -1,5 +1,5 @@
-/* Squeeze and excitation: a tensor times one number for each channel. With scales sx, sg and sy = 255 · sx · sg, and the
- * same zero point before and behind, it is y = x · g / 255 on the codes, which passes/block_gates.c takes. */
+/* Squeeze and excitation: a tensor times one number for each channel. With scales sx, sg and sy = 255 · sx · sg, and
+ * the same zero point before and behind, it is y = x · g / 255 on the codes, which passes/block_gates.c takes. */
 #include "compress/quantize.h"
 
 static bool is_one_a_channel(const Value *g, const Value *x) {
@@ -18,7 +18,9 @@ static bool saves(const Target *t) {
 }
 
 int quant_gate_of(const QuantOptions *o, const Node *n) {
-    if (!o->runs_on || o->mode != QUANT_INT8 || o->symmetric || o->small || n->op != OP_Mul || n->n_in != 2) return -1;
+    if (!o->runs_on || o->runs_on->sm || o->mode != QUANT_INT8 || o->symmetric || o->small || n->op != OP_Mul ||
+        n->n_in != 2)
+        return -1;
     for (int i = 0; i < 2; i++)
         if (n->in[i] && n->in[1 - i] && is_one_a_channel(n->in[i], n->in[1 - i]))
             return (o->follows ? plan_names(o->follows, n->in[i]) : saves(o->runs_on)) ? i : -1;

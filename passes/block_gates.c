@@ -1,11 +1,11 @@
 /* What is multiplied by one number for each channel between DequantizeLinear and QuantizeLinear, as squeeze and
- * excitation does, in blocks: mcc.BlockGate on the bytes, (x - zero) · g / 255 + zero. That a division by 255 is all that
- * the three scales come to, and gives the bits of the float form, is tried for all 65536 pairs. */
+ * excitation does, in blocks: mcc.BlockGate on the bytes, (x - zero) · g / 255 + zero. That a division by 255 is all
+ * that the three scales come to, and gives the bits of the float form, is tried for all 65536 pairs. */
 #include <math.h>
 #include "passes/lower.h"
 #include "passes/quant.h"
 
-enum { CODES = 256, MOST = 255 };
+enum { CODES = 256, MOST = 255, LARGEST_BLOCK = 16 };
 
 typedef struct Gate {
     Quant x, g, y;
@@ -17,6 +17,7 @@ static bool is_single_byte(const Quant *q) { return q->n == 1 && dtype_bits(q->c
 static bool in_blocks_alike(const Value *x, const Value *g) {
     int rank = x->type.rank;
     if (rank < 4 || g->type.rank != rank || !value_in_blocks(x) || !value_in_blocks(g)) return false;
+    if (x->type.dims[rank - 1]->hi > LARGEST_BLOCK) return false;
     for (int i = 0; i < rank; i++) {
         bool between = i >= 2 && i + 1 < rank;
         if (between ? !dim_is(g->type.dims[i], 1) : g->type.dims[i] != x->type.dims[i]) return false;
@@ -35,7 +36,8 @@ static bool divides_by_255(const Gate *a) {
         float by = number_of(&a->g, g);
         for (int x = 0; x < CODES; x++) {
             int whole = (2 * (x * g + zero * (MOST - g)) + MOST) / (2 * MOST);
-            if (quant_code(&a->y, number_of(&a->x, x) * by) - quant_lowest(a->y.codes->type.dtype) != whole) return false;
+            if (quant_code(&a->y, number_of(&a->x, x) * by) - quant_lowest(a->y.codes->type.dtype) != whole)
+                return false;
         }
     }
     return true;
@@ -59,7 +61,8 @@ static void gate(Rewrite *r, Node *n) {
     if (!read_operands(mul, &a) || a.x.codes->type.dtype != a.y.codes->type.dtype ||
         !value_same_dims(a.x.codes, a.y.codes))
         return;
-    if (quant_zero(&a.x, 0) != quant_zero(&a.y, 0) || quant_zero(&a.g, 0) != quant_lowest(a.g.codes->type.dtype)) return;
+    if (quant_zero(&a.x, 0) != quant_zero(&a.y, 0) || quant_zero(&a.g, 0) != quant_lowest(a.g.codes->type.dtype))
+        return;
     if (!divides_by_255(&a)) return;
     int64_t zero = quant_zero(&a.x, 0);
     rewrite_become(r, n, OP_BlockGate, (Value *[]){a.x.codes, a.g.codes}, 2);

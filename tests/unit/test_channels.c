@@ -1,6 +1,6 @@
 /* Channels that can be scaled: a network computes the same bits with random powers of two for them, in whichever way
  * its channels hang together; what is read as it is, outputs and unknown operators' operands, stays. */
-#include "compress/equalize.h"
+#include "compress/quantize.h"
 #include <stdlib.h>
 #include "tests/passes/passtest.h"
 
