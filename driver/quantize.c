@@ -29,7 +29,7 @@ static QuantOptions options_of(const Pipeline *p) {
     QuantOptions o = c->quant;
     bool known = c->triple || c->cpu || c->features || c->optimize_size || c->verb != VERB_COMPILE;
     o.target = c->plan || !known ? NULL : p->target;
-    o.runs_on = p->target;
+    o.runs_on = known ? p->target : NULL;
     o.winograd = pipeline_winograd(c, p->target);
     o.small = c->optimize_size;
     return o;
