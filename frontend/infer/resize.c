@@ -33,14 +33,13 @@ static Dim scaled(Ctx *ctx, const Node *n, Dim in, double scale, int axis, int r
     return d ? d : data_dim(ctx, n, 0, rank, axis, 0, dim_const(ctx, (int64_t)most));
 }
 
-/* Axis i of the listed ones; the part of the input that roi cuts out counts only for tf_crop_and_resize */
-static Dim size_by_scale(Ctx *ctx, const Node *n, Dim in, int i, int count, int axis, int rank) {
-    const Tensor *scales = n->in[2]->constant, *roi = is_given(n, 1) ? n->in[1]->constant : NULL;
+/* Axis i of the listed ones. The part of the input that roi cuts out does not count: the standard's text says otherwise,
+ * its own inference and evaluator and ONNX Runtime do not. */
+static Dim size_by_scale(Ctx *ctx, const Node *n, Dim in, int i, int axis, int rank) {
+    const Tensor *scales = n->in[2]->constant;
     double scale = scales ? tensor_float(scales, i) : 0;
     if (!scales && !ratio_value(n->in[2], i, &scale)) return data_dim(ctx, n, 0, rank, axis, 0, NULL);
-    if (node_enum(n, "coordinate_transformation_mode") != CROP_AND_RESIZE) return scaled(ctx, n, in, scale, axis, rank);
-    if (!roi) return data_dim(ctx, n, 0, rank, axis, 0, NULL);
-    return scaled(ctx, n, in, scale * (tensor_float(roi, count + i) - tensor_float(roi, i)), axis, rank);
+    return scaled(ctx, n, in, scale, axis, rank);
 }
 
 /* round(in·r) for the smallest (largest) ratio r = size / in of the listed axes; rounding halves up keeps the order, so
@@ -105,7 +104,7 @@ bool infer_resize(Ctx *ctx, Node *n) {
     if (!check_lists(ctx, n, count) || (is_given(n, 3) && !read_list(ctx, n, 3, MCC_MAX_RANK, &sizes))) return false;
     for (int i = 0; i < count; i++) {
         Dim in = type_of(n, 0)->dims[axes[i]];
-        Dim d = is_given(n, 2) ? size_by_scale(ctx, n, in, i, count, axes[i], y.rank)
+        Dim d = is_given(n, 2) ? size_by_scale(ctx, n, in, i, axes[i], y.rank)
                                : size_by_size(ctx, n, &sizes, axes, i, y.rank);
         if (!(y.dims[axes[i]] = d)) return false;
         if (dim_is(in, 0) && d->lo > 0) return fail(ctx, n, "axis %d is empty: there is nothing to resize", axes[i]);

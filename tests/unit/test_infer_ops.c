@@ -179,7 +179,7 @@ static const Case resizes[] = {
      "float32[1, 1, 7, 14]"},
     {"x: float32[4]; r: float32{0.25, 0.75}; s: float32{3}; y = Resize(x, r, s) "
      "coordinate_transformation_mode=tf_crop_and_resize",
-     "float32[6]"},
+     "float32[12]"},
     {"x: float32[1, 4]; s: float32[2]; y = Resize(x, -, s) : float32[1, 9]", "float32[?1, ?9]"},
 };
 

@@ -27,10 +27,11 @@ def grid_sample(m):
 def affine_grid(m):
     m.need(m.opset >= 20)
     n, batch = m.one(2, 2, 3), m.one(1, 2)
-    sizes = [m.dice.randrange(1, 6) for _ in range(n)]
+    corners = m.one(0, 1)  # where an axis of size 1 stands between two corners: -1 in numpy's, 0 in PyTorch, 1 in ONNX Runtime
+    sizes = [m.dice.randrange(1 + corners, 6) for _ in range(n)]
     theta = m.tensor("f32", [m.dim(batch), m.dim(n), m.dim(n + 1)], -1, 1)
     m.keep(m.node("AffineGrid", [theta, m.ints(batch, 1, *sizes)], [m.dim(batch), *[m.dim(s) for s in sizes], m.dim(n)], -(n + 1), n + 1, 1e-5,
-                  align_corners=m.one(0, 1)))
+                  align_corners=corners))
 
 
 def roi_align(m):
