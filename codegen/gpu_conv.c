@@ -28,7 +28,7 @@ static int64_t const_of(Dim d) {
     return v;
 }
 
-static int64_t taps_of(const Node *n) {
+int64_t gpu_conv_taps(const Node *n) {
     const int64_t *kernel;
     int64_t taps = 1;
     for (int i = node_ints(n, "kernel_shape", &kernel) - 1; i >= 0; i--) taps *= kernel[i];
@@ -40,7 +40,7 @@ static int64_t channels_of(const Node *n) { return const_of(n->in[0]->type.dims[
 
 static bool has_window(const Node *n) {
     int spatial = n->in[0]->type.rank - 2;
-    bool window = taps_of(n) != 1;
+    bool window = gpu_conv_taps(n) != 1;
     for (int i = 0; i < spatial; i++)
         window = window || int_at(n, "strides", i) != 1 || int_at(n, "pads", i) || int_at(n, "pads", spatial + i);
     return window;
@@ -197,7 +197,7 @@ static bool emit(Kernel *k, int launch) {
     c.cols = cols_of(n);
     c.channels = channels_of(n);
     c.padded = node_int(n, "padded");
-    c.taps = taps_of(n);
+    c.taps = gpu_conv_taps(n);
     gpu_task_begin(t, k, &tile);
     c.pixels = kernel_dims(k, n->out[0]->type.dims + 2, c.spatial);
     c.images = kernel_dim(k, n->out[0]->type.dims[0]);

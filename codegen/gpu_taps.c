@@ -136,10 +136,9 @@ static bool emit(Kernel *k, int launch) {
     const Node *n = k->node;
     const Type *y = &n->out[0]->type;
     Arena *a = k->gen->ctx->arena;
-    ThreadTaps t = {.k = k, .n = n, .spatial = y->rank - 2, .taps = 1};
+    ThreadTaps t = {.k = k, .n = n, .spatial = y->rank - 2, .taps = (int)gpu_conv_taps(n)};
     LLVMValueRef index[MCC_MAX_RANK], e = gpu_flat_thread(k);
     (void)launch;
-    for (int s = 0; s < t.spatial; s++) t.taps *= (int)ints(n, "kernel_shape")[s];
     t.index = gpu_small_index(n) ? k->gen->i32 : k->gen->i64;
     t.channels = n->in[0]->type.dims[1]->value / node_int(n, "group");
     t.place = ARENA_ARRAY(a, t.taps, LLVMValueRef);

@@ -115,6 +115,7 @@ LLVMValueRef gpu_global(Kernel *k, LLVMValueRef p);          /* as addrspace(1) 
 LLVMValueRef gpu_shared_at(GpuTask *t, LLVMValueRef stage, LLVMValueRef bytes); /* i32 offsets in shared memory */
 bool gpu_small_index(const Node *n); /* do 32 bits number the elements of each operand? */
 
+int64_t gpu_conv_taps(const Node *n); /* of its kernel */
 extern const GpuForm gpu_product, gpu_conv, gpu_taps, gpu_attention;
 
 #endif
