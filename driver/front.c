@@ -107,7 +107,7 @@ const struct ReportPoints *front_points(const Hunt *h, const Setting *chosen) {
         const Setting *s = &h->settings[i];
         if (!s->good) continue;
         item[p->n++] = (ReportPoint){.name = s->name,
-                                     .drop = fmin(s->drop, 1e300),
+                                     .drop = s->drop,
                                      .flash = s->takes.flash,
                                      .ram = s->takes.ram,
                                      .milliseconds = s->takes.seconds * 1e3,

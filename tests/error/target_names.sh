@@ -39,6 +39,6 @@ wants "unknown feature" --target=x86_64-linux-gnu -mattr="+$(printf 'x%.0s' $(se
 wants "names a section of an ELF object" --target=arm64-apple-macos --weights-section=.flash
 wants "is not a value of --weights-section" --weights-section=
 "$MCC" --weights-section=.ext_flash "$SOURCE/examples/digits/digits.onnx" -o "$work/out.o" &&
-    llvm-readelf-19 -S "$work/out.o" | grep -qE ' \.ext_flash +PROGBITS .* A ' || { echo "no section .ext_flash"; failed=1; }
+    grep -qE ' \.ext_flash +PROGBITS .* A ' <<<"$(llvm-readelf-19 -S "$work/out.o")" || { echo "no section .ext_flash"; failed=1; }
 [ $failed = 0 ] && echo "wrong names are told, with the nearest"
 exit $failed

@@ -13,14 +13,14 @@ printf 'int nothing;\n' | cc -shared -x c - -o "$none/libcuda.so.1"
 expect 0 '' --target=nvptx64 "$model" -o digits.o
 nm -u digits.o | grep -v ' mcc_cuda_' && fail "a symbol that no library of mcc's defines"
 for name in run run_on_stream open close wait model; do
-    nm digits.o | grep -q " [DTR] digits_$name\$" || fail "no digits_$name"
+    grep -q " [DTR] digits_$name\$" <<<"$(nm digits.o)" || fail "no digits_$name"
 done
 expect 0 '' --target=nvptx64-nvidia-cuda -mcpu=sm_90 -S "$model" -o digits.ptx
 grep -q '^.target sm_90' digits.ptx && grep -q '^.visible .entry k0_' digits.ptx || fail "no PTX for sm_90"
 expect 0 '' --target=nvptx64 --emit=llvm "$model" -o digits.ll
 grep -q 'ptx_kernel void @k0_' digits.ll || fail "no kernels in LLVM's text"
 expect 0 '' --target=nvptx64 --host-target=aarch64-linux-gnu "$model" -o arm.o
-llvm-readelf-19 -h arm.o | grep -q AArch64 || fail "not an object of the host"
+grep -q AArch64 <<<"$(llvm-readelf-19 -h arm.o)" || fail "not an object of the host"
 expect 2 'did you mean' --target=nvptx64 -mcpu=sm_70 "$model" -o x.o
 expect 2 'name one' --target=nvptx64 -mcpu=native "$model" -o x.o
 expect 2 '64 bits' --target=nvptx64 --host-target=arm-linux-gnueabihf "$model" -o x.o

@@ -4,7 +4,7 @@ set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
 emulator=$BUILD/tests/cuda
-if [ ! -e "$emulator/libcuda.so.1" ] && ! ldconfig -p | grep -q libcuda.so.1; then
+if [ ! -e "$emulator/libcuda.so.1" ] && ! grep -q libcuda.so.1 <<<"$(ldconfig -p)"; then
     echo "SKIPPED: no driver, and no emulator of it"
     exit 77
 fi

@@ -18,7 +18,7 @@ open=$(llvm-nm-19 -u "$work/all.o" | awk '{print $NF}')
 arm-linux-gnueabihf-gcc -std=c11 -O1 -static -Wl,--allow-multiple-definition tests/targets/softint.c "$work/all.o" -o "$work/test"
 qemu-arm "$work/test"
 for name in uidiv idiv uidivmod idivmod uldivmod ldivmod llsl llsr lasr lmul l2f l2d f2lz d2lz ul2f ul2d f2ulz d2ulz; do
-    llvm-nm-19 --defined-only "$work/all.o" | grep -q " T __aeabi_$name\$" || { echo "no __aeabi_$name"; exit 1; }
+    grep -q " T __aeabi_$name\$" <<<"$(llvm-nm-19 --defined-only "$work/all.o")" || { echo "no __aeabi_$name"; exit 1; }
 done
 # Thumb-1 has neither 64-bit shifts nor long products: uldivmod may use lmul, nothing else may call back
 clang-19 --target=thumbv6m-none-eabi $flags -ffunction-sections -c runtime/builtins/softint.c -o "$work/thumb1.o"

@@ -76,9 +76,9 @@ expect 0 'model "digits"' inspect digits.o
 expect 0 '"image": float32[1,1,28,28]' inspect digits.o
 expect 0 'Conv' inspect "$model"
 "$MCC" "$model" --emit=static -o libdigits.a
-ar t libdigits.a | grep -qx 'libdigits.o'
+grep -qx 'libdigits.o' <<<"$(ar t libdigits.a)"
 "$MCC" "$model" --emit=shared -o libdigits.so
-nm -D libdigits.so | grep -q ' T libdigits_run'
+grep -q ' T libdigits_run' <<<"$(nm -D libdigits.so)"
 
 # An object that is cut short or overwritten is refused, never a crash.
 size=$(wc -c <digits.o)
@@ -104,6 +104,6 @@ expect 0 'float32' run "$model" --random=7 --output-dir outputs
 cmp first.npy outputs/probabilities.npy
 expect 1 "no input 'other'" run "$model" --input other=first.npy
 expect 0 'median' bench "$model" --runs 3
-"$MCC" bench "$model" --runs=3 --json | grep -q '"runs": 3'
+grep -q '"runs": 3' <<<"$("$MCC" bench "$model" --runs=3 --json)"
 expect 0 '1 passed, 0 failed, 0 unsupported' verify "$model"
 exit $failures
