@@ -23,21 +23,16 @@ Operand blocked_operand(Kernel *k, const Value *v, const Value *out, LLVMValueRe
 
 /* ---- convolution ---- */
 
-static int64_t int_at(const Node *n, const char *name, int i, int64_t fallback) {
-    const int64_t *v;
-    return i < node_ints(n, name, &v) ? v[i] : fallback;
-}
-
 static void fill_window(Contraction *c, const Node *n, int spatial) {
     bool transposed = node_int(n, "transposed");
     for (int i = 0; i < 3; i++) {
         int at = i - (3 - spatial);
         bool used = at >= 0;
-        int64_t stride = used ? int_at(n, "strides", at, 1) : 1;
-        c->kernel[i] = used && !transposed ? int_at(n, "kernel_shape", at, 1) : 1;
-        c->dilation[i] = used ? int_at(n, "dilations", at, 1) : 1;
-        c->pad[i] = used ? int_at(n, "pads", at, 0) : 0;
-        c->pad_end[i] = used ? int_at(n, "pads", spatial + at, 0) : 0;
+        int64_t stride = used ? node_int_at(n, "strides", at, 1) : 1;
+        c->kernel[i] = used && !transposed ? node_int_at(n, "kernel_shape", at, 1) : 1;
+        c->dilation[i] = used ? node_int_at(n, "dilations", at, 1) : 1;
+        c->pad[i] = used ? node_int_at(n, "pads", at, 0) : 0;
+        c->pad_end[i] = used ? node_int_at(n, "pads", spatial + at, 0) : 0;
         c->stride[i] = transposed ? 1 : stride;
         c->up[i] = transposed ? stride : 1;
     }

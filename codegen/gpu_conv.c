@@ -12,14 +12,6 @@ typedef struct Conv {
     LLVMValueRef pixels, images, group, image; /* i64; the last two: this block's */
 } Conv;
 
-static int64_t int_at(const Node *n, const char *name, int i) {
-    const int64_t *v;
-    int count = node_ints(n, name, &v);
-    assert(i < count);
-    (void)count;
-    return v[i];
-}
-
 static int64_t const_of(Dim d) {
     int64_t v = 0;
     bool is = dim_is_const(d, &v);
@@ -42,7 +34,8 @@ static bool has_window(const Node *n) {
     int spatial = n->in[0]->type.rank - 2;
     bool window = gpu_conv_taps(n) != 1;
     for (int i = 0; i < spatial; i++)
-        window = window || int_at(n, "strides", i) != 1 || int_at(n, "pads", i) || int_at(n, "pads", spatial + i);
+        window = window || node_int_at(n, "strides", i, 1) != 1 || node_int_at(n, "pads", i, 0) ||
+                 node_int_at(n, "pads", spatial + i, 0);
     return window;
 }
 
@@ -111,13 +104,13 @@ static GpuWindow *window_of(Conv *c) {
     for (int i = 0; i < 3; i++) {
         int at = i - (3 - c->spatial);
         bool used = at >= 0;
-        w->kernel[i] = used ? int_at(n, "kernel_shape", at) : 1;
-        w->stride[i] = used ? int_at(n, "strides", at) : 1;
-        w->dilation[i] = used ? int_at(n, "dilations", at) : 1;
-        w->pad[i] = used ? int_at(n, "pads", at) : 0;
+        w->kernel[i] = used ? node_int_at(n, "kernel_shape", at, 1) : 1;
+        w->stride[i] = used ? node_int_at(n, "strides", at, 1) : 1;
+        w->dilation[i] = used ? node_int_at(n, "dilations", at, 1) : 1;
+        w->pad[i] = used ? node_int_at(n, "pads", at, 0) : 0;
         w->in[i] = used ? gpu_as_index(t, kernel_dim(k, n->in[0]->type.dims[2 + at])) : gpu_index(t, 1);
         w->out[i] = used ? gpu_as_index(t, kernel_dim(k, n->out[0]->type.dims[2 + at])) : gpu_index(t, 1);
-        w->padded_map = w->padded_map || w->pad[i] || (used && int_at(n, "pads", c->spatial + at));
+        w->padded_map = w->padded_map || w->pad[i] || (used && node_int_at(n, "pads", c->spatial + at, 0));
     }
     w->image = gpu_as_index(t, steps_of(c, n->in[0], n->in[0]).image);
     return w;

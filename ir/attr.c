@@ -29,6 +29,11 @@ int node_ints(const Node *n, const char *name, const int64_t **out) {
     return a->n;
 }
 
+int64_t node_int_at(const Node *n, const char *name, int i, int64_t otherwise) {
+    const int64_t *v = NULL;
+    return i < node_ints(n, name, &v) ? v[i] : otherwise;
+}
+
 int node_enum(const Node *n, const char *name) {
     const Attr *a = node_attr(n, name);
     const AttrSchema *s = op_attr(n->op, name);

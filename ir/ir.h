@@ -332,6 +332,7 @@ const Attr *node_attr(const Node *n, const char *name); /* NULL: not given */
 int64_t node_int(const Node *n, const char *name);      /* given, or the table's default */
 double node_float(const Node *n, const char *name);
 int node_ints(const Node *n, const char *name, const int64_t **out); /* count; 0 when not given */
+int64_t node_int_at(const Node *n, const char *name, int i, int64_t otherwise); /* the i-th of node_ints */
 int node_enum(const Node *n, const char *name); /* the word's index in the table's list; -1: not one of them */
 enum { WORDS_MAX = 16 };
 int node_words(const Node *n, const char *name, int64_t out[WORDS_MAX]); /* count, and their indices; -1: too many, or not one of them */

@@ -25,19 +25,14 @@ typedef struct Transposed {
     Axis axis[MOST_AXES];
 } Transposed;
 
-static int64_t int_at(const Node *n, const char *name, int i, int64_t otherwise) {
-    const int64_t *v;
-    return i < node_ints(n, name, &v) ? v[i] : otherwise;
-}
-
 /* false: pads that depend on open dims, or nothing is left */
 static bool read_pads(const Node *n, int axes, int i, Axis *a) {
     enum { NOTSET, SAME_UPPER, SAME_LOWER, VALID };
     int mode = node_enum(n, "auto_pad");
-    int64_t in, out, more = int_at(n, "output_padding", i, 0), full = a->reach + more;
-    if (int_at(n, "output_shape", i, 0) == 0 && (mode == NOTSET || mode == VALID)) {
-        a->begin = mode == VALID ? 0 : int_at(n, "pads", i, 0);
-        a->last = full - (mode == VALID ? 0 : int_at(n, "pads", axes + i, 0));
+    int64_t in, out, more = node_int_at(n, "output_padding", i, 0), full = a->reach + more;
+    if (node_int_at(n, "output_shape", i, 0) == 0 && (mode == NOTSET || mode == VALID)) {
+        a->begin = mode == VALID ? 0 : node_int_at(n, "pads", i, 0);
+        a->last = full - (mode == VALID ? 0 : node_int_at(n, "pads", axes + i, 0));
         return true;
     }
     if (!dim_is_const(n->in[0]->type.dims[2 + i], &in) || !dim_is_const(n->out[0]->type.dims[2 + i], &out))
@@ -51,7 +46,8 @@ static bool read_pads(const Node *n, int axes, int i, Axis *a) {
 
 static bool read_axis(const Node *n, int axes, int i, int64_t kernel, Axis *a) {
     enum { MOST = 1 << 20 }; /* of all of them, so that no product overflows */
-    *a = (Axis){.kernel = kernel, .stride = int_at(n, "strides", i, 1), .dilation = int_at(n, "dilations", i, 1)};
+    *a = (Axis){
+        .kernel = kernel, .stride = node_int_at(n, "strides", i, 1), .dilation = node_int_at(n, "dilations", i, 1)};
     if (kernel < 1 || kernel > MOST || a->stride > MOST || a->dilation > MOST) return false;
     a->reach = a->dilation * (kernel - 1) + 1;
     if (a->reach > MOST || !read_pads(n, axes, i, a)) return false;
