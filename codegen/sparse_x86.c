@@ -21,7 +21,7 @@ static int64_t lines_to_fetch(const SparseX86 *s) {
 /* as far as belongs to `done` of the block's `of` steps */
 static void fetch(SparseX86 *s, int64_t done, int64_t of) {
     for (int64_t to = s->to_fetch * done / of; s->fetched < to; s->fetched++)
-        x86_prefetch(&s->x, (X86Mem){RBX, s->fetched * LINE * s->l->panels});
+        x86_prefetch(&s->x, (X86Mem){RBX, s->fetched * LINE});
 }
 
 /* ---- a panel ---- */
@@ -118,7 +118,7 @@ static void write_part(SparseX86 *s, SparsePart *part) {
     x86_add(&s->x, R12, l->y_step);
     x86_add(&s->x, R13, l->residual_step);
     x86_add(&s->x, R14, SPARSE_MASKS * 2);
-    x86_add(&s->x, RBX, LINE);
+    x86_add(&s->x, RBX, s->to_fetch * LINE);
     x86_add(&s->x, R15, -1);
     x86_patch(&s->x, x86_jump_if(&s->x, X86_NOT_EQUAL), loop);
     if (next < s->n_blocks) {

