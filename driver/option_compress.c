@@ -17,21 +17,30 @@ const char *set_quantize(Command *c, const Row *row, const char *value) {
     return "int8, dynamic, f16, bf16, w8, w4, or with the size of blocks w4:32, w4:64, w4:128";
 }
 
+/* WORD or WORD:NUMBER, both of which *number < 0 tells apart; which of the words, -1: none of them, or no number */
+static int word_and_number(const char *const *words, int count, const char *value, double *number) {
+    size_t n = strcspn(value, ":");
+    *number = -1;
+    for (int i = 0; i < count; i++) {
+        if (strlen(words[i]) != n || memcmp(value, words[i], n) != 0) continue;
+        if (!value[n]) return i;
+        char *end;
+        *number = strtod(value + n + 1, &end);
+        return end > value + n + 1 && !*end && *number >= 0 ? i : -1;
+    }
+    return -1;
+}
+
 const char *set_method(Command *c, const Row *row, const char *value) {
     static const char *const names[] = {"minmax", "average", "percentile", "entropy", "mse"};
-    static const char hint[] = "minmax, average, percentile, percentile:99.99, entropy or mse";
     (void)row;
-    size_t n = strcspn(value, ":");
-    for (int i = 0; i < 5; i++) {
-        if (strlen(names[i]) != n || memcmp(value, names[i], n) != 0) continue;
-        c->quant.method = (RangeMethod)i;
-        if (!value[n]) return fine;
-        char *end;
-        double v = strtod(value + n + 1, &end);
-        c->quant.percentile = v;
-        return i == RANGE_PERCENTILE && !*end && v > 50 && v <= 100 ? fine : hint;
-    }
-    return hint;
+    double percentile;
+    int i = word_and_number(names, 5, value, &percentile);
+    bool given = percentile >= 0, fits = i == RANGE_PERCENTILE && percentile > 50 && percentile <= 100;
+    if (i < 0 || (given && !fits)) return "minmax, average, percentile, percentile:99.99, entropy or mse";
+    c->quant.method = (RangeMethod)i;
+    if (given) c->quant.percentile = percentile;
+    return fine;
 }
 
 const char *set_rounding(Command *c, const Row *row, const char *value) {
@@ -45,18 +54,14 @@ const char *set_rounding(Command *c, const Row *row, const char *value) {
 
 const char *set_equalize(Command *c, const Row *row, const char *value) {
     static const char *const names[] = {"off", "weights", "samples"};
-    static const char hint[] = "off, weights, samples or samples:ALPHA, from 0 to 1";
     (void)row;
-    size_t n = strcspn(value, ":");
-    for (int i = 0; i < 3; i++) {
-        if (strlen(names[i]) != n || memcmp(value, names[i], n) != 0) continue;
-        c->quant.equalize = (EqualizeKind)(EQUALIZE_OFF + i);
-        if (!value[n]) return fine;
-        char *end;
-        c->quant.alpha = strtod(value + n + 1, &end);
-        return i == 2 && end > value + n + 1 && !*end && c->quant.alpha >= 0 && c->quant.alpha <= 1 ? fine : hint;
-    }
-    return hint;
+    double alpha;
+    int i = word_and_number(names, 3, value, &alpha);
+    bool given = alpha >= 0, samples = i >= 0 && EQUALIZE_OFF + i == EQUALIZE_SAMPLES;
+    if (i < 0 || (given && !(samples && alpha <= 1))) return "off, weights, samples or samples:ALPHA, from 0 to 1";
+    c->quant.equalize = (EqualizeKind)(EQUALIZE_OFF + i);
+    if (given) c->quant.alpha = alpha;
+    return fine;
 }
 
 const char *set_weights(Command *c, const Row *row, const char *value) {

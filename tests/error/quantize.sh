@@ -2,21 +2,8 @@
 # Samples, plans and command lines of --quantize that cannot be taken: one clear message, no signal, no output.
 set -euo pipefail
 model=$SOURCE/examples/digits/digits.onnx
-dir=$(mktemp -d)
-trap 'rm -rf "$dir"' EXIT
-cd "$dir"
-failures=0
-
-# expect CODE TEXT ARGUMENT…: mcc ARGUMENT… ends with CODE and says TEXT
-expect() {
-    local code=0 want=$1 text=$2
-    shift 2
-    "$MCC" "$@" >log 2>&1 </dev/null || code=$?
-    if [ $code = "$want" ] && grep -qF -- "$text" log && [ ! -e out.o ]; then return; fi
-    echo "mcc $*: exit $code, want $want with '$text'"
-    head -c 2000 log
-    failures=1
-}
+. "$SOURCE/tests/lib/expect.sh"
+absent=out.o
 
 refuse() { expect 1 "$1" "$model" --quantize=int8 -o out.o "${@:2}"; }
 head -c 3136 /dev/zero >black.raw
