@@ -144,15 +144,20 @@ static double turning_cycles(const Product *p, int64_t panels, int lanes) {
     return squares * lanes * 6;
 }
 
-/* so many that x and y of them take half of L2, in runs of about the same length */
+enum { MOST_AT_ONCE = 8 };
+
+/* in runs of about the same length */
+static int64_t panels_of_run(int64_t rows, int64_t most) {
+    int64_t panels = (rows + PANEL - 1) / PANEL, runs = (panels + most - 1) / most;
+    return runs ? (panels + runs - 1) / runs : most;
+}
+
+/* so many that x and y of them take half of L2 */
 static int64_t panels_at_once(const Target *t, const Product *p, int64_t rows) {
-    enum { MOST = 8, LEAST = 2 };
-    int64_t lanes = PANEL, fit = (int64_t)t->l2 / 2 / ((p->inner + p->cols) * lanes * 4),
-            panels = (rows + lanes - 1) / lanes;
-    if (fit > MOST) fit = MOST;
-    if (fit < LEAST) fit = LEAST;
-    int64_t runs = (panels + fit - 1) / fit;
-    return runs ? (panels + runs - 1) / runs : fit;
+    enum { LEAST = 2 };
+    int64_t fit = (int64_t)t->l2 / 2 / ((p->inner + p->cols) * PANEL * 4);
+    if (fit > MOST_AT_ONCE) fit = MOST_AT_ONCE;
+    return panels_of_run(rows, fit < LEAST ? LEAST : fit);
 }
 
 typedef struct SparseForm { /* what a product's zeros make of it */
@@ -203,6 +208,8 @@ static bool sparse_is_better(Graph *g, const PassCtx *ctx, const Product *p, int
     f->weights = sparse_weights(g, p);
     f->panels = panels_at_once(t, p, rows);
     if (!choose_form(ctx, &work, f->panels, turning_cycles(p, work.panels, PANEL), f, &n)) return false;
+    if (!n.packed && sparse_is_sliced(t)) /* then code that is read again costs more than x beyond L2 */
+        f->panels = panels_of_run(rows, MOST_AT_ONCE);
     n.sparse = ctx->sparse == SPARSE_ALWAYS || ctx->sparse == SPARSE_PACKED || n.cycles < n.dense_cycles;
     if (ctx->sparse_notes)
         n.pattern = sparse_pattern(ctx->sparse_notes->arena, f->weights->constant->data, p->cols, p->inner, 1);
@@ -267,8 +274,7 @@ static bool lower_row(Graph *g, const PassCtx *ctx, const Product *p, const Work
                       .layer = p->n->name};
     Node *made = lower_sparse_row(g, ctx, &row, p->n, dense_cycles);
     if (!made) return false;
-    Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL,
-          *out = p->n->out[0];
+    Value *c = p->n->op == OP_Gemm ? node_in(p->n, 2) : NULL, *bias = c ? bias_of(g, p, c) : NULL, *out = p->n->out[0];
     made->name = p->n->name;
     made->index = p->n->index;
     if (c) {
@@ -361,7 +367,8 @@ bool pass_lower_products(Graph *g, PassCtx *p) {
     graph_count_uses(g);
     for (Node *n = changed ? g->first : NULL; n; n = n->next) {
         if (n->op == OP_SparseMatMul) take_row(n);
-        if (n->op == OP_PackedMatMul || n->op == OP_PixelConv || n->op == OP_SparseMatMul || n->op == OP_SparseGemv) take_view(n);
+        if (n->op == OP_PackedMatMul || n->op == OP_PixelConv || n->op == OP_SparseMatMul || n->op == OP_SparseGemv)
+            take_view(n);
     }
     return changed;
 }

@@ -282,6 +282,8 @@ int sparse_rows(const Target *t, bool masked) {
     return masked ? 5 : 6;
 }
 
+bool sparse_is_sliced(const Target *t) { return sparse_lanes(t) && !is_neon(t); }
+
 /* Longer code gains nothing where it is run a few times, or comes from behind L2. */
 bool sparse_spreads(const Target *t, int64_t panels, int64_t bytes) {
     enum { OFTEN = 32 };

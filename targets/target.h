@@ -73,6 +73,7 @@ bool sparse_words(const Target *t);   /* code of bytes, four at a time */
 bool sparse_entries(const Target *t); /* bytes as data, one at a time or four */
 /* rows of such a product whose sums stay in registers together; masked: some sources are (codegen/sparse.h) */
 int sparse_rows(const Target *t, bool masked);
+bool sparse_is_sliced(const Target *t); /* does such code take x in pieces that L2 holds? */
 /* Where loads bound such code: do some of its weights take the way of general registers, which makes it longer? It is run for
  * so many panels in all; bytes: its length without that. */
 bool sparse_spreads(const Target *t, int64_t panels, int64_t bytes);
