@@ -16,11 +16,12 @@ typedef struct Shape {
 } Shape;
 
 /* Enough panels that the code, which is read again for each chunk, is worth its way through the caches; of wide inputs
- * no more than stay in L2. */
+ * no more than stay in L2, where the code does not cut them. */
 static int64_t chunk_of(const Target *t, const Shape *s) {
-    enum { MOST = 16, LEAST = 4 };
+    bool sliced = sparse_is_sliced(t) && !s->packed;
+    int64_t most = sliced ? 32 : 16, least = sliced ? 16 : 4;
     int64_t panel = s->channels * s->phases * PANEL * 4, fit = (int64_t)t->l2 / 4 / panel;
-    int64_t most = s->panels <= MOST || fit > MOST ? MOST : fit < LEAST ? LEAST : fit;
+    if (s->panels > most && fit < most) most = fit < least ? least : fit;
     return sparse_run(s->panels, most);
 }
 
