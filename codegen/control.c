@@ -115,9 +115,10 @@ static bool run_if(Control *c) {
 
 /* ---- Loop, Scan ---- */
 
-typedef struct Changing { /* a dim that a turn leaves to the next */
+typedef struct Changing { /* a dim that a turn leaves to the next; or that the first tells of what is stacked, and the
+                             others repeat */
     Dim dim;
-    int value, axis;
+    int value, axis; /* of carried value or output */
     LLVMValueRef now;
 } Changing;
 
@@ -127,8 +128,8 @@ typedef struct Turns {
     const ControlPlace *place;
     LLVMValueRef fn, most, turn, going;
     LLVMValueRef *now, *dims; /* by carried value: where it lies; by output of the body */
-    Changing *changing;
-    int n_changing;
+    Changing *changing, *told;
+    int n_changing, n_told;
     Symbol *symbols; /* the body's own: what changes, and the turn's number */
     int n_symbols;
 } Turns;
@@ -145,6 +146,16 @@ static void find_changing(Control *c, Turns *t) {
         for (int d = 0; d < t->body->inputs[t->in + i]->type.rank; d++) {
             Dim dim = t->body->inputs[t->in + i]->type.dims[d];
             if (is_own(c->n, dim)) t->changing[t->n_changing++] = (Changing){.dim = dim, .value = i, .axis = d};
+        }
+}
+
+static void find_told(Control *c, Turns *t) {
+    const Node *n = c->n;
+    t->told = ARENA_ARRAY(c->g->ctx->arena, (n->n_out + 1) * MCC_MAX_RANK, Changing);
+    for (int i = t->carried; i < n->n_out; i++)
+        for (int d = 1; n->out[i] && d < n->out[i]->type.rank; d++) {
+            Dim dim = n->out[i]->type.dims[d];
+            if (is_own(n, dim)) t->told[t->n_told++] = (Changing){.dim = dim, .value = i, .axis = d};
         }
 }
 
@@ -173,6 +184,14 @@ static void add_incoming(LLVMValueRef phi, LLVMValueRef v, LLVMBasicBlockRef fro
 /* slice number `turn` of what lies at `base`, of the size of v */
 static LLVMValueRef slice_at(Control *c, LLVMValueRef base, LLVMValueRef turn, const Value *v) {
     return gen_offset(c->g, c->s->b, base, LLVMBuildMul(c->s->b, turn, body_bytes(c->s, v), ""));
+}
+
+/* the same of what output v stacks, which knows more of the size than the body's value does */
+static LLVMValueRef share_at(Control *c, LLVMValueRef base, LLVMValueRef turn, const Value *v) {
+    Body *s = c->s;
+    LLVMValueRef count = gen_i64(c->g, 1);
+    for (int i = 1; i < v->type.rank; i++) count = LLVMBuildMul(s->b, count, body_dim(s, v->type.dims[i]), "");
+    return gen_offset(c->g, s->b, base, LLVMBuildMul(s->b, turn, gen_byte_count(c->g, s->b, v->type.dtype, count), ""));
 }
 
 static LLVMValueRef slice_number(Control *c, const Turns *t, const char *directions, int i) {
@@ -214,7 +233,7 @@ static LLVMValueRef *turn_outputs(Control *c, Turns *t) {
     for (int i = 0; i < t->carried; i++) out[t->out + i] = other_place(c, t, i);
     for (int i = t->carried; i < c->n->n_out; i++) {
         LLVMValueRef number = slice_number(c, t, "scan_output_directions", i - t->carried), place = output_place(c, i);
-        out[t->out + i] = c->n->out[i] ? slice_at(c, place, number, t->body->outputs[t->out + i]) : place;
+        out[t->out + i] = c->n->out[i] ? share_at(c, place, number, c->n->out[i]) : place;
     }
     return out;
 }
@@ -225,23 +244,63 @@ static void require_turn(Control *c, const Turns *t) {
     gen_require(c->g, c->s->b, fits, gen_i32(c->g, MCC_E_TRIP));
 }
 
+/* what all turns but the first have to repeat */
+static LLVMValueRef repeated_dim(Control *c, const Turns *t, const Changing *told) {
+    LLVMBuilderRef b = c->s->b;
+    LLVMValueRef v = given_dim(c, t->body, t->dims, t->out + told->value, told->axis - 1);
+    require_bound(c, v, told->dim);
+    LLVMValueRef first = LLVMBuildICmp(b, LLVMIntEQ, t->turn, gen_i64(c->g, 0), "");
+    LLVMValueRef fits = LLVMBuildOr(b, first, LLVMBuildICmp(b, LLVMIntEQ, v, told->now, ""), "");
+    gen_require(c->g, b, fits, gen_i32(c->g, MCC_E_SHAPE));
+    return v;
+}
+
+/* Output i, stacked backwards: the first turn wrote it in front, not knowing its size, and it goes to its place behind
+ * the others'. */
+static void move_first(Control *c, const Turns *t, int i, LLVMValueRef const *told) {
+    const Value *v = c->n->out[i];
+    Body *s = c->s;
+    LLVMBuilderRef b = s->b;
+    LLVMValueRef zero = gen_i64(c->g, 0), number = slice_number(c, t, "scan_output_directions", i - t->carried);
+    LLVMValueRef count = gen_i64(c->g, 1);
+    bool any = false;
+    for (int d = 1; d < v->type.rank; d++) {
+        LLVMValueRef size = NULL;
+        for (int k = 0; k < t->n_told; k++)
+            if (t->told[k].dim == v->type.dims[d]) size = told[k];
+        any = any || size;
+        count = LLVMBuildMul(b, count, size ? size : body_dim(s, v->type.dims[d]), "");
+    }
+    if (!any || number == t->turn) return;
+    LLVMValueRef first = LLVMBuildICmp(b, LLVMIntEQ, t->turn, zero, ""),
+                 moves = LLVMBuildICmp(b, LLVMIntSGT, number, zero, "");
+    LLVMValueRef bytes = gen_byte_count(c->g, b, v->type.dtype, count), from = output_place(c, i);
+    bytes = LLVMBuildSelect(b, LLVMBuildAnd(b, first, moves, ""), bytes, zero, "");
+    body_copy(s, gen_offset(c->g, b, from, LLVMBuildMul(b, number, bytes, "")), from, bytes);
+}
+
 /* One turn; what it leaves to the next goes into the phis. */
 static void run_turn(Control *c, Turns *t, LLVMBasicBlockRef head) {
     Body *s = c->s;
     require_turn(c, t);
     LLVMValueRef *in = turn_inputs(c, t), *out = turn_outputs(c, t);
     body_call(s, t->body, t->fn, in, out, t->dims, t->symbols, t->n_symbols, c->workspace);
-    LLVMValueRef going = t->going, *next = ARENA_ARRAY(c->g->ctx->arena, t->n_changing, LLVMValueRef);
+    LLVMValueRef going = t->going, *next = ARENA_ARRAY(c->g->ctx->arena, t->n_changing, LLVMValueRef),
+                 *told = ARENA_ARRAY(c->g->ctx->arena, t->n_told, LLVMValueRef);
     if (c->n->op == OP_Loop) going = LLVMBuildIsNotNull(s->b, LLVMBuildLoad2(s->b, c->g->i8, out[0], ""), "");
     for (int i = 0; i < t->n_changing; i++) {
         next[i] = given_dim(c, t->body, t->dims, t->out + t->changing[i].value, t->changing[i].axis);
         require_bound(c, next[i], t->changing[i].dim);
     }
+    for (int i = 0; i < t->n_told; i++) told[i] = repeated_dim(c, t, &t->told[i]);
+    for (int i = t->carried; i < c->n->n_out; i++)
+        if (c->n->out[i]) move_first(c, t, i, told);
     LLVMBasicBlockRef end = here(c);
     add_incoming(t->turn, LLVMBuildAdd(s->b, t->turn, gen_i64(c->g, 1), ""), end);
     add_incoming(t->going, going, end);
     for (int i = 0; i < t->carried; i++) add_incoming(t->now[i], out[t->out + i], end);
     for (int i = 0; i < t->n_changing; i++) add_incoming(t->changing[i].now, next[i], end);
+    for (int i = 0; i < t->n_told; i++) add_incoming(t->told[i].now, told[i], end);
     LLVMBuildBr(s->b, head);
 }
 
@@ -270,6 +329,11 @@ static void open_turns(Control *c, Turns *t, LLVMBasicBlockRef head) {
         add_incoming(t->changing[i].now, sizes[i], before);
         t->symbols[t->n_symbols++] = (Symbol){t->changing[i].dim, t->changing[i].now};
     }
+    for (int i = 0; i < t->n_told; i++) {
+        t->told[i].now = join(c, t->most);
+        add_incoming(t->told[i].now, gen_i64(c->g, 0), before);
+    }
+    for (int i = 0; i < t->n_told; i++) body_define(s, t->told[i].dim, t->told[i].now);
     Dim turn = turn_symbol(c, t->body);
     if (turn) t->symbols[t->n_symbols++] = (Symbol){turn, t->turn};
 }
@@ -298,6 +362,7 @@ static bool run_turns(Control *c) {
     t.place = c->g->plan.control[c->n->id];
     t.dims = dims_places(c, t.body);
     find_changing(c, &t);
+    find_told(c, &t);
     t.symbols = ARENA_ARRAY(c->g->ctx->arena, t.n_changing + 1, Symbol);
     begin_turns(c, &t);
     LLVMBasicBlockRef head = block_new(c), work = block_new(c), end = block_new(c);

@@ -23,7 +23,7 @@ void decompose_group_norm(Build *b) {
     const Type *t = &x->type;
     Ctx *ctx = b->r->ctx;
     int64_t groups = node_int(b->at, "num_groups");
-    bool by_group = b->at->graph->opset < 21;
+    bool by_group = dim_is(scale->type.dims[0], groups) && !dim_is(t->dims[1], groups);
     Dim wide =
         dim_mul(ctx, dim_floordiv(ctx, t->dims[1], dim_const(ctx, groups)), dim_product(ctx, t->dims + 2, t->rank - 2));
     Value *in[] = {build_view(b, x, 3, (Dim[]){t->dims[0], dim_const(ctx, groups), wide}),

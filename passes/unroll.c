@@ -111,12 +111,22 @@ static void define(Node *n, int out, Op op, Value **in, int n_in) {
     n->out[out] = NULL;
 }
 
+/* Whether a turn tells a size of what is stacked */
+static bool tells_dims(const Node *n) {
+    for (int i = node_carried(n); i < n->n_out; i++)
+        for (int k = 1; n->out[i] && k < n->out[i]->type.rank; k++) {
+            Dim d = n->out[i]->type.dims[k];
+            if (d->kind == DIM_SYMBOL && d->node == n) return true;
+        }
+    return false;
+}
+
 bool loop_unroll(Node *n, int64_t most) {
     Graph *bodies[MAX_BODIES], *g = n->graph;
     if (n->op != OP_Loop || node_bodies(n, bodies) != 1) return false;
     const Graph *body = bodies[0];
     int64_t turns = certain_turns(n, body, most);
-    if (turns < 0 || !same_dims_each_turn(body, n) || compares(body)) return false;
+    if (turns < 0 || !same_dims_each_turn(body, n) || tells_dims(n) || compares(body)) return false;
     int carried = node_carried(n), stacked = n->n_out - carried;
     Value **args = ARENA_ARRAY(g->arena, n->n_in, Value *), **given = ARENA_ARRAY(g->arena, body->n_outputs, Value *),
           **slices = ARENA_ARRAY(g->arena, (int64_t)stacked * turns + 1, Value *);

@@ -37,7 +37,8 @@ bool infer_dropout(Ctx *ctx, Node *n) {
     return set_output_like(ctx, n, 0, 0) && set_output(ctx, n, 1, DT_BOOL, type_of(n, 0)->rank, type_of(n, 0)->dims);
 }
 
-/* Scale and bias: one a channel, or before opset 21 one a group */
+/* Scale and bias: one a channel, or before opset 21 one a group; a function may be of another opset than the model, so
+ * that their length says which */
 bool infer_group_norm(Ctx *ctx, Node *n) {
     int64_t groups = node_int(n, "num_groups"), stash = node_int(n, "stash_type");
     if (!infer_begin(ctx, n) || !need_rank(ctx, n, 0, 2, MCC_MAX_RANK)) return false;
@@ -46,7 +47,9 @@ bool infer_group_norm(Ctx *ctx, Node *n) {
     if (stash != DT_F32 && stash != DT_F16 && stash != DT_BF16 && stash != DT_F64)
         return fail(ctx, n, "stash_type is %lld, must be a float type", (long long)stash);
     if (!need_divisible(ctx, n, x->dims[1], groups, "the number of channels")) return false;
-    Dim each = n->graph->opset < 21 ? dim_const(ctx, groups) : x->dims[1];
+    Dim each = x->dims[1];
+    if (node_in(n, 1) && type_of(n, 1)->rank == 1 && dim_is(type_of(n, 1)->dims[0], groups))
+        each = dim_const(ctx, groups);
     for (int i = 1; i < 3; i++)
         if (!need_same_dtype(ctx, n, i, 0) || !need_rank(ctx, n, i, 1, 1) ||
             !equal_dims(ctx, n, type_of(n, i)->dims[0], each, "the lengths of scale or bias and what they are for"))

@@ -133,6 +133,15 @@ static bool set_carried(Turns *t) {
 
 /* ---- what is stacked ---- */
 
+/* A dim that only a turn tells, which all turns have to agree about; without turns it is 0. */
+static Dim told_by_turn(Turns *t, int out, int axis, Dim d) {
+    if (!dim_is_bounded(d)) {
+        diag_error(t->ctx, t->n, "what output %d stacks changes its size from turn to turn (axis %d)", out, axis - 1);
+        return NULL;
+    }
+    return outside_dim(t->ctx, t->n, out, axis, 0, d->hi);
+}
+
 /* Output `out`: what the body gives as output `from` each turn, along an axis of `turns` */
 static bool set_stacked(Turns *t, int out, int from, int64_t at, Dim turns) {
     Ctx *ctx = t->ctx;
@@ -146,9 +155,9 @@ static bool set_stacked(Turns *t, int out, int from, int64_t at, Dim turns) {
     if (dtype_bits(each->dtype) < 8)
         return fail(ctx, t->n, "output %d stacks %s, which is not supported", out, dtype_name(each->dtype));
     for (int k = 0; k < each->rank; k++) {
-        if (!dim_leaves(each->dims[k], t->body, t->n))
-            return fail(ctx, t->n, "what output %d stacks changes its size from turn to turn (axis %d)", out, k);
-        dims[k < axis ? k : k + 1] = each->dims[k];
+        Dim d = each->dims[k];
+        if (!dim_leaves(d, t->body, t->n) && !(d = told_by_turn(t, out, k + 1, d))) return false;
+        dims[k + 1] = d;
     }
     dims[axis] = turns;
     return set_output(ctx, t->n, out, each->dtype, rank, dims);

@@ -267,6 +267,40 @@ def check_scan_axes():
     refused("scan of opset 8 with lengths", "the lengths of sequences are not supported", g, opset=8)
 
 
+def check_told_sizes():
+    """What a turn's data decides of what is stacked: all turns have to agree"""
+    x = np.array([[1, 0, 2], [0, 3, 4], [5, 6, 0]], np.float32)
+    ins, zero = [info("x", F, [3, 3])], [const("zero", 0, np.float32), const("m", 3, np.int64), const("two", [2], np.float32)]
+    pick = [node("Greater", ["e", "zero"], ["p"]), node("Compress", ["e", "p"], ["r"])]
+    taken = [[1, 2], [3, 4], [5, 6]]
+    for back in (0, 1):
+        body = graph(pick, "body", [info("e", F, None)], [info("r", F, None)])
+        g = graph([node("Scan", ["x"], ["s"], body=body, num_scan_inputs=1, scan_output_directions=[back]), node("Add", ["s", "two"], ["y"])], "g", ins, [info("y", F, None)], zero)
+        model = compiled(f"told{back}", g)
+        same(f"sizes that turns tell, direction {back}", model, [x], [np.array(taken[::-1] if back else taken, np.float32) + 2])
+        status(f"sizes that turns tell and that differ, direction {back}", model, [np.diag(x.diagonal()).astype(np.float32)], E_SHAPE)
+    body = loop_body([node("Identity", ["c"], ["more"]), node("Gather", ["x", "i"], ["e"])] + pick + [node("Identity", ["a"], ["a_next"])], [("a", F)], [("r", F)])
+    for name, turns in (("m", 3), ("n", 0)):  # of certain turns, and of none
+        g = graph([node("Loop", [name, "", "two"], ["a", "y"], body=body)], "g", ins + ([] if turns else [info("n", I, [])]), [info("a", F, None), info("y", F, None)], zero)
+        same(f"sizes that {turns} turns tell", compiled(f"told_loop{turns}", g, options=["--max-trip=4"]), [x] + ([] if turns else [np.array(0)]),
+             [np.array([2], np.float32), np.array(taken, np.float32) if turns else np.zeros((0, 0), np.float32)])
+
+
+def check_groups():
+    """GroupNormalization has a scale for each channel from opset 21 on, in bodies too, and one for each group in a function of opset 18."""
+    x = np.arange(12, dtype=np.float32).reshape(1, 6, 2) ** 2
+    groups = x.reshape(1, 3, 4)
+    norm = ((groups - groups.mean(2, keepdims=True)) / np.sqrt(groups.var(2, keepdims=True) + 1e-5)).reshape(x.shape)
+    scale = np.arange(1, 7, dtype=np.float32)
+    constants = [const("w", scale, np.float32), const("b", [0] * 6, np.float32), const("w3", [1, 2, 3], np.float32), const("b3", [0] * 3, np.float32)]
+    body = loop_body([node("Identity", ["c"], ["more"]), node("GroupNormalization", ["a", "w", "b"], ["a_next"], num_groups=3)], [("a", F)])
+    g = graph([node("Loop", ["m", "", "x"], ["y"], body=body)], "g", [info("m", I, []), info("x", F, [1, 6, 2])], [info("y", F, None)], constants)
+    same("a scale for each channel in a body", compiled("groups_body", g, opset=21, options=["--max-trip=2"]), [np.array(1), x], [norm * scale[:, None]])
+    old = helper.make_function("f", "Old", ["a", "s", "t"], ["r"], [node("GroupNormalization", ["a", "s", "t"], ["r"], num_groups=3)], [helper.make_opsetid("", 18)])
+    g = graph([call("Old", ["x", "w3", "b3"], ["y"])], "g", [info("x", F, [1, 6, 2])], [info("y", F, None)], constants)
+    same("a scale for each group in a function of opset 18", compiled("groups_function", g, functions=[old], opset=21), [x], [norm * np.repeat([1, 2, 3], 2)[:, None]])
+
+
 def check_sizes_of_data():
     """Sizes that only the run tells and that must agree: of a whole model, and of a branch, which asks for nothing where it is not taken."""
     x = np.array([1, 0, 2, 0, 3], np.float32)
@@ -324,6 +358,8 @@ check_if()
 check_loop()
 check_scan()
 check_scan_axes()
+check_told_sizes()
+check_groups()
 check_sizes_of_data()
 check_simplified()
 sys.exit(f"{failed} failed" if failed else 0)

@@ -2,7 +2,7 @@
 a graph draws from and what its inputs are."""
 import math
 import random
-from . import elementwise, flow, microsoft, movement, networks, patterns, quantized, sampling, selecting, sums
+from . import elementwise, flow, microsoft, movement, networks, newer, patterns, quantized, sampling, selecting, sums
 from .maker import SMALL, Maker, Refused, from_bfloat16, is_float, read_names
 
 __all__ = ["draw", "theme_of", "from_bfloat16", "is_float"]
@@ -69,18 +69,18 @@ def coded_inputs(m):
 
 E, M = elementwise.STEPS, movement.STEPS
 THEMES = {
-    "any": (any_inputs, ("N", "S"), weighted((E, 10), (M, 7), (sums.REDUCTIONS, 4), (sums.PRODUCTS, 2), (patterns.ANY, 1))),
-    "images": (image_inputs, ("N", "H", "W"), weighted((sums.IMAGES, 8), (patterns.IMAGES, 4), (E, 3), (M, 3), (patterns.ANY, 1), (sums.REDUCTIONS, 1))),
-    "sequences": (sequence_inputs, ("N", "S"), weighted((patterns.SEQUENCES, 5), (sums.PRODUCTS, 5), (E, 4), (M, 4), (sums.REDUCTIONS, 2))),
+    "any": (any_inputs, ("N", "S"), weighted((E, 10), (M, 7), (sums.REDUCTIONS, 4), (sums.PRODUCTS, 2), (patterns.ANY, 1), (newer.CASTS, 0.7), (flow.STEPS, 0.7))),
+    "images": (image_inputs, ("N", "H", "W"), weighted((sums.IMAGES, 8), (patterns.IMAGES, 4), (E, 3), (M, 3), (patterns.ANY, 1), (sums.REDUCTIONS, 1), (flow.STEPS, 0.4))),
+    "sequences": (sequence_inputs, ("N", "S"), weighted((patterns.SEQUENCES, 5), (sums.PRODUCTS, 5), (E, 4), (M, 4), (sums.REDUCTIONS, 2), (flow.STEPS, 0.5))),
     "broad": (broad_inputs, ("N", "S"), weighted((selecting.STEPS, 8), (networks.NORMS, 2), (networks.OTHERS, 3), (sampling.SIGNALS, 1.5), (E, 4), (M, 4),
-                                                 (sums.REDUCTIONS, 2), (flow.STEPS, 1))),
-    "pictures": (image_inputs, ("N", "H", "W"), weighted((sampling.IMAGES, 8), (sums.IMAGES, 4), (selecting.STEPS, 1), (E, 2), (M, 2), (networks.NORMS, 1))),
+                                                 (sums.REDUCTIONS, 2), (flow.STEPS, 1.5), (newer.CASTS, 2.5), (newer.TEXT, 0.5), (newer.DRAWN, 1))),
+    "pictures": (image_inputs, ("N", "H", "W"), weighted((sampling.IMAGES, 8), (sums.IMAGES, 4), (selecting.STEPS, 1), (E, 2), (M, 2), (networks.NORMS, 1), (flow.STEPS, 0.5))),
     "attentive": (sequence_inputs, ("N", "S"), weighted((networks.ATTENTION, 6), (networks.NORMS, 2), (networks.OTHERS, 2), (microsoft.FLOATS, 3), (E, 2), (M, 3),
-                                                        (sums.PRODUCTS, 1), (flow.STEPS, 0.5))),
-    "microsoft": (coded_inputs, ("N", "S"), weighted((microsoft.FLOATS, 5), (microsoft.INTEGERS, 5), (E, 1.5), (M, 2), (sums.PRODUCTS, 1))),
-    "flow": (any_inputs, ("N", "S"), weighted((flow.STEPS, 9), (E, 6), (M, 5), (sums.REDUCTIONS, 2), (sums.PRODUCTS, 1), (selecting.STEPS, 1), (networks.OTHERS, 0.5))),
-    "quantized": (quantized_inputs, ("N",), weighted((quantized.STEPS, 12), (E, 2), (M, 3), (sums.IMAGES, 1), (sums.PRODUCTS, 1), (sums.REDUCTIONS, 1)))}
-OPSETS = {"quantized": [21, 23], "broad": [19, 22, 24, 26], "pictures": [19, 22], "attentive": [23, 23, 23, 23, 24], "flow": [19, 23]}
+                                                        (sums.PRODUCTS, 1), (flow.STEPS, 1), (newer.STATES, 3))),
+    "microsoft": (coded_inputs, ("N", "S"), weighted((microsoft.FLOATS, 5), (microsoft.INTEGERS, 5), (newer.CODES_INSIDE, 0.6), (flow.STEPS, 0.5), (E, 1.5), (M, 2), (sums.PRODUCTS, 1))),
+    "flow": (any_inputs, ("N", "S"), weighted((flow.STEPS, 9), (E, 6), (M, 5), (sums.REDUCTIONS, 2), (sums.PRODUCTS, 1), (selecting.STEPS, 1), (networks.OTHERS, 0.5), (newer.DRAWN, 0.5), (newer.CASTS, 0.7))),
+    "quantized": (quantized_inputs, ("N",), weighted((quantized.STEPS, 12), (E, 2), (M, 3), (sums.IMAGES, 1), (sums.PRODUCTS, 1), (sums.REDUCTIONS, 1), (flow.STEPS, 0.5)))}
+OPSETS = {"quantized": [21, 23], "any": [25, 26], "broad": [19, 22, 24, 25, 26, 26], "pictures": [19, 22], "attentive": [23, 23, 23, 24, 27, 27, 27], "flow": [19, 23, 26]}
 SIZES = {"N": [(3, 2, 1), (4, 3, 1)], "S": [(17, 9, 4), (12, 5, 1), (24, 10, 7)], "H": [(16, 11, 8), (20, 12, 9)], "W": [(18, 10, 7), (14, 13, 6)]}
 
 
@@ -100,7 +100,7 @@ def draw(seed):
     """A Maker whose graph is complete, with .outputs (Values), .theme and .symbols ({name: sizes in each run})"""
     dice, theme = draw_theme(seed)
     inputs, names, steps = THEMES[theme]
-    symbols = {n: dice.choice(SIZES[n]) for n in names if dice.random() < 0.6} if dice.random() < 0.3 else {}
+    symbols = {n: dice.choice(SIZES[n]) for n in names if dice.random() < 0.6} if dice.random() < 0.4 else {}
     if "N" in symbols and inputs is not image_inputs and dice.random() < 0.15:
         symbols["N"] = (2, 1, 0)
     m = Maker(seed, dice.random() < 0.15, symbols, dice.choice([13, 17, 17, 18, 20, 21] + OPSETS.get(theme, [])))
@@ -124,7 +124,7 @@ def choose_outputs(m, dice):
         read = {name for n in m.nodes for name in read_names(n)}
         if not any(name in read or (name and sharp(m.values[name])) for name in node.output) and len(m.nodes) > 1:
             m.nodes.remove(node)
-    made = [name for node in m.nodes for name in node.output if name]
+    made = [name for node in m.nodes for name in node.output if name and not m.values[name].hidden]
     read = {name for node in m.nodes for name in read_names(node)}
     ends, inner = [n for n in made if n not in read], [n for n in made if n in read]
     chosen = ends[-6:] + dice.sample(inner, min(len(inner), dice.choice([0, 0, 1, 2])))

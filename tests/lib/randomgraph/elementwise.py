@@ -178,6 +178,7 @@ def quotient(m):
     x = m.pick(lambda v: v.dtype != "b" and (m.wild or v.dtype != "bf16") and fits(m, "Div", v.dtype))
     if is_float(x.dtype):
         y = within(m, partner(m, x), 0.5, 16) if m.chance(0.5) else partner(m, x, 0.5, 4)
+        m.need(y.lo > 0)
         dims = broadcast(m, x.dims, y.dims)
         most = x.mag / y.lo
         if m.chance(0.3) and x.lo > 0.25:

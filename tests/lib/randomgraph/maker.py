@@ -49,6 +49,7 @@ class Value:
         self.lo, self.hi, self.err, self.step = float(lo), float(hi), float(err), float(step)
         self.uses, self.fixed = 0, None
         self.given, self.unsized = None, False  # arrays of each run, where an input's are; whether dims are bounds only
+        self.hidden = False  # neither an output of a model nor an input of a smaller one
 
     rank = property(lambda self: len(self.dims))
     mag = property(lambda self: max(abs(self.lo), abs(self.hi)))
@@ -139,7 +140,7 @@ class Maker:
             try:
                 step(self)
                 return len(self.nodes) > mark[0]
-            except (Refused, OverflowError, IndexError):
+            except (Refused, ArithmeticError, IndexError):
                 del self.nodes[mark[0]:], self.pool[mark[1]:], self.inputs[mark[2]:], self.functions[mark[3]:]
         return False
 
@@ -233,7 +234,9 @@ class Maker:
         return results
 
     def round(self, r):
-        """Exact where the result's multiples of step fit into the significand."""
+        """Exact where the result's multiples of step fit into the significand. Of dtypes that numpy lacks a step says all itself."""
+        if r.dtype not in NUMPY:
+            return
         if is_float(r.dtype):
             self.need(r.mag < (6e4 if r.dtype == "f16" else 1e9))
             if r.err == 0 and r.step and r.mag / r.step >= 2 ** DIGITS[r.dtype]:

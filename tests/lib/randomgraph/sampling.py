@@ -72,6 +72,7 @@ def col2im(m):
     block, image_size = [m.one(1, 2, 3) for _ in range(n)], [m.one(4, 5, 7) for _ in range(n)]
     strides, dilations, pads = [m.one(1, 2) for _ in range(n)], [m.one(1, 1, 2) for _ in range(n)], [m.one(0, 0, 1) for _ in range(2 * n)]
     many = [(image_size[i] + pads[i] + pads[n + i] - dilations[i] * (block[i] - 1) - 1) // strides[i] + 1 for i in range(n)]
+    m.need(all(n >= 1 for n in many))
     taps = math.prod(block)
     x = m.tensor("f32", [m.dim(batch), m.dim(channels * taps), m.dim(math.prod(many))])
     m.keep(m.node("Col2Im", [x, m.ints(*image_size), m.ints(*block)], [m.dim(batch), m.dim(channels), *[m.dim(s) for s in image_size]], taps * x.lo, taps * x.hi,
