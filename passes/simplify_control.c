@@ -40,8 +40,11 @@ static bool simplify_captured(Node *n, int at) {
     for (int i = 0; i < count; i++) {
         Value *v = body_input_of(n, bodies[i], at);
         if (n->in[at]->constant) graph_replace(bodies[i], v, n->in[at]);
-        else if (twin >= 0) graph_replace(bodies[i], v, body_input_of(n, bodies[i], twin));
-        else used |= v->n_uses > 0;
+        else if (twin >= 0) {
+            Value *first = body_input_of(n, bodies[i], twin);
+            graph_replace(bodies[i], v, first);
+            first->n_uses += v->n_uses; /* or it would be dropped in its turn */
+        } else used |= v->n_uses > 0;
     }
     if (!used) node_drop_input(n, at);
     return !used;

@@ -342,6 +342,10 @@ def check_simplified():
     expect("hoisted", "MatMul" not in loop and "MatMul" in text and loop.split(")")[0].count("%") == 3, text)
     same("a simplified loop", compiled("simplified", model(False), options=["--max-trip=8"]), [np.array(3), x], wants)
     same("a simplified loop of no turns", compiled("simplified", model(False), options=["--max-trip=8"]), [np.array(0), x], [x, -x, np.zeros((0, 2, 2), np.float32)])
+    twins = loop_body([node("Identity", ["c"], ["more"]), node("Add", ["x", "zero"], ["p"]), node("Concat", ["p", "a"], ["q"], axis=0), node("ReduceMax", ["q"], ["a_next"], axes=[0])], [("a", F)])
+    g = graph([node("Loop", ["m", "", "z"], ["y"], body=twins)], "g", [info("m", I, []), info("x", F, [2, 2])], [info("y", F, [1, 2])],
+              [const("zero", 0, np.float32), const("z", [[1, 1]], np.float32)])
+    same("a captured value that becomes what stands outside", compiled("twin", g, options=["--max-trip=8"]), [np.array(2), x], [np.array([[2, 3]], np.float32)])
     expect("unrolled", "Loop(" not in shown("unrolled", model(True)), "a loop of three turns")
     same("an unrolled loop", compiled("unrolled", model(True)), [x], wants)
     then, other = graph([node("Neg", ["x"], ["r"])], "t", [], [info("r", F, None)]), graph([node("Abs", ["x"], ["o"])], "e", [], [info("o", F, None)])
