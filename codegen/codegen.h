@@ -35,6 +35,10 @@ typedef struct Fat { /* code for several processors in one object: what its vari
 void fat_free(Fat *f);
 bool object_can_merge(const Target *t); /* can it be joined of several? */
 
+/* code_cache.c: objects of modules that are compiled again for other weights */
+typedef struct CodeCache CodeCache;
+CodeCache *code_cache_new(void); /* NULL: no memory */
+
 typedef struct CodeOptions CodeOptions;
 struct CodeOptions {
     const char *name;     /* the symbols' prefix, a C identifier */
@@ -52,6 +56,7 @@ struct CodeOptions {
     const Target *host;   /* where target is a GPU: what runs the functions that the app calls; NULL: this machine's kind */
     const CodeOptions *device; /* of the host's own code: those of the GPU's. Set by codegen_compile */
     bool tf32;            /* GPUs: products of f32 may round their factors to 11 bits, for the tensor cores */
+    CodeCache *cache;     /* for code that is loaded and dropped: build_id does not tell weights apart. NULL: none */
 };
 
 typedef struct PlanBlock { /* of workspace, for one or more values that take turns in it */

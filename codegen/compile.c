@@ -86,7 +86,7 @@ static Hash hash_more(Hash h, const void *data, size_t n) { /* eight bytes a ste
 }
 
 /* Of all that decides the bytes of the object, as 32 hexadecimal digits: the code as mcc made it, the kernels, the
- * weights, what LLVM is to make of them and which LLVM it is. */
+ * weights, what LLVM is to make of them and which LLVM it is. Weights are appended to what a cache holds. */
 static const char *build_id(Gen *g) {
     Hash h = {HASH_SEED, ~HASH_SEED};
     for (int i = 0; i < g->n_parts; i++) {
@@ -94,8 +94,11 @@ static const char *build_id(Gen *g) {
         h = hash_more(h, LLVMGetBufferStart(bitcode), LLVMGetBufferSize(bitcode));
         LLVMDisposeMemoryBuffer(bitcode);
     }
-    for (int i = 0; i < g->plan.n_weights; i++) h = hash_more(h, g->plan.weights[i].data, g->plan.weights[i].bytes);
-    for (int i = 0; i < g->plan.code.n; i++) h = hash_more(h, g->plan.code.list[i].data, g->plan.code.list[i].bytes);
+    bool weights = !g->opt->cache;
+    for (int i = 0; i < g->plan.n_weights && weights; i++)
+        h = hash_more(h, g->plan.weights[i].data, g->plan.weights[i].bytes);
+    for (int i = 0; i < g->plan.code.n && weights; i++)
+        h = hash_more(h, g->plan.code.list[i].data, g->plan.code.list[i].bytes);
     Str kernels = carried_kernels(g->target);
     h = hash_more(h, kernels.p, kernels.n);
     unsigned llvm[3];
@@ -130,6 +133,16 @@ static bool compile_parts(Gen *g, LLVMCodeGenFileType what) {
         }
     return ok;
 }
+
+/* Or takes what was made of the same modules before */
+static bool make_parts(Gen *g, const char *id) {
+    CodeCache *cache = g->opt->cache;
+    if (cache && code_cache_take(cache, id, g)) return true;
+    if (!compile_parts(g, LLVMObjectFile)) return false;
+    if (cache) code_cache_leave(cache, id, g);
+    return true;
+}
+
 static void tell_time(const Gen *g, const char *what, double from) {
     if (g->opt->time) fprintf(stderr, "%8.1f ms  %s\n", (seconds() - from) * 1e3, what);
 }
@@ -190,7 +203,7 @@ bool codegen_compile(Ctx *ctx, Graph *graph, const CodeOptions *o, Code *out) {
     if (ok) stamp(&g, out->build_id = build_id(&g));
     tell_time(&g, "module: build", start);
     start = seconds();
-    ok = ok && compile_parts(&g, LLVMObjectFile) && join_parts(&g, out);
+    ok = ok && make_parts(&g, out->build_id) && join_parts(&g, out);
     if (ok) {
         out->header = header_text(&g, out->build_id);
         if (object_is_elf(o->target))

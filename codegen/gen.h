@@ -234,6 +234,10 @@ LLVMModuleRef read_carried(Gen *g);   /* it as a module whose functions are read
 void neutralise(Gen *g, LLVMModuleRef carried);
 bool is_carried(const char *name);    /* must a function of this name come from there? */
 
+/* ---- code_cache.c ---- */
+bool code_cache_take(const CodeCache *c, const char *id, Gen *g); /* objects of all parts; false: not known */
+void code_cache_leave(CodeCache *c, const char *id, const Gen *g);
+
 /* ---- header.c ---- */
 const char *header_text(Gen *g, const char *build_id);
 

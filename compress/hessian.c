@@ -1,5 +1,5 @@
 /* H = Σ x xᵀ, streamed. In double: whole numbers up to 2^53 add exactly, and no float32 overflows. */
-#include "compress/rounding.h"
+#include "compress/quantize.h"
 #include <math.h>
 #include "compress/triangle.h"
 
@@ -36,9 +36,29 @@ Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part) {
     return h;
 }
 
-void hessian_want_exact(Hessian *h, Arena *a, int64_t channels) {
-    hessian_want(h, a, channels);
+void hessian_want_exact(Hessian *h, Arena *a, const Contraction *c) {
+    hessian_want(h, a, c->shape.channels);
+    h->makes = c;
     h->exact = ARENA_ARRAY(a, HESSIAN_ROWS * h->depth, double);
+    h->columns = ARENA_ARRAY(a, HESSIAN_ROWS * h->depth, double);
+}
+
+void hessian_make_targets(Hessian *h, int64_t group, int rows) {
+    const float *w = h->makes->weights->data;
+    int64_t each = h->channels / h->groups;
+    int64_t by_channel = h->makes->channel_axis ? 1 : h->depth, by_depth = h->makes->channel_axis ? h->channels : 1;
+    double *x = h->columns;
+    for (int64_t k = 0; k < h->depth; k++)
+        for (int i = 0; i < HESSIAN_ROWS; i++) x[k * HESSIAN_ROWS + i] = i < rows ? h->exact[i * h->depth + k] : 0;
+#pragma omp parallel for schedule(static) if (each * h->depth > 1 << 17)
+    for (int64_t c = group * each; c < (group + 1) * each; c++) {
+        double y[HESSIAN_ROWS] = {0};
+        for (int64_t k = 0; k < h->depth; k++) {
+            double weight = (double)w[c * by_channel + k * by_depth];
+            for (int i = 0; i < HESSIAN_ROWS; i++) y[i] += weight * x[k * HESSIAN_ROWS + i];
+        }
+        for (int i = 0; i < rows; i++) h->targets[i * h->channels + c] = y[i];
+    }
 }
 
 void hessian_want(Hessian *h, Arena *a, int64_t channels) {

@@ -97,39 +97,22 @@ static void read_row(const Patches *p, int64_t index, int64_t group, double *to)
         for (int64_t k = 0; k < p->channels; k++) to[k] = (double)p->x[index * p->channels + k];
 }
 
-/* y at the place of a patch, or of a row, of a group's channels */
-static void read_targets(const Patches *p, const Hessian *h, const float *y, int64_t index, int64_t group, double *to) {
-    int64_t plane = 1, count = h->channels / h->groups;
-    for (int i = 0; i < p->axes; i++) plane *= p->out[i];
-    const float *from = y + index / plane * h->channels * plane + index % plane;
-    for (int64_t c = group * count; c < (group + 1) * count; c++) to[c] = (double)from[c * plane];
-}
-
-typedef struct Beside { /* what else belongs to a row */
-    const float *y, *exact;
-    ExactRows use;
-    void *arg;
-} Beside;
-
-/* Of some patches of a group; the rows that are odd hold a NaN or an infinity: false */
-static bool read_rows(const Patches *p, Hessian *h, const Beside *b, int64_t group, const int64_t *index, int n) {
-    if (b->exact) { /* through the same buffer */
+/* Of some patches of a group; exact: x', NULL if nobody asks. false: some hold a NaN or an infinity */
+static bool read_rows(const Patches *p, Hessian *h, const float *exact, int64_t group, const int64_t *index, int n) {
+    if (exact) { /* through the same buffer */
         Patches other = *p;
-        other.x = b->exact;
+        other.x = exact;
         for (int i = 0; i < n; i++) read_row(&other, index[i], group, h->buffer + i * h->depth);
         if (!all_finite(h->buffer, n * h->depth)) return false;
         memcpy(h->exact, h->buffer, sizeof *h->exact * (size_t)(n * h->depth));
     }
-    for (int i = 0; i < n; i++) {
-        read_row(p, index[i], group, h->buffer + i * h->depth);
-        if (b->y) read_targets(p, h, b->y, index[i], group, h->targets + i * h->channels);
-    }
+    for (int i = 0; i < n; i++) read_row(p, index[i], group, h->buffer + i * h->depth);
     if (!all_finite(h->buffer, n * h->depth)) return false;
-    if (b->exact) b->use(b->arg, group, n);
-    return !b->y || all_finite(h->targets, n * h->channels);
+    if (exact) hessian_make_targets(h, group, n);
+    return true;
 }
 
-static bool observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank, const Beside *b) {
+static bool observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank, const float *exact) {
     Patches p = {.n = n, .x = x, .dims = dims};
     fill_patches(&p, h, rank);
     int64_t rows = p.count < h->call_rows ? p.count : h->call_rows;
@@ -142,7 +125,7 @@ static bool observe(Hessian *h, const Node *n, const float *x, const int64_t *di
             int64_t index[HESSIAN_ROWS];
             for (int i = 0; i < some; i++)
                 index[i] = (first + (int64_t)((double)(from + i) * (double)p.count / (double)rows)) % p.count;
-            if (!read_rows(&p, h, b, group, index, some)) return false;
+            if (!read_rows(&p, h, exact, group, index, some)) return false;
             hessian_add(h, group, some);
         }
     h->rows += rows;
@@ -150,13 +133,9 @@ static bool observe(Hessian *h, const Node *n, const float *x, const int64_t *di
 }
 
 bool hessian_observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank) {
-    return observe(h, n, x, dims, rank, &(Beside){0});
+    return observe(h, n, x, dims, rank, NULL);
 }
 
-bool hessian_observe_pair(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank, const float *y) {
-    return observe(h, n, x, dims, rank, &(Beside){.y = y});
-}
-
-bool hessian_observe_exact(Hessian *h, const Node *n, const Tensor *x, const float *exact, ExactRows use, void *arg) {
-    return observe(h, n, x->data, x->dims, x->rank, &(Beside){.exact = exact, .use = use, .arg = arg});
+bool hessian_observe_exact(Hessian *h, const Node *n, const Tensor *x, const Tensor *exact) {
+    return observe(h, n, x->data, x->dims, x->rank, exact->data);
 }

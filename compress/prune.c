@@ -210,16 +210,18 @@ static Value *new_constant(Graph *g, const Tensor *like, const float *data) {
     return value_of_tensor(g, t);
 }
 
+bool prune_layer_apply(const PruneLayer *l, Node *n) {
+    if (!(n->in[1] = new_constant(n->graph, l->c.weights, l->weights))) return false;
+    return !l->bias || (n->in[2] = new_constant(n->graph, l->c.bias, l->bias));
+}
+
 bool prune_apply(const PrunePlan *p, Graph *g) {
     QuantOptions names = p->nodes->options;
     const QuantPlan *own = g == p->nodes->graph ? p->nodes : quant_choose(g, &names, NULL, 0);
     if (!own) return false;
     for (int i = 0; i < p->n; i++) {
         const PruneLayer *l = &p->layers[i];
-        if (!l->weights) continue;
-        Node *n = own->nodes[l->q - p->nodes->nodes].node;
-        if (!(n->in[1] = new_constant(g, l->c.weights, l->weights))) return false;
-        if (l->bias && !(n->in[2] = new_constant(g, l->c.bias, l->bias))) return false;
+        if (l->weights && !prune_layer_apply(l, own->nodes[l->q - p->nodes->nodes].node)) return false;
     }
     graph_count_uses(g);
     return true;

@@ -75,6 +75,7 @@ void prune_untry(PrunePlan *p);
 void prune_round(PrunePlan *p, double portion);
 /* The weights into a graph, which was made as the plan's was. false after diag_error */
 bool prune_apply(const PrunePlan *p, Graph *g);
+bool prune_layer_apply(const PruneLayer *l, Node *n); /* of one layer, which has weights, to its node in a graph */
 PruneWeights prune_weights_of(const PruneLayer *l); /* as they are now */
 double prune_zeros(const PruneLayer *l);            /* share of zeros in its weights as they are now */
 

@@ -1,17 +1,23 @@
 /* The weights that stay in a pruned layer, once more: least Σ |y − W x − b|² over the samples, where y is what the
- * dense network makes in this place and x what the pruned network holds there by now. So each layer makes up for what
- * those before it have lost, which no update by its own inputs can (compare "asymmetric calibration", Y. Li et al.,
- * "GPTAQ", 2025). With H = Σ x xᵀ and C = Σ y xᵀ about their means, where a bias takes care of these, the weights S of
- * a sum that stay move by δ of (H_SS + damp) δ = (C − W H)_S, from where they are. */
+ * dense network makes in this place, but for its bias, and x what the pruned network holds there by now. So each layer
+ * makes up for what those before it have lost, which no update by its own inputs can (compare "asymmetric calibration",
+ * Y. Li et al., "GPTAQ", 2025). With H = Σ x xᵀ and C = Σ y xᵀ about their means, where a bias takes care of these, the
+ * weights S of a sum that stay move by δ of (H_SS + damp) δ = (C − W H)_S, from where they are. */
 #include "compress/prune.h"
 #include <math.h>
 #include "compress/triangle.h"
+
+enum { AT_ONCE = 8 }; /* channels */
 
 typedef struct Fit { /* a layer's channels in one group */
     const Hessian *h;
     PruneWeights w;
     const double *sums; /* H */
+    const float *dense; /* the dense network's biases; NULL: there are none */
+    float *bias;
     double damp;
+    int64_t *places; /* room for AT_ONCE channels: depth */
+    double *room;    /* and room_of() doubles */
 } Fit;
 
 static double h_at(const Fit *f, int64_t i, int64_t k) {
@@ -20,13 +26,17 @@ static double h_at(const Fit *f, int64_t i, int64_t k) {
 
 static float *weight(const Fit *f, int64_t c, int64_t k) { return &f->w.w[c * f->w.by_channel + k * f->w.by_depth]; }
 
-static void fit_channel(const Fit *f, int64_t c, Arena *a) {
-    int64_t depth = f->h->depth, n = 0, *stays = ARENA_ARRAY(a, depth, int64_t);
+static int64_t room_of(const Hessian *h) {
+    int64_t n = h->depth < PRUNE_REFINED ? h->depth : PRUNE_REFINED;
+    return n * (n + 5);
+}
+
+static void fit_channel(const Fit *f, int64_t c, int64_t *stays, double *room) {
+    int64_t depth = f->h->depth, n = 0;
     for (int64_t k = 0; k < depth; k++)
         if (*weight(f, c, k) != 0) stays[n++] = k;
     if (!n || n > PRUNE_REFINED) return;
-    double *h = ARENA_ARRAY(a, n * n, double), *work = ARENA_ARRAY(a, 5 * n, double);
-    double *r = work + 3 * n, *delta = work + 4 * n;
+    double *h = room, *work = h + n * n, *r = work + 3 * n, *delta = work + 4 * n;
     for (int64_t i = 0; i < n; i++) {
         r[i] = f->h->cross[c * depth + stays[i]];
         for (int64_t k = 0; k < n; k++) {
@@ -49,11 +59,21 @@ static void centre_cross(const Hessian *h, int64_t c) {
     for (int64_t k = 0; k < h->depth; k++) h->cross[c * h->depth + k] -= h->wanted[c] / h->counts[group] * totals[k];
 }
 
-static void fit_bias(const Fit *f, float *bias, int64_t c) {
+static void fit_bias(const Fit *f, int64_t c) {
     int64_t group = c / (f->h->channels / f->h->groups);
     double mean = f->h->wanted[c];
     for (int64_t k = 0; k < f->h->depth; k++) mean -= (double)*weight(f, c, k) * f->h->totals[group * f->h->depth + k];
-    bias[c] = (float)(mean / f->h->counts[group]);
+    f->bias[c] = (float)((double)f->dense[c] + mean / f->h->counts[group]);
+}
+
+static void fit_group(const Fit *f, int64_t group) {
+    int64_t each = f->h->channels / f->h->groups, end = (group + 1) * each, depth = f->h->depth, room = room_of(f->h);
+    for (int64_t first = group * each; first < end; first += AT_ONCE) {
+        int64_t n = end - first < AT_ONCE ? end - first : AT_ONCE;
+#pragma omp parallel for schedule(dynamic) if (depth > 96)
+        for (int64_t i = 0; i < n; i++) fit_channel(f, first + i, f->places + i * depth, f->room + i * room);
+    }
+    for (int64_t c = group * each; c < end && f->bias; c++) fit_bias(f, c);
 }
 
 void prune_refit(const PruneLayer *l, Hessian *h, Ctx *ctx) {
@@ -64,14 +84,14 @@ void prune_refit(const PruneLayer *l, Hessian *h, Ctx *ctx) {
         for (int64_t c = group * count; c < (group + 1) * count && l->bias; c++) centre_cross(h, c);
     }
     hessian_centre(h);
+    Arena *a = arena_new(ctx);
+    Fit f = {.h = h, .w = prune_weights_of(l), .bias = l->bias, .dense = l->bias ? l->c.bias->data : NULL};
+    f.places = ARENA_ARRAY(a, AT_ONCE * h->depth, int64_t);
+    f.room = ARENA_ARRAY(a, AT_ONCE * room_of(h), double);
     for (int64_t group = 0; group < h->groups; group++) {
-        Fit f = {.h = h, .w = prune_weights_of(l), .sums = h->sums[group]};
+        f.sums = h->sums[group];
         f.damp = hessian_damp(f.sums, h->depth);
-        for (int64_t c = group * count; c < (group + 1) * count; c++) {
-            Arena *own = arena_new(ctx);
-            fit_channel(&f, c, own);
-            arena_free(own);
-            if (l->bias) fit_bias(&f, l->bias, c);
-        }
+        fit_group(&f, group);
     }
+    arena_free(a);
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 #include "compress/triangle.h"
 
-enum { LANES = 16, COLUMNS = 128, STEPS = 12, MEASURED = 64 };
+enum { LANES = 16, COLUMNS = 128, STEPS = 12, MEASURED = 64, AT_ONCE = 8 /* channels */ };
 
 typedef struct Update { /* the channels of a group, in one part of the depth */
     const PruneOptions *o;
@@ -90,17 +90,18 @@ static int64_t taps_of(const Update *u) {
 static double prune_columns(const Update *u, double share, Ctx *ctx) {
     double left = 0;
     int64_t taps = taps_of(u), step = taps > 1 ? COLUMNS / (taps * u->o->cols) * taps * u->o->cols : COLUMNS;
+    bool many = tiles(u) > 1 && tiles(u) * u->n > 1024;
     for (int64_t k = 0; k < u->n; k += step) { /* tiles by themselves, added in order: any number of threads */
         Arena *scratch = arena_new(ctx);
         int64_t n = u->n - k < step ? u->n - k : step;
         float *score = ARENA_ARRAY(scratch, n * u->count, float);
         double *lefts = ARENA_ARRAY(scratch, tiles(u), double);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (many)
         for (int64_t tile = 0; tile < tiles(u); tile++) score_tile(u, k, n, tile, score);
         prune_select(u->o, (PruneMatrix){score, n, u->count, taps}, share, u->zero + k * u->count, scratch);
         for (int64_t i = 0; i < n * u->count; i++)
             if (*weight(u, k + i / u->count, i % u->count) == 0) u->zero[k * u->count + i] = 1;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) if (many)
         for (int64_t tile = 0; tile < tiles(u); tile++) lefts[tile] = settle_tile(u, k, n, tile);
         for (int64_t tile = 0; tile < tiles(u); tile++) left += lefts[tile];
         arena_free(scratch);
@@ -140,15 +141,19 @@ void prune_solve(const double *h, double *r, double *delta, int64_t n, double *w
     }
 }
 
-static void refine_channel(const Update *u, int64_t c, Arena *scratch) {
-    int64_t *stays = ARENA_ARRAY(scratch, u->n, int64_t), n = 0;
+static int64_t room_of(const Update *u) {
+    int64_t n = u->n < PRUNE_REFINED ? u->n : PRUNE_REFINED;
+    return n * (n + 5);
+}
+
+static void refine_channel(const Update *u, int64_t c, int64_t *stays, double *room) {
+    int64_t n = 0;
     double(*e)[LANES] = errors_of(u, c / LANES);
     int lane = (int)(c % LANES);
     for (int64_t k = 0; k < u->n; k++)
         if (!u->zero[k * u->count + c]) stays[n++] = k;
     if (!n || n > PRUNE_REFINED) return;
-    double *h = ARENA_ARRAY(scratch, n * n, double), *work = ARENA_ARRAY(scratch, 5 * n, double);
-    double *r = work + 3 * n, *delta = work + 4 * n;
+    double *h = room, *work = h + n * n, *r = work + 3 * n, *delta = work + 4 * n;
     for (int64_t i = 0; i < n; i++) {
         for (int64_t k = 0; k <= i; k++) h[i * n + k] = h[k * n + i] = h_at(u, stays[i], stays[k]);
         r[i] = 0;
@@ -156,6 +161,18 @@ static void refine_channel(const Update *u, int64_t c, Arena *scratch) {
     }
     prune_solve(h, r, delta, n, work); /* H_SS δ = (He)_S */
     for (int64_t i = 0; i < n; i++) e[stays[i]][lane] -= delta[i];
+}
+
+static void refine(const Update *u, Ctx *ctx) {
+    Arena *a = arena_new(ctx);
+    int64_t *places = ARENA_ARRAY(a, AT_ONCE * u->n, int64_t), room = room_of(u);
+    double *rooms = ARENA_ARRAY(a, AT_ONCE * room, double);
+    for (int64_t first = 0; first < u->count; first += AT_ONCE) {
+        int64_t n = u->count - first < AT_ONCE ? u->count - first : AT_ONCE;
+#pragma omp parallel for schedule(dynamic) if (u->n > 96)
+        for (int64_t i = 0; i < n; i++) refine_channel(u, first + i, places + i * u->n, rooms + i * room);
+    }
+    arena_free(a);
 }
 
 /* ---- parts and groups ---- */
@@ -194,11 +211,7 @@ void prune_update(const PruneOptions *o, const Hessian *h, const PruneWeights *w
         Update u = {.o = o, .w = w};
         open_part(&u, h, at, scratch);
         prune_columns(&u, share, ctx);
-        for (int64_t c = 0; c < u.count; c++) {
-            Arena *own = arena_new(ctx);
-            refine_channel(&u, c, own);
-            arena_free(own);
-        }
+        refine(&u, ctx);
         store(&u);
         arena_free(scratch);
     }

@@ -25,12 +25,11 @@ RoundFit *round_fit_new(Arena *a, const Node *n, const Contraction *c, int64_t s
     RoundFit *f = ARENA_NEW(a, RoundFit);
     int64_t groups = n->op == OP_Conv ? node_int(n, "group") : 1, rows = rows_for(c->depth, groups);
     *f = (RoundFit){.node = n, .c = c, .has_bias = c->bias != NULL};
-    f->exact = ARENA_ARRAY(a, HESSIAN_ROWS * c->depth, double);
     f->target = ARENA_ARRAY(a, c->shape.channels * c->depth, double);
     f->moves = ARENA_ARRAY(a, c->shape.channels, double);
     for (int i = 0; i < 2; i++) {
         Hessian *h = f->set[i] = hessian_new(a, c->depth, groups, HESSIAN_PART);
-        hessian_want_exact(h, a, c->shape.channels);
+        hessian_want_exact(h, a, c);
         h->about_means = f->has_bias;
         h->most_rows = i ? rows / (JUDGES - 1) + 1 : rows;
         h->call_rows = rows * JUDGES / (JUDGES - 1) / samples + 1;
@@ -43,33 +42,8 @@ static double weight(const RoundFit *f, int64_t c, int64_t k) {
     return (double)((const float *)f->c->weights->data)[rows ? c * f->c->depth + k : k * f->c->shape.channels + c];
 }
 
-typedef struct Rows { /* what an observation is about */
-    RoundFit *f;
-    SampleSet set;
-} Rows;
-
-/* y = W x' */
-static void make_targets(void *arg, int64_t group, int rows) {
-    const Rows *r = arg;
-    Hessian *h = r->f->set[r->set];
-    double *exact = r->f->exact;
-    int64_t each = h->channels / h->groups;
-    for (int64_t k = 0; k < h->depth; k++)
-        for (int i = 0; i < HESSIAN_ROWS; i++) exact[k * HESSIAN_ROWS + i] = i < rows ? h->exact[i * h->depth + k] : 0;
-#pragma omp parallel for schedule(static) if (each * h->depth > 1 << 17)
-    for (int64_t c = group * each; c < (group + 1) * each; c++) {
-        double y[HESSIAN_ROWS] = {0};
-        for (int64_t k = 0; k < h->depth; k++) {
-            double w = weight(r->f, c, k);
-            for (int i = 0; i < HESSIAN_ROWS; i++) y[i] += w * exact[k * HESSIAN_ROWS + i];
-        }
-        for (int i = 0; i < rows; i++) h->targets[i * h->channels + c] = y[i];
-    }
-}
-
 bool round_fit_observe(RoundFit *f, int sample, const Tensor *x, const Tensor *exact) {
-    Rows r = {f, sample % JUDGES == 1 ? JUDGING : FITTED};
-    return hessian_observe_exact(f->set[r.set], f->node, x, exact->data, make_targets, &r);
+    return hessian_observe_exact(f->set[sample % JUDGES == 1 ? JUDGING : FITTED], f->node, x, exact);
 }
 
 /* ---- means ---- */

@@ -10,7 +10,6 @@ typedef struct RoundFit {
     const Node *node;
     const Contraction *c;
     Hessian *set[2]; /* of x, by SampleSet; and y = W x', without the bias */
-    double *exact;   /* x' of the buffer's rows: [depth][HESSIAN_ROWS] */
     bool has_bias;   /* which takes care of the means: all of it is about these */
     double *target;  /* [channels][depth], by round_fit_solve */
     double *moves;   /* [channels]: what the bias gains by what T makes of the mean of x, by round_fit_solve */

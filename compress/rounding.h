@@ -24,7 +24,8 @@ typedef struct Hessian {
     int64_t channels;        /* of what the sums should be, y; 0: nobody says */
     double *cross, *wanted;  /* [channels][depth]: Σ y x, x of the channel's group; [channels]: Σ y */
     double *targets;         /* y of the buffer's rows: HESSIAN_ROWS of channels */
-    double *exact;           /* the same rows of x in another network: HESSIAN_ROWS of depth */
+    const struct Contraction *makes; /* y, of x'; NULL: y comes from elsewhere */
+    double *exact, *columns;         /* x', the same rows in another network: HESSIAN_ROWS of depth; and turned */
     bool about_means;        /* to be of x − x̄: rounding moves a bias, and what an error does to the mean is no loss */
     bool centred;            /* it is */
 } Hessian;
@@ -32,7 +33,9 @@ size_t hessian_bytes(int64_t depth, int64_t groups, int64_t part);           /* 
 Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part); /* part: HESSIAN_PART, or for tests less */
 Hessian *hessian_means(Arena *a, int64_t depth, int64_t groups); /* of no parts: x̄ alone, for the shifts of biases */
 void hessian_want(Hessian *h, Arena *a, int64_t channels);       /* y, too */
-void hessian_want_exact(Hessian *h, Arena *a, int64_t channels); /* and rows of another network, which y is made of */
+/* y = W x', without a bias, x' what another network holds where x is */
+void hessian_want_exact(Hessian *h, Arena *a, const struct Contraction *c);
+void hessian_make_targets(Hessian *h, int64_t group, int rows); /* of the rows of h->exact */
 void hessian_add(Hessian *h, int64_t group, int n); /* the first n rows of the buffer, which it may overwrite */
 int64_t hessian_part_size(const Hessian *h, int64_t part);
 void hessian_centre(Hessian *h); /* where that is wanted, and not yet done */
@@ -45,14 +48,7 @@ double hessian_error(const Hessian *h, int64_t group, const double *e); /* eᵀH
 /* At most call_rows a call, evenly spread; which ones differs from call to call. false: the input has a NaN or an
  * infinity */
 bool hessian_observe(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank);
-/* And y, laid out as n's result is: what another network makes of the same sample */
-bool hessian_observe_pair(Hessian *h, const Node *n, const float *x, const int64_t *dims, int rank, const float *y);
-
-/* And the same rows of `exact`, which is x in another network, to use(arg, group, rows): it fills targets from h->exact
- * and h->buffer. */
-typedef void (*ExactRows)(void *arg, int64_t group, int rows);
-bool hessian_observe_exact(Hessian *h, const Node *n, const Tensor *x, const float *exact, ExactRows use,
-                           void *arg);
+bool hessian_observe_exact(Hessian *h, const Node *n, const Tensor *x, const Tensor *exact); /* x' beside x */
 
 /* ---- codes.c ---- */
 typedef struct CodeRange { /* low < 0 < high */

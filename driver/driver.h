@@ -151,6 +151,7 @@ typedef struct Pipeline {
     Fat *fat;                    /* --target-cpus; NULL: code for one processor */
     const char *debug_file;      /* -g: how debug information calls the graph's text; NULL: there is none */
     bool is_float;               /* --quantize and --prune are not for this one */
+    CodeCache *cache;            /* of a network that is compiled again for other weights, dense therefore; NULL: none */
 } Pipeline;
 /* work(arg) under the Ctx's handler for exhausted memory. Its result, or BAD_MODEL after "out of memory". */
 int with_memory(Ctx *ctx, int (*work)(void *), void *arg);

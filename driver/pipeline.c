@@ -82,7 +82,7 @@ static PassCtx pass_options(const Pipeline *p) {
                     .tf32 = c->tf32,
                     .opt_level = c->opt_level,
                     .winograd = pipeline_winograd(c, p->target),
-                    .sparse = c->sparse,
+                    .sparse = p->cache ? SPARSE_OFF : c->sparse,
                     .optimize_size = c->optimize_size,
                     .sparse_notes = p->is_float ? NULL : p->sparse_notes,
                     .notes = p->notes,
@@ -147,7 +147,8 @@ static CodeOptions code_options(const Pipeline *p, const char *name) {
                          .profile = c->profile,
                          .time = c->time_passes,
                          .host = p->host,
-                         .tf32 = c->tf32};
+                         .tf32 = c->tf32,
+                         .cache = p->cache};
 }
 
 int pipeline_generate(Pipeline *p, const char *name) {

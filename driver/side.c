@@ -82,6 +82,9 @@ void side_close(Pipeline *p, Samples *samples) {
 }
 
 int side_compile(Pipeline *p) {
+    static CodeCache *cache; /* as long as the process lives: mcc search comes again and again */
+    if (!cache) cache = code_cache_new();
+    p->cache = cache;
     graph_count_uses(p->graph);
     int result = pipeline_optimise(p);
     if (result == DONE) result = pipeline_generate(p, "model");

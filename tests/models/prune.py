@@ -45,6 +45,32 @@ def check_plan():
     assert "prune /conv3/Conv block:4x1 0.75 magnitude Conv\n" in saved and "prune /conv4/Conv dense Conv\n" in saved, saved
 
 
+def check_open():
+    """Where the batch is open, layers are fitted by whole networks, and to the same weights as from cut to cut."""
+    import numpy as np
+    import onnx
+    from onnx import helper, numpy_helper
+    rng, pad = np.random.default_rng(1), dict(pads=[1, 1, 1, 1])
+    shapes = {"a": (8, 4, 3, 3), "b": (8, 8, 3, 3), "c": (16, 8, 3, 3), "d": (16, 4), "p": (8,)}
+    data = {k: (rng.standard_normal(s) / np.sqrt(np.prod(s[1:]) or 1)).astype(np.float32) for k, s in shapes.items()}
+    nodes = [helper.make_node(*n, **(pad if n[0] == "Conv" else {})) for n in (
+        ("Conv", ["x", "a", "p"], ["1"]), ("Relu", ["1"], ["2"]), ("Conv", ["2", "b", "p"], ["3"]), ("Add", ["3", "2"], ["4"]), ("Relu", ["4"], ["5"]),
+        ("Conv", ["5", "c"], ["6"]), ("GlobalAveragePool", ["6"], ["7"]), ("Flatten", ["7"], ["8"]), ("MatMul", ["8", "d"], ["y"]))]
+    os.mkdir("pictures")
+    for i in range(8):
+        np.save(f"pictures/{i}.npy", rng.standard_normal((1, 4, 8, 8)).astype(np.float32))
+    found = []
+    for batch, options in (1, ()), ("n", ("--max-dim=n=2",)):
+        io = [helper.make_tensor_value_info(name, 1, (batch, *dims)) for name, dims in (("x", (4, 8, 8)), ("y", (4,)))]
+        graph = helper.make_graph(nodes, "g", io[:1], io[1:], [numpy_helper.from_array(w, k) for k, w in data.items()])
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), "open.onnx")
+        run(MCC, "open.onnx", "--emit=onnx", "-o", "fitted.onnx", "--prune=0.6", "--prune-by=update", "--calibrate=pictures", *options)
+        found.append([w for w in map(numpy_helper.to_array, onnx.load("fitted.onnx").graph.initializer) if w.dtype == np.float32])
+    assert len(found[0]) == len(found[1]) and any((w == 0).mean() > 0.5 for w in found[0])
+    for one, other in zip(*found):
+        assert np.abs(one - other).max() <= 1e-5 * np.abs(one).max(), np.abs(one - other).max()
+
+
 def weights():
     import onnx
     from onnx import numpy_helper
@@ -84,6 +110,7 @@ def main():
     assert [n for n, (share, _) in only.items() if share > 0] == ["/conv3/Conv"], only
 
     check_plan()
+    check_open()
     pruned = 0
     for w in weights():
         if w.ndim != 4 or w[0].size % 4 or not (w == 0).any():

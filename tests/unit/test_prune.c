@@ -222,7 +222,7 @@ enum { FIT_ROWS = 640, FIT_DEPTH = 48, FIT_CHANNELS = 8 };
 
 typedef struct FitCase {
     double x[FIT_ROWS][FIT_DEPTH], y[FIT_ROWS][FIT_CHANNELS]; /* the pruned network's inputs, the dense one's results */
-    float w[FIT_CHANNELS * FIT_DEPTH], bias[FIT_CHANNELS];
+    float w[FIT_CHANNELS * FIT_DEPTH], bias[FIT_CHANNELS], dense[FIT_CHANNELS];
 } FitCase;
 
 /* mean squares of y - Wx - b and, worst of all, |mean of it| */
@@ -249,7 +249,7 @@ static void draw_fit(FitCase *f) {
     for (int k = 0; k < FIT_DEPTH; k++)
         for (int h = 0; h < HIDDEN; h++) mix[k][h] = normal();
     for (int i = 0; i < FIT_CHANNELS * FIT_DEPTH; i++) f->w[i] = (float)normal();
-    for (int c = 0; c < FIT_CHANNELS; c++) f->bias[c] = (float)normal();
+    for (int c = 0; c < FIT_CHANNELS; c++) f->bias[c] = f->dense[c] = (float)normal();
     for (int r = 0; r < FIT_ROWS; r++) {
         double hidden[HIDDEN];
         for (int h = 0; h < HIDDEN; h++) hidden[h] = normal();
@@ -268,7 +268,7 @@ static void test_refit(Ctx *ctx) {
     Arena *a = arena_new(ctx);
     FitCase *f = ARENA_NEW(a, FitCase);
     Hessian *h = hessian_new(a, FIT_DEPTH, 1, HESSIAN_PART);
-    Tensor w = {.data = f->w, .bytes = sizeof f->w}, b = {.data = f->bias, .bytes = sizeof f->bias};
+    Tensor w = {.data = f->w, .bytes = sizeof f->w}, b = {.data = f->dense, .bytes = sizeof f->dense};
     PruneLayer l = {.weights = f->w, .bias = f->bias};
     l.c = (Contraction){.weights = &w, .bias = &b, .shape = {1, FIT_CHANNELS, FIT_DEPTH}, .depth = FIT_DEPTH};
     draw_fit(f);
@@ -276,7 +276,8 @@ static void test_refit(Ctx *ctx) {
     hessian_want(h, a, FIT_CHANNELS);
     for (int r = 0; r < FIT_ROWS; r += HESSIAN_ROWS) {
         memcpy(h->buffer, f->x[r], sizeof f->x[0] * HESSIAN_ROWS);
-        memcpy(h->targets, f->y[r], sizeof f->y[0] * HESSIAN_ROWS);
+        for (int i = 0; i < HESSIAN_ROWS * FIT_CHANNELS; i++)
+            h->targets[i] = (&f->y[r][0])[i] - (double)f->dense[i % FIT_CHANNELS];
         hessian_add(h, 0, HESSIAN_ROWS);
     }
     double mean, before = misfit(f, &mean);
