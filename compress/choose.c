@@ -106,6 +106,8 @@ static const NodeMode *mode_of(const QuantPlan *p, const QuantNode *q) {
     return NULL;
 }
 
+bool quant_is_planned(const QuantPlan *p, const QuantNode *q) { return mode_of(p, q) != NULL; }
+
 /* NULL: the user does not keep it in float */
 static const char *kept_in_float(const QuantPlan *p, const QuantNode *q, Role role) {
     const QuantOptions *o = &p->options;
@@ -325,6 +327,7 @@ QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const NodeMode *modes, 
         find_lookups(&c);
         find_gates(&c);
         share_scales(&c);
+        if (o->mode == QUANT_W4 && o->rounding == ROUND_GPTQ) quant_keep_small(p, c.scratch);
     }
     arena_free(c.scratch);
     return good ? p : NULL;

@@ -84,7 +84,8 @@ static bool check_line(Ctx *ctx, PlanFile *f, PlanLine *l) {
     QuantMode mode;
     if (!quant_mode_find(l->words[2], &mode))
         return plan_bad_line(ctx, f, l, "a node is int8, dynamic, w8, w4, f16, bf16 or f32");
-    if (mode != f->all) f->modes[f->n_modes++] = (NodeMode){l->words[1], mode};
+    if (mode != f->all || mode == QUANT_W4) /* which small.c would change */
+        f->modes[f->n_modes++] = (NodeMode){l->words[1], mode};
     return true;
 }
 
@@ -155,7 +156,8 @@ static bool set_scale(Ctx *ctx, const PlanFile *f, const PlanLine *l, const Quan
     bool same_type = !strcmp(l->words[2], p->options.symmetric ? "i8" : "u8");
     if (!same_type) return plan_bad_line(ctx, f, l, "its type is not that of --activations");
     if (*end || !isnormal(scale) || scale < 0) return plan_bad_line(ctx, f, l, "a scale is a positive number");
-    if (*last || zero < low || zero > low + 255) return plan_bad_line(ctx, f, l, "the zero point is not within its type");
+    if (*last || zero < low || zero > low + 255)
+        return plan_bad_line(ctx, f, l, "the zero point is not within its type");
     t->shares = NULL;
     t->scale = scale;
     t->zero = (int)zero;

@@ -32,12 +32,12 @@ typedef struct QuantOptions {
     Rounding rounding;
     bool correct_biases; /* with ROUND_NEAREST too; the others do it anyway */
     EqualizeKind equalize;
-    double alpha;         /* of EQUALIZE_SAMPLES, or ALPHA_BEST */
-    const Target *target; /* whose costs decide what is worth it; NULL: whatever is possible is quantized */
-    const Target *runs_on; /* whose tables and signs its kernels like; NULL: of none in particular */
+    double alpha;                   /* of EQUALIZE_SAMPLES, or ALPHA_BEST */
+    const Target *target;           /* whose costs decide what is worth it; NULL: whatever is possible is quantized */
+    const Target *runs_on;          /* whose tables and signs its kernels like; NULL: of none in particular */
     const struct PlanFile *follows; /* whose tensors say what is looked up, whatever it runs on; or NULL */
-    Winograd winograd;    /* what convolutions of floats may become */
-    bool small;           /* bytes count instead of cycles */
+    Winograd winograd;              /* what convolutions of floats may become */
+    bool small;                     /* bytes count instead of cycles */
 } QuantOptions;
 
 const char *quant_mode_name(QuantMode m);
@@ -49,12 +49,12 @@ typedef struct NodeMode {
 
 typedef struct QuantTensor { /* an activation that is held as integers */
     Value *value;
-    const char *name;           /* in plan files: the value's, or, where that is no good, "#N" by its place */
-    struct QuantTensor *shares; /* another tensor's scale and zero point; NULL: it has its own */
-    bool by_integers;           /* made by a quantized node: all its users read it dequantized */
+    const char *name;                 /* in plan files: the value's, or, where that is no good, "#N" by its place */
+    struct QuantTensor *shares;       /* another tensor's scale and zero point; NULL: it has its own */
+    bool by_integers;                 /* made by a quantized node: all its users read it dequantized */
     struct QuantTensor *gated, *gate; /* it is these two's product, and may take its scale from them; or NULL */
-    const Node *looked_up;      /* the only reader, a table of what is known of it then; or NULL */
-    bool known;                 /* scale and zero are set */
+    const Node *looked_up;            /* the only reader, a table of what is known of it then; or NULL */
+    bool known;                       /* scale and zero are set */
     float scale;
     int zero;
 } QuantTensor;
@@ -85,9 +85,9 @@ typedef struct QuantPlan {
     const char **value_names; /* of all float32 values but constants, by value id */
     int n_ids;
     const Equalization *equalization; /* that the graph has been given; NULL: none */
-    bool in_order;                    /* weights are rounded ahead: nodes[…].rounded, not by Hessians of the float network */
-    bool seams;                       /* its graph's are open: it serves to find an equalization */
-    const NodeMode *modes;            /* of nodes that a plan file names */
+    bool in_order;         /* weights are rounded ahead: nodes[…].rounded, not by Hessians of the float network */
+    bool seams;            /* its graph's are open: it serves to find an equalization */
+    const NodeMode *modes; /* of nodes that a plan file names */
     int n_modes;
 } QuantPlan;
 
@@ -95,7 +95,8 @@ typedef struct QuantPlan {
 /* For the same graph and options, the same plan. modes: nodes that are not what the options say. NULL after diag_error:
  * an unknown name in skip or only. */
 QuantPlan *quant_choose(Graph *g, const QuantOptions *o, const NodeMode *modes, int n_modes);
-QuantTensor *quant_root(QuantTensor *t); /* whose scale and zero point it takes */
+bool quant_is_planned(const QuantPlan *p, const QuantNode *q); /* does a plan file name it? */
+QuantTensor *quant_root(QuantTensor *t);                       /* whose scale and zero point it takes */
 /* Of the same graph, with other nodes in float: scales by names, and what weights are rounded by. false: from lacks one
  */
 bool quant_take_ranges(QuantPlan *to, const QuantPlan *from);
@@ -107,8 +108,8 @@ typedef struct Cost {
 Cost cost_contraction(Ctx *ctx, const QuantOptions *o, Node *n, bool stored); /* stored: its result is rounded */
 /* Of a node that only moves, or with `rounds` computes and rounds. read, written: elements in memory */
 Cost cost_passage(const QuantOptions *o, int64_t read, int64_t written, bool rounds);
-Cost cost_lookup(const QuantOptions *o, const Node *n); /* of an activation that is looked up */
-Cost cost_gate(const QuantOptions *o, const Node *n);   /* of a Mul by a gate */
+Cost cost_lookup(const QuantOptions *o, const Node *n);                    /* of an activation that is looked up */
+Cost cost_gate(const QuantOptions *o, const Node *n);                      /* of a Mul by a gate */
 double cost_quantize(const QuantOptions *o, int64_t elements, bool fused); /* fused: with what makes them */
 double cost_dequantize(const QuantOptions *o, int64_t elements);
 double cost_find_range(const QuantOptions *o, int64_t elements); /* by the values at hand, and cost_quantize */
@@ -126,8 +127,9 @@ int quant_gate_of(const QuantOptions *o, const Node *n);
 void quant_scale_gates(QuantPlan *p);
 
 /* ---- lookups.c ---- */
-bool quant_looks_up(const QuantOptions *o, const Node *n); /* an activation whose input is rounded, for a table's sake */
-Range quant_range_read(const Node *n, Range r);            /* of that input, as far as it matters to the result */
+bool quant_looks_up(const QuantOptions *o,
+                    const Node *n);             /* an activation whose input is rounded, for a table's sake */
+Range quant_range_read(const Node *n, Range r); /* of that input, as far as it matters to the result */
 
 /* ---- cut.c ---- */
 typedef struct Cut Cut; /* things in one of two states, A or B, at the least cost */
@@ -139,7 +141,8 @@ void cut_solve(Cut *c, bool *in_b);              /* of several solutions, the on
 /* ---- params.c ---- */
 /* Sets scale and zero point from a range; warns where there is nothing to go by, and takes a scale of 1. */
 void quant_set_range(Ctx *ctx, QuantTensor *t, Range r, bool symmetric);
-bool quant_activations_signed(const QuantOptions *o); /* int8, of which symmetric ones are; asymmetric ones are moved by 128 */
+bool quant_activations_signed(
+    const QuantOptions *o); /* int8, of which symmetric ones are; asymmetric ones are moved by 128 */
 /* Weights as int8 around 0, a scale a channel: w[outer][channels][inner]. bias: by channel, or NULL; sums: the scale of
  * the activations, so that the bias in units of sums · scale fits int32. false: they are not finite, or too small. */
 typedef struct WeightShape {
@@ -168,11 +171,17 @@ void quant_stand_in(Node *n, Value *y);               /* y, of another node, bec
 
 /* ---- rounded.c ---- */
 bool is_rounded(const QuantPlan *p, const QuantNode *q, Contraction *c); /* will its weights be codes? */
+/* Weights of 4 bits that share a scale: of a product the largest number, at most the wanted one, that divides its sums,
+ * 16 at least. 0: there is none, and they keep 8 bits */
+int64_t round_block(const Node *n, int64_t depth, int64_t wanted);
 /* Room for codes and scales of a node of mode w8 or w4 (halves: where that can be), the scales to be found */
 void round_form(const Node *n, const Contraction *c, const QuantOptions *o, bool halves, RoundWeights *r, Arena *a);
 /* Codes for `target`, [channels][depth], by h, whose bias has gained moves; in `a`. NULL: they cannot be codes */
 RoundedWeights *round_ahead(const QuantPlan *p, const QuantNode *q, const Contraction *c, const double *target,
                             const double *moves, Hessian *h, Arena *a);
+
+/* ---- small.c ---- */
+void quant_keep_small(QuantPlan *p, Arena *scratch); /* small weights of w4 become w8, where no plan file names them */
 
 /* ---- insert.c ---- */
 bool quant_insert(QuantPlan *p); /* all tensors are known. false after diag_error */
@@ -201,7 +210,7 @@ typedef struct PlanFile PlanFile;
 PlanFile *plan_read(Ctx *ctx, const char *path, QuantMode all); /* NULL after diag_error */
 const NodeMode *plan_modes(const PlanFile *f, int *n);          /* of its nodes */
 bool plan_apply(const PlanFile *f, QuantPlan *p);               /* sets what the file knows; false after diag_error */
-bool plan_names(const PlanFile *f, const Value *v); /* there is a line of this tensor */
+bool plan_names(const PlanFile *f, const Value *v);             /* there is a line of this tensor */
 bool plan_has_tensors(const PlanFile *f); /* or factors of channels: the equalization is what it says */
 /* NULL after diag_error */
 Equalization *plan_equalization(const PlanFile *f, const QuantPlan *p, ChannelMap *m);

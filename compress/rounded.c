@@ -10,8 +10,7 @@ bool is_rounded(const QuantPlan *p, const QuantNode *q, Contraction *c) {
     return wanted && contraction_read(q->node, c);
 }
 
-/* Of a product the largest block of at most the wanted one that divides its sums; 0: none from 16 on. */
-static int64_t block_for(const Node *n, int64_t depth, int64_t wanted) {
+int64_t round_block(const Node *n, int64_t depth, int64_t wanted) {
     if (n->op == OP_Conv) return depth >= wanted ? wanted : 0;
     for (int64_t block = wanted; block >= 16; block /= 2)
         if (depth % block == 0) return block;
@@ -30,7 +29,7 @@ static void lay_out(const Contraction *c, RoundWeights *r, Arena *a) {
 
 /* Sums too short for a block keep 8 bits: there is next to nothing to save. */
 void round_form(const Node *n, const Contraction *c, const QuantOptions *o, bool halves, RoundWeights *r, Arena *a) {
-    int64_t block = halves ? block_for(n, c->depth, o->block) : 0;
+    int64_t block = halves ? round_block(n, c->depth, o->block) : 0;
     int most = block ? 7 : 127;
     *r = (RoundWeights){.range = {-most - 1, most, o->asymmetric}, .block = block ? block : c->depth};
     r->find_scales = true;

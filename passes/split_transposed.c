@@ -4,8 +4,13 @@
  * where it is whole strides, a Slice where it is not. An elementwise operator behind it, of one number an element,
  * comes before the phases are interleaved.
  * A kernel as long as its stride stays where nothing is quantized: the blocked layout has a form for it in floats
- * (lower_conv.c). On an axis of size 1 the stride does not count, and becomes that. */
+ * (lower_conv.c). On an axis of size 1 the stride does not count, and becomes that.
+ *
+ * Quantized ones, of known integers behind a DequantizeLinear, are split before: there is no ConvTranspose of
+ * integers. A scale for each channel becomes one for each of its phases. */
+#include <string.h>
 #include "passes/build.h"
+#include "passes/quant.h"
 
 enum { MOST_AXES = 3 };
 
@@ -19,6 +24,10 @@ typedef struct Axis {
 
 typedef struct Transposed {
     Node *n;
+    const Tensor *weights; /* floats, or codes, which w is about */
+    Quant w;
+    const Tensor *bias; /* NULL: none that is known as floats */
+    bool quantized;
     int axes;
     int64_t groups, ins, outs; /* channels of a group */
     int64_t phases;
@@ -56,14 +65,15 @@ static bool read_axis(const Node *n, int axes, int i, int64_t kernel, Axis *a) {
     return a->begin >= 0 && a->begin < MOST && a->last > 0 && a->last < MOST;
 }
 
-static bool read_transposed(Node *n, Transposed *t) {
-    *t = (Transposed){.n = n, .axes = n->in[0]->type.rank - 2, .groups = node_int(n, "group"), .phases = 1};
-    const Tensor *w = n->in[1]->constant, *bias = node_in(n, 2) ? n->in[2]->constant : NULL;
-    int64_t ins;
-    if (t->axes < 1 || t->axes > MOST_AXES || !w || w->dtype != DT_F32 || (node_in(n, 2) && !bias) ||
-        value_has_data_dims(n->in[0]))
-        return false;
-    ins = w->dims[0];
+/* Weights and bias are known. */
+static bool read_shape(Transposed *t) {
+    Node *n = t->n;
+    const Tensor *w = t->weights;
+    t->axes = n->in[0]->type.rank - 2;
+    t->groups = node_int(n, "group");
+    t->phases = 1;
+    if (t->axes < 1 || t->axes > MOST_AXES || value_has_data_dims(n->in[0])) return false;
+    int64_t ins = w->dims[0];
     t->ins = ins / t->groups;
     t->outs = w->dims[1];
     for (int i = 0; i < t->axes; i++) {
@@ -73,6 +83,30 @@ static bool read_transposed(Node *n, Transposed *t) {
             return false;
     }
     return ins > 0 && t->outs > 0;
+}
+
+static bool read_transposed(Node *n, Transposed *t) {
+    *t = (Transposed){.n = n, .weights = n->in[1]->constant};
+    t->bias = node_in(n, 2) ? n->in[2]->constant : NULL;
+    if (!t->weights || t->weights->dtype != DT_F32 || (node_in(n, 2) && !t->bias)) return false;
+    return read_shape(t);
+}
+
+/* Input and weights of bytes, with one scale or one for each output channel */
+static bool read_quantized(Node *n, Transposed *t) {
+    Quant x, bias;
+    const char *why;
+    *t = (Transposed){.n = n, .quantized = true};
+    if (!quant_of(n->in[0], OP_DequantizeLinear, &x, &why) || !quant_of(n->in[1], OP_DequantizeLinear, &t->w, &why))
+        return false;
+    t->weights = t->w.codes->constant;
+    if (!t->weights || dtype_bits(t->weights->dtype) != 8 || dtype_bits(x.codes->type.dtype) > 8) return false;
+    if (t->w.n > 1 && (t->w.axis != 1 || t->w.n != t->weights->dims[1])) return false;
+    const Value *b = node_in(n, 2);
+    bool of_integers = b && quant_of(b, OP_DequantizeLinear, &bias, &why);
+    t->bias = b ? b->constant : NULL;
+    return (!b || t->bias || (of_integers && bias.codes->constant && dtype_bits(bias.codes->type.dtype) == 32)) &&
+           read_shape(t);
 }
 
 /* one product an output place, which the blocked layout takes as it is */
@@ -107,9 +141,15 @@ static int64_t place_of(const Transposed *t, int64_t phase, int64_t tap) {
     return place;
 }
 
+/* What stands for 0 in between is the zero point. */
+static void put_weight(const Transposed *t, const Tensor *to, int64_t at, int64_t place, int64_t out) {
+    uint8_t *codes = (uint8_t *)(uintptr_t)to->data;
+    if (!t->quantized) ((float *)(uintptr_t)to->data)[at] = place < 0 ? 0 : ((const float *)t->weights->data)[place];
+    else codes[at] = (uint8_t)(place < 0 ? quant_zero(&t->w, t->w.n == 1 ? 0 : out) : tensor_int(t->weights, place));
+}
+
 /* [group][in][out][kernel] as [group][out][phase][in][taps]; NULL: there is no room */
 static Value *phase_weights(const Transposed *t, Rewrite *r) {
-    const Tensor *w = t->n->in[1]->constant;
     int64_t dims[MCC_MAX_RANK] = {0, t->ins}, taps = 1, kernel = 1, size;
     for (int i = 0; i < t->axes; i++) {
         dims[2 + i] = t->axis[i].taps;
@@ -117,30 +157,59 @@ static Value *phase_weights(const Transposed *t, Rewrite *r) {
         kernel *= t->axis[i].kernel;
     }
     if (!mul_i64(t->groups * t->outs, t->phases, &dims[0]) || !product_i64(dims, 2 + t->axes, &size) ||
-        !fold_fits(r->ctx, DT_F32, size))
+        !fold_fits(r->ctx, t->weights->dtype, size))
         return NULL;
-    Tensor *made = tensor_new(r->g, DT_F32, 2 + t->axes, dims);
+    Tensor *made = tensor_new(r->g, t->weights->dtype, 2 + t->axes, dims);
     if (!made) return NULL;
-    float *to = (float *)made->data;
-    const float *from = w->data;
     for (int64_t i = 0; i < t->phases * taps; i++) {
         int64_t p = i / taps, k = i % taps, place = place_of(t, p, k);
-        for (int64_t c = 0; place >= 0 && c < t->groups * t->outs * t->ins; c++) {
+        for (int64_t c = 0; c < t->groups * t->outs * t->ins; c++) {
             int64_t in = c % t->ins, out = c / t->ins, group = out / t->outs;
-            to[((out * t->phases + p) * t->ins + in) * taps + k] =
-                from[((group * t->ins + in) * t->outs + out % t->outs) * kernel + place];
+            int64_t from = ((group * t->ins + in) * t->outs + out % t->outs) * kernel + place;
+            put_weight(t, made, ((out * t->phases + p) * t->ins + in) * taps + k, place < 0 ? -1 : from, out % t->outs);
         }
     }
     return value_of_tensor(r->g, made);
 }
 
-static Value *phase_bias(const Transposed *t, Rewrite *r) {
-    const Tensor *bias = t->n->in[2]->constant;
-    int64_t n = t->groups * t->outs * t->phases;
-    Tensor *made = tensor_new(r->g, DT_F32, 1, &n);
-    if (!made) return NULL;
-    for (int64_t i = 0; i < n; i++) ((float *)made->data)[i] = ((const float *)bias->data)[i / t->phases];
-    return value_of_tensor(r->g, made);
+/* [n] of any type, one for each output channel (or again for each group), for each phase of these; NULL: no room */
+static Value *by_phase(const Transposed *t, Rewrite *r, const Tensor *list) {
+    int64_t n = t->groups * t->outs * t->phases, have, size = dtype_bits(list->dtype) / 8;
+    if (!product_i64(list->dims, list->rank, &have) || have < 1 || !fold_fits(r->ctx, list->dtype, n)) return NULL;
+    Tensor *made = tensor_new(r->g, list->dtype, 1, &n);
+    for (int64_t i = 0; made && i < n; i++)
+        memcpy((char *)(uintptr_t)made->data + i * size, (const char *)list->data + i / t->phases % have * size,
+               (size_t)size);
+    return made ? value_of_tensor(r->g, made) : NULL;
+}
+
+static Value *numbers_of(const Transposed *t, Rewrite *r, const Quant *q, const Tensor *list) {
+    return q->n == 1 ? value_of_tensor(r->g, list) : by_phase(t, r, list);
+}
+
+/* DequantizeLinear of codes by output channels, as q is; NULL: no room */
+static Value *dequantized(const Transposed *t, Build *b, Value *codes, const Quant *q) {
+    Value *in[3] = {codes};
+    if (codes) in[1] = numbers_of(t, b->r, q, q->scale);
+    if (in[1] && q->zero) in[2] = numbers_of(t, b->r, q, q->zero);
+    if (!in[1] || (q->zero && !in[2])) return NULL;
+    Node *dq = build_node(b, OP_DequantizeLinear, in, q->zero ? 3 : 2);
+    if (!dq) return NULL;
+    node_set_int(dq, "axis", 0);
+    return build_value(b, dq);
+}
+
+static Value *split_weights(const Transposed *t, Build *b) {
+    Value *w = phase_weights(t, b->r);
+    return t->quantized ? dequantized(t, b, w, &t->w) : w;
+}
+
+static Value *split_bias(const Transposed *t, Build *b) {
+    Quant q;
+    const char *why;
+    if (t->bias) return by_phase(t, b->r, t->bias);
+    if (!quant_of(t->n->in[2], OP_DequantizeLinear, &q, &why)) return NULL;
+    return dequantized(t, b, by_phase(t, b->r, q.codes->constant), &q);
 }
 
 /* ---- nodes ---- */
@@ -225,7 +294,7 @@ static bool is_of_each(const Node *n) {
 /* `last` is the ConvTranspose, or what follows it and is of each element. */
 static void split_transposed(Rewrite *r, Transposed *t, Node *last) {
     Build b = {.r = r, .at = last};
-    Value *weights = phase_weights(t, r), *bias = weights && node_in(t->n, 2) ? phase_bias(t, r) : NULL;
+    Value *weights = split_weights(t, &b), *bias = weights && node_in(t->n, 2) ? split_bias(t, &b) : NULL;
     if (!weights || (node_in(t->n, 2) && !bias)) return;
     Value *y = convolution(t, &b, weights, bias);
     if (last != t->n) y = of_each(&b, last, y);
@@ -233,21 +302,31 @@ static void split_transposed(Rewrite *r, Transposed *t, Node *last) {
     build_end(&b);
 }
 
-bool pass_split_transposed(Graph *g, PassCtx *p) {
+/* First those with an elementwise operator behind them */
+static bool split_all(Graph *g, bool (*read)(Node *, Transposed *), bool tilings) {
     Rewrite r;
     Transposed t;
     bool changed = false;
-    if (p->canonical_only && !p->quantizes)
-        return false;                         /* channels are pruned through a ConvTranspose, not through phases */
-    for (int round = 0; round < 2; round++) { /* first those with an elementwise operator behind them */
+    for (int round = 0; round < 2; round++) {
         rewrite_begin(&r, g);
         for (Node *n; (n = rewrite_next(&r));) {
             Node *made = round || !is_of_each(n) ? n : value_only_def(n->in[0], OP_ConvTranspose);
-            if (!made || made->op != OP_ConvTranspose || (!round && made == n) || !read_transposed(made, &t)) continue;
-            if (is_tiling(&t) && !p->quantizes) set_strides(&t);
+            if (!made || made->op != OP_ConvTranspose || (!round && made == n) || !read(made, &t)) continue;
+            if (is_tiling(&t) && !tilings) set_strides(&t);
             else split_transposed(&r, &t, n);
         }
         changed = rewrite_end(&r) || changed;
     }
     return changed;
+}
+
+bool pass_split_transposed(Graph *g, PassCtx *p) {
+    if (p->canonical_only && !p->quantizes)
+        return false; /* channels are pruned through a ConvTranspose, not through phases */
+    return split_all(g, read_transposed, p->quantizes);
+}
+
+bool pass_split_quantized(Graph *g, PassCtx *p) {
+    (void)p;
+    return split_all(g, read_quantized, true);
 }

@@ -110,9 +110,28 @@ def check_means(kind):
     assert max(off["corrected"], off["gptq"], off["adaround"]) <= 0.5 * off["nearest"], kind
 
 
+def check_small():
+    """The smallest weights keep 8 bits, unless a plan says otherwise: of equal ones the first, a twelfth of all."""
+    N = helper.make_node
+    nodes = [N("MatMul", ["x", "w0"], ["a"], "first"), N("Relu", ["a"], ["b"]), N("MatMul", ["b", "w1"], ["c"], "second"),
+             N("Relu", ["c"], ["d"]), N("MatMul", ["d", "w2"], ["y"], "last")]
+    write_model("m.onnx", nodes, (4, 32), {"w0": normal(32, 32), "w1": normal(32, 32), "w2": normal(32, 512)})
+    shutil.rmtree("samples", ignore_errors=True)
+    os.mkdir("samples")
+    np.save("samples/x.npy", normal(4, 32))
+    kinds = lambda: [line.split()[2] for line in open("plan.txt") if line.startswith("node ") and line.endswith(" MatMul\n")]
+    for how, want in ("nearest", ["w4", "w4", "w4"]), ("gptq", ["w8", "w4", "w4"]):
+        mcc("m.onnx", *options("w4", how), "--save-plan=plan.txt", "-o", "m.o")
+        assert kinds() == want, (how, kinds())
+    open("old.txt", "w").write(open("plan.txt").read().replace(" w8 ", " w4 "))
+    mcc("m.onnx", *options("w4", "gptq"), "--plan=old.txt", "--save-plan=plan.txt", "-o", "m.o")
+    assert kinds() == ["w4"] * 3, kinds()
+
+
 folder = tempfile.mkdtemp()
 try:
     os.chdir(folder)
+    check_small()
     check(products, "w4", {"nearest": 1, "gptq": 0.5, "adaround": 0.8})
     check(products, "w8", {"nearest": 1, "gptq": 0.5, "adaround": 0.8})
     check(deep, "w4", {"nearest": 1, "gptq": 0.5, "adaround": 1.1}, "--dim=W=12")

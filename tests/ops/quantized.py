@@ -191,21 +191,29 @@ def conv(rng):
 
 
 def transposed(rng):
-    """ConvTranspose, whose integers are multiplied in float32, exactly."""
+    """ConvTranspose, whose phases are channels of a convolution on the integers."""
     net = Net(rng)
-    cin, cout, stride = int(rng.integers(1, 20)), int(rng.integers(1, 9)), int(rng.integers(1, 3))
-    kh, kw = (int(k) for k in rng.integers(1, 4, 2))
+    group, (kh, kw), dilations = int(rng.integers(1, 3)), rng.integers(1, 5, 2), rng.integers(1, 3, 2)
+    cin, cout, stride = group * int(rng.integers(1, 10)), int(rng.integers(1, 9)), int(rng.integers(1, 4))
     x = input_codes(net, rng, (1, cin, 5, 6), pick(rng, [np.uint8, np.int8]))
-    scales = product_scales(rng, cout)
-    wt = net.weights((cin, cout, kh, kw), 1, scales)
-    step, wx = F(x.scale * F(wt.scale)), whole(x)
-    acc = np.zeros((1, cout, 4 * stride + kh, 5 * stride + kw), np.int64)
-    for r in range(kh):
-        for c in range(kw):
-            part = np.einsum("nchw,cm->nmhw", wx, wt.codes.astype(np.int64)[:, :, r, c])
-            acc[:, :, r:r + 4 * stride + 1:stride, c:c + 5 * stride + 1:stride] += part
-    bias, b = product_bias(net, rng, cout, step, pick(rng, ["none", "whole", "floats"]))
-    y = net.node("ConvTranspose", [x, wt] + [bias] * (bias is not None), None, strides=[stride] * 2, kernel_shape=[kh, kw])
+    scales, dtype = product_scales(rng, cout), pick(rng, [np.int8, np.int8, np.uint8])
+    wt = net.weights((cin, cout, kh, kw), 1, scales, dtype, weight_zero(rng, scales, dtype))
+    zw = whole(wt) if wt.zero.ndim == 0 else wt.codes.astype(np.int64) - wt.zero.astype(np.int64).reshape(1, -1, 1, 1)
+    reach = [4 * stride + int(dilations[0]) * (int(kh) - 1) + 1, 5 * stride + int(dilations[1]) * (int(kw) - 1) + 1]
+    acc = np.zeros((1, group * cout, *reach), np.int64)
+    for g in range(group):
+        own, of = slice(g * cin // group, (g + 1) * cin // group), slice(g * cout, (g + 1) * cout)
+        for r in range(kh):
+            for c in range(kw):
+                top, left = r * int(dilations[0]), c * int(dilations[1])
+                part = np.einsum("nchw,cm->nmhw", whole(x)[:, own], zw[own, :, r, c])
+                acc[:, of, top:top + 4 * stride + 1:stride, left:left + 5 * stride + 1:stride] += part
+    pads = [int(rng.integers(0, min(3, n))) for n in reach * 2]
+    acc = acc[:, :, pads[0]:reach[0] - pads[2], pads[1]:reach[1] - pads[3]]
+    step = np.tile(F(x.scale * F(wt.scale)), group) if wt.scale.ndim else F(x.scale * F(wt.scale))
+    bias, b = product_bias(net, rng, group * cout, step, pick(rng, ["none", "whole", "floats"]))
+    y = net.node("ConvTranspose", [x, wt] + [bias] * (bias is not None), None, strides=[stride] * 2, kernel_shape=[int(kh), int(kw)],
+                 dilations=[int(d) for d in dilations], pads=pads, group=group)
     finish(net, rng, y, acc, step, 2, b)
     return net, 0.01
 
