@@ -127,20 +127,25 @@ static Equalization *finish(const Levels *l, Arena *a) {
     return e;
 }
 
-Equalization *equalize_weights(ChannelMap *m, Arena *a) {
-    Arena *scratch = arena_new(m->graph->ctx);
-    Levels l = levels_begin(m, scratch);
+/* Factors that make the largest weight that makes a channel equal to the largest that reads it */
+static void even_out(const Levels *l) {
     double moved = 1;
     for (int sweep = 0; sweep < SWEEPS && moved > 0.02; sweep++) {
         moved = 0;
-        measure(&l);
-        for (int i = 0; i < m->n; i++) {
-            if (!is_free(&l, i)) continue;
-            double step = 0.25 * log2((double)l.made[i] / (double)l.read[i]);
-            l.factor[i] = (float)fmin(fmax((double)l.factor[i] * exp2(step), 0x1p-20), 0x1p20);
+        measure(l);
+        for (int i = 0; i < l->m->n; i++) {
+            if (!is_free(l, i)) continue;
+            double step = 0.25 * log2((double)l->made[i] / (double)l->read[i]);
+            l->factor[i] = (float)fmin(fmax((double)l->factor[i] * exp2(step), 0x1p-20), 0x1p20);
             moved = fmax(moved, fabs(step));
         }
     }
+}
+
+Equalization *equalize_weights(ChannelMap *m, Arena *a) {
+    Arena *scratch = arena_new(m->graph->ctx);
+    Levels l = levels_begin(m, scratch);
+    even_out(&l);
     Equalization *e = finish(&l, a);
     arena_free(scratch);
     return e;
@@ -242,46 +247,61 @@ static void keep_bounds(const Choice *c) {
         if (m->constants[i].node->op == OP_Min) keep_bound(c, &m->constants[i]);
 }
 
-static void try_alpha(const Choice *c, double alpha) {
+static void set_by_alpha(const Choice *c, double alpha) {
     const Levels *l = c->levels;
     for (int i = 0; i < l->m->n; i++) {
         double most = fmax((double)-c->seen[i].low, (double)c->seen[i].high), level = 0;
         if (is_free(l, i) && isnormal(most)) level = alpha * log2(most) - (1 - alpha) * log2((double)l->read[i]);
         l->factor[i] = (float)exp2(fmin(fmax(rint(level), -MOST_EXPONENT), MOST_EXPONENT));
     }
-    keep_bounds(c);
 }
 
-/* Where it is expected to gain half a decibel */
-static void keep_better(const Choice *c) {
+/* Where the noise is expected to become that part of what it is */
+static void keep_better(const Choice *c, double part) {
     const Levels *l = c->levels;
     measure_noise(c, l->factor);
     for (int i = 0; i < l->m->n; i++)
-        if (l->m->parent[i] == i && c->noise[group_of(c, i)] < 0.9 * c->least[group_of(c, i)])
+        if (l->m->parent[i] == i && c->noise[group_of(c, i)] < part * c->least[group_of(c, i)])
             c->best[i] = l->factor[i];
     for (int i = 0; i < l->m->n; i++)
-        if (c->noise[i] < 0.9 * c->least[i]) c->least[i] = c->noise[i];
+        if (c->noise[i] < part * c->least[i]) c->least[i] = c->noise[i];
+}
+
+/* Of some alphas and of the factors by weights (even: what a channel holds rarely, samples may not have shown), each
+ * without bounds of channels and with them: these are a Min more, worth three decibels, where others gain half a one.
+ */
+static void choose_best(const Choice *c, const float *even) {
+    static const double alphas[] = {0.5, 0.75, 0.25, 1};
+    const Levels *l = c->levels;
+    enum { ALPHAS = sizeof alphas / sizeof *alphas };
+    find_groups(c);
+    measure_noise(c, l->factor);
+    for (int i = 0; i < l->m->n; i++) c->best[i] = 1, c->least[i] = c->noise[i];
+    for (int i = 0; i < 2 * (ALPHAS + 1); i++) {
+        int k = i % (ALPHAS + 1);
+        if (k < ALPHAS) set_by_alpha(c, alphas[k]);
+        else memcpy(l->factor, even, sizeof *even * (size_t)l->m->n);
+        if (i <= ALPHAS) keep_bounds(c);
+        keep_better(c, i <= ALPHAS ? 0.9 : 0.5);
+    }
+    memcpy(l->factor, c->best, sizeof *c->best * (size_t)l->m->n);
 }
 
 Equalization *equalize_seen(ChannelMap *m, const ChannelSeen *seen, double alpha, Arena *a) {
-    static const double tried[] = {0.5, 0.75, 0.25, 1};
     Arena *scratch = arena_new(m->graph->ctx);
     Levels l = levels_begin(m, scratch);
     Choice c = {.levels = &l, .seen = seen, .together = ARENA_ARRAY(scratch, m->n, int)};
+    float *even = ARENA_ARRAY(scratch, m->n, float);
     c.best = ARENA_ARRAY(scratch, m->n, float);
     c.least = ARENA_ARRAY(scratch, m->n, double);
     c.noise = ARENA_ARRAY(scratch, m->n, double);
+    even_out(&l);
+    for (int i = 0; i < m->n; i++) even[i] = exp2f(rintf(log2f(l.factor[i]))), l.factor[i] = 1;
     measure(&l);
-    if (alpha >= 0) try_alpha(&c, alpha);
+    if (alpha < 0) choose_best(&c, even);
     else {
-        find_groups(&c);
-        measure_noise(&c, l.factor);
-        for (int i = 0; i < m->n; i++) c.best[i] = 1, c.least[i] = c.noise[i];
-        for (int i = 0; i < (int)(sizeof tried / sizeof *tried); i++) {
-            try_alpha(&c, tried[i]);
-            keep_better(&c);
-        }
-        l.factor = c.best;
+        set_by_alpha(&c, alpha);
+        keep_bounds(&c);
     }
     Equalization *e = finish(&l, a);
     arena_free(scratch);

@@ -183,7 +183,7 @@ folder = tempfile.mkdtemp()
 try:
     os.chdir(folder)
     check(transformer, {"int8": {"samples": 10, "weights": 10, "samples:0.75": 10}, "dynamic": {"samples": 10}})
-    check(bounded, {"int8": {"samples": 6, "weights": 6}})
+    check(bounded, {"int8": {"samples": 20, "weights": 20}})
     check(post_norm, {"int8": {"samples": 3}, "dynamic": {"samples": 6}})
     check(mobile, {"int8": {"samples": 10, "weights": 10}})
     refused()
