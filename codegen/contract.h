@@ -88,6 +88,9 @@ LLVMValueRef vec_dequantize(Kernel *k, LLVMValueRef q, Dtype t, LLVMValueRef zer
 LLVMValueRef vec_narrow(Kernel *k, LLVMValueRef wide, bool is_signed, int lanes); /* int32 to saturated bytes */
 /* n vectors of int32 as saturated bytes, one behind the other, in one vector; the lanes of all are a power of two */
 LLVMValueRef vec_narrow_many(Kernel *k, LLVMValueRef *wide, int n, bool is_signed, int lanes);
+/* mcc.Requantize: floor(sum · factor / 2^31), and up to four of these as vec_narrow_many has them */
+LLVMValueRef vec_scaled_sum(Kernel *k, LLVMValueRef sum, LLVMValueRef factor, int lanes);
+LLVMValueRef vec_requantize_many(Kernel *k, const Node *n, LLVMValueRef *scaled, int count, int lanes);
 
 /* ---- byte_sums.c ---- */
 /* For a QuantizeLinear of two dequantized bytes' sum: what multiplies as its scale divides. 0: none was found */

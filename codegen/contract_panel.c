@@ -48,6 +48,15 @@ static LLVMValueRef hide(Kernel *k, LLVMValueRef p, bool anew) {
     return LLVMBuildCall2(k->b, type, nothing, &p, 1, "");
 }
 
+/* all of a row's taps, each one step of a block, as those of bytes are in short vectors: a loop's own instructions would
+ * count */
+static bool are_few(const Contraction *c, const Taps *taps) {
+    enum { FEW = 8 };
+    int64_t from, to;
+    return c->group.block == 1 && c->kernel[2] > 1 && c->kernel[2] <= FEW && i_is_const(taps->from, &from) && i_is_const(taps->to, &to) &&
+           from == 0 && to == c->kernel[2];
+}
+
 /* row: of the window, counted over its outer axes */
 static void row_taps(Panel *p, Tile *t, const Place *at, LLVMValueRef row, LLVMValueRef x, const Taps *taps) {
     Contraction *c = p->c;
@@ -59,12 +68,13 @@ static void row_taps(Panel *p, Tile *t, const Place *at, LLVMValueRef row, LLVMV
         return;
     }
     LLVMValueRef tap = i_scale(k, row, c->kernel[2]);
-    for (int64_t i = 0; !taps->from && i < c->kernel[2]; i++) {
+    bool one_by_one = !taps->from || are_few(c, taps);
+    for (int64_t i = 0; one_by_one && i < c->kernel[2]; i++) {
+        uint32_t mask = taps->from ? all : taps->masks[i];
         /* hidden: neighbouring taps read the same elements, which LLVM would keep in registers that the tile needs */
-        if (taps->masks[i])
-            channel_steps(p, t, at, i_plus(k, tap, i), hide(k, f32_at(k, x, i_scale(k, step, i)), false), taps->masks[i]);
+        if (mask) channel_steps(p, t, at, i_plus(k, tap, i), hide(k, f32_at(k, x, i_scale(k, step, i)), false), mask);
     }
-    if (!taps->from) return;
+    if (one_by_one) return;
     For f = for_begin(k, taps->from, taps->to, 1);
     channel_steps(p, t, at, i_add(k, tap, f.i), f32_at(k, x, i_mul(k, f.i, step)), all);
     for_end(k, &f);
@@ -187,15 +197,14 @@ static void fill_border(Panel *p, Tile *t, const Taps *taps) {
         each_window_row(p, true, add_row_outside, t, taps);
 }
 
-static void add_block(Panel *p, Tile *t, LLVMValueRef block, LLVMValueRef start, const Taps *taps) {
+static void add_block(Panel *p, Tile *t, LLVMValueRef block, LLVMValueRef x, LLVMValueRef w, LLVMValueRef start,
+                      const Taps *taps) {
     Contraction *c = p->c;
     Kernel *k = c->k;
     const Grouping *g = &c->group;
     int64_t channels = g->channels * g->groups, blocks = (channels + g->block - 1) / g->block,
             last = channels - (blocks - 1) * g->block;
-    int64_t panel = g->block * taps_of(c) * p->vecs * c->lanes;
-    Place at = {x_at(c, p->x, i_mul(k, block, c->x_block)), p->w ? w_at(c, p->w, i_scale(k, block, panel)) : NULL,
-                gen_i64(k->gen, g->block), i_scale(k, block, g->block * taps_of(c))};
+    Place at = {x, w, gen_i64(k->gen, g->block), i_scale(k, block, g->block * taps_of(c))};
     if (last != g->block) {
         LLVMValueRef ends = LLVMBuildICmp(k->b, LLVMIntEQ, i_add(k, block, p->first), gen_i64(k->gen, blocks - 1), "");
         at.count =
@@ -204,13 +213,53 @@ static void add_block(Panel *p, Tile *t, LLVMValueRef block, LLVMValueRef start,
     block_taps(p, t, &at, start, taps);
 }
 
+static int64_t block_weights(const Panel *p) {
+    return p->c->group.block * taps_of(p->c) * p->vecs * p->c->lanes;
+}
+
+enum { TOGETHER = 4 };
+
 /* Blocks of one step, as those of bytes are in short vectors, go a few at a time: a loop's own instructions would count. */
-static int64_t blocks_together(const Panel *p) {
-    enum { TOGETHER = 4 };
+static bool goes_together(const Panel *p, int64_t *blocks) {
     const Contraction *c = p->c;
-    int64_t blocks;
     bool short_steps = c->combine == COMBINE_DENSE && c->group.block == 1 && taps_of(c) == 1;
-    return short_steps && i_is_const(p->blocks, &blocks) && blocks >= TOGETHER ? TOGETHER : 1;
+    return short_steps && i_is_const(p->blocks, blocks) && *blocks >= TOGETHER;
+}
+
+/* `n` blocks from those that x and w point to; both end behind them */
+static void add_together(Panel *p, Tile *t, LLVMValueRef block, int64_t n, LLVMValueRef x, LLVMValueRef w,
+                         LLVMValueRef start, const Taps *taps) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    /* hidden: LLVM would load all panels first, and spill, and count in one index what goes in two steps */
+    LLVMValueRef from = hide(k, LLVMBuildLoad2(k->b, k->gen->ptr, x, ""), true),
+                 weights = LLVMBuildLoad2(k->b, k->gen->ptr, w, "");
+    for (int64_t i = 0; i < n; i++)
+        add_block(p, t, i_plus(k, block, i), x_at(c, from, i_scale(k, c->x_block, i)),
+                  w_at(c, weights, gen_i64(k->gen, i * block_weights(p))), start, taps);
+    LLVMBuildStore(k->b, x_at(c, from, i_scale(k, c->x_block, n)), x);
+    LLVMBuildStore(k->b, w_at(c, weights, gen_i64(k->gen, n * block_weights(p))), w);
+}
+
+static void add_all_together(Panel *p, Tile *t, int64_t blocks, LLVMValueRef start, const Taps *taps) {
+    Kernel *k = p->c->k;
+    LLVMValueRef x = gen_alloca(k->gen, k->b, k->gen->ptr, 8), w = gen_alloca(k->gen, k->b, k->gen->ptr, 8);
+    LLVMBuildStore(k->b, p->x, x);
+    LLVMBuildStore(k->b, p->w, w);
+    LLVMValueRef end = gen_i64(k->gen, blocks / TOGETHER * TOGETHER);
+    For f = for_begin(k, zero(p), end, TOGETHER);
+    add_together(p, t, f.i, TOGETHER, x, w, start, taps);
+    for_end(k, &f);
+    if (blocks % TOGETHER) add_together(p, t, end, blocks % TOGETHER, x, w, start, taps);
+}
+
+static void add_each(Panel *p, Tile *t, LLVMValueRef start, const Taps *taps) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    For f = for_begin(k, zero(p), p->blocks, 1);
+    add_block(p, t, f.i, x_at(c, p->x, i_mul(k, f.i, c->x_block)),
+              p->w ? w_at(c, p->w, i_scale(k, f.i, block_weights(p))) : NULL, start, taps);
+    for_end(k, &f);
 }
 
 static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) {
@@ -221,19 +270,9 @@ static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) 
     if (c->border) fill_border(p, &t, taps);
     else if (c->combine == COMBINE_DENSE) tile_fill(&t, p->bias, 4);
     else channelwise_fill(c, &t, p->bias);
-    LLVMValueRef from = zero(p), x = p->x;
-    /* no loop stands between the panels' and these loads, which LLVM would do before all panels, and spill */
-    if (blocks_together(p) > 1) p->x = hide(k, x, true);
-    for (int64_t together = blocks_together(p); together; together /= 4) {
-        LLVMValueRef to = together > 1 ? i_scale(k, i_div(k, p->blocks, together), together) : p->blocks;
-        int64_t left;
-        if (i_is_const(i_sub(k, to, from), &left) && left == 0) break;
-        For f = for_begin(k, from, to, together);
-        for (int64_t i = 0; i < together; i++) add_block(p, &t, i_plus(k, f.i, i), start, taps);
-        for_end(k, &f);
-        from = to;
-    }
-    p->x = x;
+    int64_t blocks;
+    if (goes_together(p, &blocks)) add_all_together(p, &t, blocks, start, taps);
+    else add_each(p, &t, start, taps);
     if (c->combine == COMBINE_MEAN) channelwise_finish(c, &t, p->outer, start);
     Point out = {.batch = p->batch, .col = p->col};
     for (int i = 0; i < 3; i++) out.space[i] = i_add(k, i_scale(k, i < 2 ? p->outer[i] : start, c->up[i]), p->phase[i]);

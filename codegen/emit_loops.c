@@ -93,10 +93,21 @@ static Interval interval_of_load(const Emit *e, const Expr *x) {
     return t ? interval_of_constant(t) : x->dtype == DT_F32 ? interval_any() : interval_of_dtype(x->dtype);
 }
 
+static bool is_signed(const Node *n) { return n->out[0]->type.dtype == DT_I8; }
+
 static LLVMValueRef computed(Emit *e, const Node *n, LLVMValueRef *args, const Interval *in) {
     if (e->lanes == 1) return gen_elementwise(e->g, e->k->b, n, args);
     if (n->op != OP_QuantizeLinear) return vec_elementwise_in(e->k, n, args, e->lanes, in);
-    return vec_narrow(e->k, vec_quantize(e->k, n, args, e->lanes, in[0]), n->out[0]->type.dtype == DT_I8, e->lanes);
+    return vec_narrow(e->k, vec_quantize(e->k, n, args, e->lanes, in[0]), is_signed(n), e->lanes);
+}
+
+static LLVMValueRef evaluate(Emit *e, Expr *x);
+
+static void evaluate_args(Emit *e, Expr *x, LLVMValueRef args[3], Interval in[3]) {
+    for (int i = 0; i < x->n_args; i++) {
+        args[i] = x->args[i] ? evaluate(e, x->args[i]) : NULL;
+        in[i] = x->args[i] ? x->args[i]->interval : interval_any();
+    }
 }
 
 static LLVMValueRef evaluate(Emit *e, Expr *x) {
@@ -104,10 +115,7 @@ static LLVMValueRef evaluate(Emit *e, Expr *x) {
     if (x->node) {
         LLVMValueRef args[3];
         Interval in[3];
-        for (int i = 0; i < x->n_args; i++) {
-            args[i] = x->args[i] ? evaluate(e, x->args[i]) : NULL;
-            in[i] = x->args[i] ? x->args[i]->interval : interval_any();
-        }
+        evaluate_args(e, x, args, in);
         x->value = computed(e, x->node, args, in);
         x->interval = interval_of_node(x->node, in);
     } else if (x->access.input == REDUCED) {
@@ -275,6 +283,29 @@ static void emit_point(Emit *e) {
     store(e, evaluate(e, e->nest.body));
 }
 
+/* vectors that are narrowed together, as NEON does it best */
+static int narrowed_together(const Emit *e, int lanes) {
+    enum { TOGETHER = 4 };
+    const Node *last = e->nest.body->node;
+    bool neon = e->g->target->lookup == LOOKUP_QUARTERS && lanes == TOGETHER;
+    return neon && last && last->op == OP_QuantizeLinear ? TOGETHER : 1;
+}
+
+/* `n` vectors from index `at` of the axis on, which end in QuantizeLinear */
+static void emit_together(Emit *e, int axis, LLVMValueRef at, int n) {
+    Expr *x = e->nest.body;
+    LLVMValueRef wide[4], args[3];
+    Interval in[3];
+    for (int i = 0; i < n; i++) {
+        e->index[axis] = i_plus(e->k, at, i * e->lanes);
+        e->point++;
+        evaluate_args(e, x, args, in);
+        wide[i] = vec_quantize(e->k, x->node, args, e->lanes, in[0]);
+    }
+    e->index[axis] = at;
+    store(e, vec_narrow_many(e->k, wide, n, is_signed(x->node), e->lanes));
+}
+
 /* what the kernel goes through of an axis: all, but a chunk's share of the first; in whole vectors where it has vectors
  */
 static Range axis_range(Emit *e, int axis, int lanes) {
@@ -291,6 +322,15 @@ static void emit_inner(Emit *e, int axis, int lanes) {
     LLVMValueRef n = share.to, from = share.from;
     int64_t count = -1;
     i_is_const(n, &count);
+    int together = narrowed_together(e, lanes);
+    if (together > 1) {
+        Loop l = loop_begin(e, from, n, together * lanes);
+        e->lanes = lanes;
+        emit_together(e, axis, l.i, together);
+        e->lanes = 1;
+        loop_end(e, &l, together * lanes);
+        from = l.i;
+    }
     for (int step = lanes; step > 1; step = step > FEW ? FEW : 1) {
         Loop l = loop_begin(e, from, n, step);
         e->index[axis] = l.i;

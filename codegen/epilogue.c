@@ -75,7 +75,15 @@ static Interval interval_of(Eval *e, const Value *v) {
 }
 
 /* a node whose result is narrowed as it is stored */
-static bool is_narrowed(const Node *n) { return n && n->op == OP_QuantizeLinear && vec_has_elementwise(n); }
+static bool is_narrowed(const Node *n) {
+    return n && (n->op == OP_QuantizeLinear || n->op == OP_Requantize) && vec_has_elementwise(n);
+}
+
+/* such a node's words as bytes */
+static LLVMValueRef narrowed_by(Kernel *k, const Node *n, LLVMValueRef *wide, int count, int lanes) {
+    return n->op == OP_Requantize ? vec_requantize_many(k, n, wide, count, lanes)
+                                  : vec_narrow_many(k, wide, count, n->out[0]->type.dtype == DT_I8, lanes);
+}
 
 /* the body from its inputs, which have been learnt; wide: a value that is not narrowed, and what comes behind is left
  * out; NULL: none */
@@ -86,8 +94,9 @@ static void evaluate(Eval *e, const Value *wide) {
         assert(n->n_in <= 3);
         for (int i = 0; i < n->n_in; i++) args[i] = known(e, n->in[i]), in[i] = interval_of(e, n->in[i]);
         if (is_narrowed(n)) {
-            out = vec_quantize(e->k, n, args, e->lanes, in[0]);
-            if (n->out[0] != wide) out = vec_narrow(e->k, out, n->out[0]->type.dtype == DT_I8, e->lanes);
+            out = n->op == OP_Requantize ? vec_scaled_sum(e->k, args[0], args[1], e->lanes)
+                                         : vec_quantize(e->k, n, args, e->lanes, in[0]);
+            if (n->out[0] != wide) out = narrowed_by(e->k, n, &out, 1, e->lanes);
         } else {
             out = e->lanes > 1 || vec_has_elementwise(n) ? vec_elementwise_in(e->k, n, args, e->lanes, in)
                                                          : gen_elementwise(e->k->gen, e->k->b, n, args);
@@ -164,7 +173,7 @@ LLVMValueRef epilogue_wide(Kernel *k, const Epilogue *e, LLVMValueRef *in, int l
 }
 
 static LLVMValueRef narrowed(Kernel *k, const Narrowed *last, LLVMValueRef *wide, int n, int lanes) {
-    return vec_narrow_many(k, wide, n, last->value->type.dtype == DT_I8, lanes);
+    return narrowed_by(k, last->value->def, wide, n, lanes);
 }
 
 static LLVMValueRef looked_up(Kernel *k, const Narrowed *last, LLVMValueRef v, int lanes) {

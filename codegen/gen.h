@@ -122,7 +122,8 @@ typedef struct Kernel {
     int chunks;
     Symbol *symbols;
     int n_symbols;
-    float checked_scale; /* of the last vec_quantize, and what was found of it */
+    float checked_scale; /* of the last vec_quantize, how it was to divide, and what was found of it */
+    bool checked_sum;
     bool divides_by_multiplying;
     const struct Multiplier *multipliers; /* what byte_sum_multiplier has answered so far */
     LLVMValueRef status; /* of device kernels: where errors go (gpu_fail) */

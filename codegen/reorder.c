@@ -55,6 +55,45 @@ static void emit_square(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, in
     }
 }
 
+/* ---- bytes: four channels of sixteen pixels ---- */
+
+enum { QUAD = 4, QUAD_PIXELS = 16 };
+
+/* NEON stores four vectors byte by byte in turn, and loads them so */
+static bool has_quads(const Reorder *r) {
+    return r->block == QUAD && r->align == 1 && r->k->gen->target->lookup == LOOKUP_QUARTERS;
+}
+
+static LLVMValueRef picked(Kernel *k, LLVMValueRef a, LLVMValueRef b, int first, int step, int n) {
+    LLVMValueRef mask[QUAD * QUAD_PIXELS];
+    for (int i = 0; i < n; i++) mask[i] = gen_i32(k->gen, first + i * step);
+    return LLVMBuildShuffleVector(k->b, a, b, LLVMConstVector(mask, (unsigned)n), "");
+}
+
+static LLVMValueRef interleaved(Kernel *k, LLVMValueRef *v) {
+    LLVMValueRef two[2], mask[QUAD * QUAD_PIXELS];
+    for (int i = 0; i < 2; i++) two[i] = picked(k, v[2 * i], v[2 * i + 1], 0, 1, 2 * QUAD_PIXELS);
+    for (int i = 0; i < QUAD * QUAD_PIXELS; i++) mask[i] = gen_i32(k->gen, i % QUAD * QUAD_PIXELS + i / QUAD);
+    return LLVMBuildShuffleVector(k->b, two[0], two[1], LLVMConstVector(mask, QUAD * QUAD_PIXELS), "");
+}
+
+static void emit_quads(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, int there, LLVMValueRef pixel) {
+    Kernel *k = r->k;
+    LLVMValueRef v[QUAD], p[QUAD], q = at(r, blocked, i_scale(k, pixel, QUAD));
+    for (int i = 0; i < there; i++) p[i] = at(r, plain, i_add(k, i_scale(k, r->pixels, i), pixel));
+    if (r->to_blocked) {
+        for (int i = 0; i < QUAD; i++)
+            v[i] = i < there ? vec_load_of(k, r->element, p[i], QUAD_PIXELS, 1)
+                             : LLVMConstNull(vec_of(r->element, QUAD_PIXELS));
+        vec_store(k, interleaved(k, v), q, 1);
+        return;
+    }
+    LLVMValueRef all = vec_load_of(k, r->element, q, QUAD * QUAD_PIXELS, 1);
+    for (int i = 0; i < there; i++) vec_store(k, picked(k, all, all, i, QUAD, QUAD_PIXELS), p[i], 1);
+}
+
+/* ---- blocks ---- */
+
 static void emit_pixels(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, int there) {
     Kernel *k = r->k;
     LLVMValueRef none = gen_i64(k->gen, 0);
@@ -68,19 +107,24 @@ static void emit_pixels(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, in
     for_end(k, &pixel);
 }
 
-static void emit_block(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, int there) {
+/* squares of `side` pixels, the last of which overlaps its neighbour, where one fits; else narrower ones */
+static void emit_squares(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, int there, int side) {
     Kernel *k = r->k;
-    if (!k->gen->target->vector_bits || r->block > MOST_LANES || (r->block & (r->block - 1))) {
-        emit_pixels(r, plain, blocked, there);
-        return;
-    }
-    If f = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, r->pixels, gen_i64(k->gen, r->block), ""));
-    For square = for_begin(k, gen_i64(k->gen, 0), r->pixels, r->block);
-    emit_square(r, plain, blocked, there, i_min(k, square.i, i_plus(k, r->pixels, -r->block)));
+    If f = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGE, r->pixels, gen_i64(k->gen, side), ""));
+    For square = for_begin(k, gen_i64(k->gen, 0), r->pixels, side);
+    LLVMValueRef pixel = i_min(k, square.i, i_plus(k, r->pixels, -side));
+    (side > r->block ? emit_quads : emit_square)(r, plain, blocked, there, pixel);
     for_end(k, &square);
     if_else(k, &f);
-    emit_pixels(r, plain, blocked, there);
+    if (side > r->block) emit_squares(r, plain, blocked, there, r->block);
+    else emit_pixels(r, plain, blocked, there);
     if_end(k, &f);
+}
+
+static void emit_block(Reorder *r, LLVMValueRef plain, LLVMValueRef blocked, int there) {
+    bool squares = r->k->gen->target->vector_bits && r->block <= MOST_LANES && !(r->block & (r->block - 1));
+    if (squares) emit_squares(r, plain, blocked, there, has_quads(r) ? QUAD_PIXELS : r->block);
+    else emit_pixels(r, plain, blocked, there);
 }
 
 static bool emit(Kernel *k) {

@@ -75,23 +75,29 @@ static bool rows_are_lanes(const Tile *t, const TileSteps *s, int row) {
            (s->mask >> row & all) == all;
 }
 
+/* The first of BY_LANE rows that are one vector with `row` in it, if there are such: rows from there on, or the last ones
+ * of the tile. -1: none */
+static int vector_of_rows(const Tile *t, const TileSteps *s, int row) {
+    int last = t->rows - BY_LANE;
+    if (rows_are_lanes(t, s, row)) return row;
+    return last >= 0 && last < row && rows_are_lanes(t, s, last) ? last : -1;
+}
+
 /* one step at element `at` of the rows from a, and vectors from b */
 static void step(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, int at) {
     Kernel *k = t->k;
     LLVMValueRef vectors[TILE_MAX];
+    unsigned align = t->kind == TILE_F32 ? 4 : 1;
     load_columns(t, s, b, gen_i64(k->gen, at), vectors);
     for (int r = 0; r < t->rows; r++) {
         if (!takes_part(s, r)) continue;
-        LLVMValueRef p = f32_at(k, f32_at(k, a, i_scale(k, s->row, r)), gen_i64(k->gen, at * s->inner));
-        unsigned align = t->kind == TILE_F32 ? 4 : 1;
-        if (rows_are_lanes(t, s, r)) {
-            LLVMValueRef four = vec_load_of(k, t->element, p, BY_LANE, align);
-            for (int i = 0; i < BY_LANE; i++) multiply(t, r + i, splat_lane(k, four, i, t->lanes), vectors);
-            r += BY_LANE - 1;
-            continue;
-        }
-        LLVMValueRef scalar = vec_load_of(k, t->element, p, 1, align);
-        multiply(t, r, vec_splat(k, scalar, t->lanes), vectors);
+        int first = vector_of_rows(t, s, r), from = first < 0 ? r : first;
+        LLVMValueRef p = f32_at(k, f32_at(k, a, i_scale(k, s->row, from)), gen_i64(k->gen, at * s->inner));
+        LLVMValueRef x = vec_load_of(k, t->element, p, first < 0 ? 1 : BY_LANE, align);
+        if (first < 0) multiply(t, r, vec_splat(k, x, t->lanes), vectors);
+        else
+            for (; r < first + BY_LANE; r++) multiply(t, r, splat_lane(k, x, r - first, t->lanes), vectors);
+        r -= first >= 0;
     }
 }
 

@@ -35,6 +35,7 @@ bool vec_has_integer(const Node *n) {
     case OP_QuantizeLinear: return has_quantize(n);
     case OP_DequantizeLinear: return has_dequantize(n);
     case OP_Table: return is_byte(dtype_of(n, 0)) && is_byte(out);
+    case OP_Requantize: return dtype_of(n, 0) == DT_I32 && dtype_of(n, 1) == DT_I32 && is_byte(out);
     case OP_Cast: return is_integer(dtype_of(n, 0)) && (out == DT_F32 || out == DT_I32 || out == dtype_of(n, 0));
     case OP_Add:
     case OP_Sub:
@@ -185,28 +186,44 @@ LLVMValueRef vec_quantized(Kernel *k, LLVMValueRef x, LLVMValueRef zero, Dtype t
     return fits ? LLVMBuildNSWAdd(k->b, whole, zero, "") : LLVMBuildAdd(k->b, whole, zero, "");
 }
 
-/* v / s as q + (v - q·s) / s with q = v / s, where / s is · (1 / s): almost always the quotient as it is rounded. */
-static float quotient_by_multiplying(float v, float s, float inverse) {
-    float q = v * inverse;
+/* 1 / s as the sum of two numbers, both positive so that an infinity is not lost in what they are multiplied with */
+typedef struct Inverse {
+    float high, low;
+} Inverse;
+
+static Inverse inverse_of(float s) {
+    double exact = 1 / (double)s;
+    float high = (float)exact;
+    if ((double)high >= exact) high = nextafterf(high, 0);
+    return (Inverse){high, (float)(exact - (double)high)};
+}
+
+/* v / s as v·high + v·low, or as q + (v - q·s) / s with q = v / s, where / s is · (1 / s): almost always the quotient
+ * as it is rounded. */
+static float quotient_by_multiplying(float v, float s, bool by_sum) {
+    Inverse i = inverse_of(s);
+    if (by_sum) return fmaf(v, i.high, v * i.low);
+    float inverse = 1 / s, q = v * inverse;
     return fmaf(fmaf(-q, s, v), inverse, q);
 }
 
 /* Does that round to the same integers as v / s, wherever those fit 9 bits? It is off by little more than half a unit
  * in the last place, so that only numbers about the ties between two integers need be tried. */
-static bool divides_by_multiplying(Kernel *k, float s) {
+static bool divides_by_multiplying(Kernel *k, float s, bool by_sum) {
     enum { MOST = 257, ABOUT = 4 };
     if (!(s > 1e-30f && s < 1e30f)) return false;
-    if (k->checked_scale == s) return k->divides_by_multiplying;
+    if (k->checked_scale == s && k->checked_sum == by_sum) return k->divides_by_multiplying;
     bool same = true;
     for (int i = 0; i < MOST && same; i++) {
         float v = ((float)i + 0.5f) * s;
         for (int j = 0; j < ABOUT; j++) v = nextafterf(v, 0);
         for (int j = -ABOUT; j <= ABOUT && same; j++, v = nextafterf(v, INFINITY)) {
             float ratio = v / s;
-            same = rintf(ratio) == rintf(quotient_by_multiplying(v, s, 1 / s));
+            same = rintf(ratio) == rintf(quotient_by_multiplying(v, s, by_sum));
         }
     }
     k->checked_scale = s;
+    k->checked_sum = by_sum;
     return k->divides_by_multiplying = same;
 }
 
@@ -227,14 +244,20 @@ static bool is_power_of_two(float s) {
 static LLVMValueRef divided(Kernel *k, LLVMValueRef x, LLVMValueRef scale, int lanes, bool *fits) {
     const float enough = 512;
     float s;
-    if (!read_splat(scale, &s) || is_power_of_two(s) || !k->gen->target->has_fma || !divides_by_multiplying(k, s))
+    bool by_sum = is_aarch64(k) && lanes == 4; /* whose conversion saturates, NaN and infinities too */
+    if (!read_splat(scale, &s) || is_power_of_two(s) || !k->gen->target->has_fma || !divides_by_multiplying(k, s, by_sum))
         return LLVMBuildFDiv(k->b, x, scale, "");
     LLVMTypeRef type = vec_type(k->gen, lanes);
+    if (by_sum) {
+        Inverse i = inverse_of(s);
+        LLVMValueRef low = LLVMBuildFMul(k->b, x, vec_const(k->gen, (double)i.low, lanes), "");
+        return call_intrinsic(k, "llvm.fma", &type, 1, (LLVMValueRef[]){x, vec_const(k->gen, (double)i.high, lanes), low}, 3);
+    }
     LLVMValueRef most = vec_const(k->gen, (double)(enough * s), lanes),
                  least = vec_const(k->gen, (double)(-enough * s), lanes);
     LLVMValueRef inverse = vec_const(k->gen, (double)(1 / s), lanes);
     if (!*fits) {
-        if (!is_aarch64(k) || lanes != 4) x = select_if(k, LLVMRealUNO, x, x, vec_const(k->gen, 0, lanes), x);
+        x = select_if(k, LLVMRealUNO, x, x, vec_const(k->gen, 0, lanes), x);
         x = vec_at_most(k, vec_at_least(k, x, least), most);
         *fits = true;
     }
@@ -320,16 +343,29 @@ static LLVMValueRef packed(Kernel *k, LLVMValueRef *wide, bool as_signed, int la
     return LLVMBuildBitCast(k->b, v, vec_of(k->gen->i8, lanes * 4), "");
 }
 
+static bool is_saturating_sum(LLVMValueRef v) {
+    static const char name[] = "llvm.sadd.sat";
+    size_t n;
+    return LLVMIsACallInst(v) && !strncmp(LLVMGetValueName2(LLVMGetCalledValue(v), &n), name, sizeof name - 1);
+}
+
 /* v = what is added to a small constant, its zero point; NULL: it is no such sum */
 static LLVMValueRef without_zero(LLVMValueRef v, int64_t *zero) {
     LLVMValueRef plain = NULL, constant = NULL;
-    if (LLVMIsAInstruction(v) && LLVMGetInstructionOpcode(v) == LLVMAdd) plain = LLVMGetOperand(v, 0), constant = LLVMGetOperand(v, 1);
+    if ((LLVMIsAInstruction(v) && LLVMGetInstructionOpcode(v) == LLVMAdd) || is_saturating_sum(v))
+        plain = LLVMGetOperand(v, 0), constant = LLVMGetOperand(v, 1);
     if (!constant || !LLVMIsAConstantDataVector(constant)) return NULL;
     *zero = LLVMConstIntGetSExtValue(LLVMGetAggregateElement(constant, 0));
     for (unsigned i = 1; i < LLVMGetVectorSize(LLVMTypeOf(constant)); i++)
         if (LLVMConstIntGetSExtValue(LLVMGetAggregateElement(constant, i)) != *zero) return NULL;
     return *zero >= -256 && *zero < 256 ? plain : NULL;
 }
+
+typedef struct Narrowing { /* what becomes of words */
+    int shift; /* to the right, with rounding; 0: none */
+    int64_t zero;
+    bool as_signed;
+} Narrowing;
 
 /* The zero point that all add, which is taken off them: two vectors at a time can add it once they are narrower. 0: none */
 static int64_t take_zero(LLVMValueRef *wide, int n) {
@@ -343,27 +379,36 @@ static int64_t take_zero(LLVMValueRef *wide, int n) {
     return zero;
 }
 
-/* NEON saturates as it narrows: n of 1, 2 or 4 vectors of four */
-static LLVMValueRef saturated(Kernel *k, LLVMValueRef *wide, int n, bool as_signed) {
+/* NEON saturates as it narrows: n of 1, 2 or 4 vectors of four. Before that they are shifted and rounded, and the zero
+ * point is added to halves. */
+static LLVMValueRef saturated(Kernel *k, LLVMValueRef *wide, int n, const Narrowing *to) {
     LLVMTypeRef shorts = vec_of(k->gen->i16, 4), eight = vec_of(k->gen->i16, 8), bytes = vec_of(k->gen->i8, 8);
+    const char *narrow = to->shift ? "llvm.aarch64.neon.sqrshrn" : "llvm.aarch64.neon.sqxtn";
     LLVMValueRef v[4], low[2];
-    int64_t zero = take_zero(wide, n);
-    for (int i = 0; i < n; i++) v[i] = call_intrinsic(k, "llvm.aarch64.neon.sqxtn", &shorts, 1, &wide[i], 1);
+    for (int i = 0; i < n; i++) {
+        LLVMValueRef args[2] = {wide[i], gen_i32(k->gen, to->shift)};
+        v[i] = call_intrinsic(k, narrow, &shorts, 1, args, to->shift ? 2 : 1);
+    }
     for (int i = 0; i < (n + 1) / 2; i++) {
         LLVMValueRef two = joined(k, v[2 * i], n == 1 ? v[0] : v[2 * i + 1], 4);
-        LLVMValueRef sum[2] = {two, vec_repeat(LLVMConstInt(k->gen->i16, (uint64_t)zero, 1), 8)};
-        if (zero) two = call_intrinsic(k, "llvm.sadd.sat", &eight, 1, sum, 2);
-        low[i] = call_intrinsic(k, as_signed ? "llvm.aarch64.neon.sqxtn" : "llvm.aarch64.neon.sqxtun", &bytes, 1, &two, 1);
+        LLVMValueRef sum[2] = {two, vec_repeat(LLVMConstInt(k->gen->i16, (uint64_t)to->zero, 1), 8)};
+        if (to->zero) two = call_intrinsic(k, "llvm.sadd.sat", &eight, 1, sum, 2);
+        low[i] = call_intrinsic(k, to->as_signed ? "llvm.aarch64.neon.sqxtn" : "llvm.aarch64.neon.sqxtun", &bytes, 1, &two, 1);
     }
     if (n == 1) return shuffle(k, low[0], low[0], (int[]){0, 1, 2, 3}, 4);
     return n == 2 ? low[0] : joined(k, low[0], low[1], 8);
 }
 
+static bool saturates_many(const Kernel *k, int n, int lanes) { return is_aarch64(k) && lanes == 4 && n <= 4 && n != 3; }
+
 LLVMValueRef vec_narrow_many(Kernel *k, LLVMValueRef *wide, int n, bool as_signed, int lanes) {
     const Target *t = k->gen->target;
     LLVMValueRef four[4];
     int places[64];
-    if (is_aarch64(k) && lanes == 4 && n <= 4 && n != 3) return saturated(k, wide, n, as_signed);
+    if (saturates_many(k, n, lanes)) {
+        Narrowing to = {.zero = take_zero(wide, n), .as_signed = as_signed};
+        return saturated(k, wide, n, &to);
+    }
     if (n == 1) return vec_narrow(k, wide[0], as_signed, lanes);
     if (is_x86(k) && n <= 4 && (lanes == 4 || lanes == 8 || lanes == 16) && lanes * 32 <= t->vector_bits) {
         for (int i = 0; i < 4; i++) four[i] = wide[i % n];
@@ -375,6 +420,35 @@ LLVMValueRef vec_narrow_many(Kernel *k, LLVMValueRef *wide, int n, bool as_signe
     for (int i = 1; i < n; i *= 2)
         for (int j = 0; j + i < n; j += 2 * i) four[j] = joined(k, four[j], four[j + i], lanes * i);
     return four[0];
+}
+
+/* ---- mcc.Requantize ---- */
+
+LLVMValueRef vec_scaled_sum(Kernel *k, LLVMValueRef sum, LLVMValueRef factor, int lanes) {
+    enum { LOW_BITS = 31 };
+    LLVMTypeRef words = i32_vec(k, lanes), wide = vec_of(k->gen->i64, lanes);
+    if (saturates_many(k, 1, lanes))
+        return call_intrinsic(k, "llvm.aarch64.neon.sqdmulh", &words, 1, (LLVMValueRef[]){sum, factor}, 2);
+    LLVMValueRef product = LLVMBuildMul(k->b, LLVMBuildSExt(k->b, sum, wide, ""), LLVMBuildSExt(k->b, factor, wide, ""), "");
+    product = LLVMBuildAShr(k->b, product, vec_repeat(gen_i64(k->gen, LOW_BITS), lanes), "");
+    return LLVMBuildTrunc(k->b, product, words, "");
+}
+
+/* shifted with rounding, and the zero point: a word */
+static LLVMValueRef requantized(Kernel *k, LLVMValueRef v, const Narrowing *to, int lanes) {
+    LLVMValueRef one = vec_repeat(gen_i32(k->gen, 1), lanes);
+    LLVMValueRef whole = LLVMBuildAShr(k->b, v, vec_repeat(gen_i32(k->gen, to->shift), lanes), "");
+    LLVMValueRef rest = LLVMBuildAShr(k->b, v, vec_repeat(gen_i32(k->gen, to->shift - 1), lanes), "");
+    whole = LLVMBuildAdd(k->b, whole, LLVMBuildAnd(k->b, rest, one, ""), "");
+    return LLVMBuildAdd(k->b, whole, vec_repeat(gen_i32(k->gen, (int)to->zero), lanes), "");
+}
+
+LLVMValueRef vec_requantize_many(Kernel *k, const Node *n, LLVMValueRef *scaled, int count, int lanes) {
+    Narrowing to = {(int)node_int(n, "shift"), node_int(n, "zero"), is_signed(n->out[0]->type.dtype)};
+    LLVMValueRef words[4];
+    if (saturates_many(k, count, lanes)) return saturated(k, scaled, count, &to);
+    for (int i = 0; i < count; i++) words[i] = requantized(k, scaled[i], &to, lanes);
+    return vec_narrow_many(k, words, count, to.as_signed, lanes);
 }
 
 /* ---- the operators ---- */

@@ -1,7 +1,9 @@
 /* The plan as nodes of the graph: QuantizeLinear and DequantizeLinear behind each tensor that is held as integers,
  * DequantizeLinear of integers before contractions for weights and biases. */
 #include "compress/quantize.h"
+#include "passes/quant.h"
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 typedef struct Insert {
@@ -99,6 +101,39 @@ static void round_by_inputs(const Insert *s, const Node *n, const Contraction *c
     arena_free(a);
 }
 
+/* NULL: v is float, or was made here */
+static const QuantTensor *tensor_of(const Insert *s, const Value *v) {
+    return v && v->id < s->plan->n_ids ? s->plan->of_value[v->id] : NULL;
+}
+
+/* what n's result is rounded to, perhaps behind a Relu or Clip; NULL: nothing */
+static const QuantTensor *result_of(const Insert *s, const Node *n) {
+    for (const Node *at = n->next; at && !tensor_of(s, n->out[0]) && n->out[0]->n_uses == 1; at = at->next)
+        if (at->in[0] == n->out[0] && (at->op == OP_Relu || at->op == OP_Clip)) n = at;
+    const QuantTensor *t = tensor_of(s, n->out[0]);
+    return t ? quant_root((QuantTensor *)(uintptr_t)t) : NULL;
+}
+
+/* Scales by some units in the last place larger, with which the target rounds sums in fixed point as in floats. */
+static void fit_scales(const Insert *s, const Node *n, float x, float *scales, int64_t channels) {
+    enum { MOST_TRIES = 64 };
+    const QuantOptions *o = &s->plan->options;
+    const QuantTensor *y = result_of(s, n);
+    float most = 0;
+    int32_t factor;
+    if (!y || !target_has_fixed_point(o->runs_on)) return;
+    int64_t lowest = quant_activations_signed(o) && o->symmetric ? -128 : 0;
+    for (int64_t i = 0; i < channels; i++) most = fmaxf(most, x * scales[i] / y->scale);
+    for (int64_t i = 0; i < channels; i++) {
+        float scale = scales[i];
+        for (int k = 0; k < MOST_TRIES; k++, scale = nextafterf(scale, INFINITY))
+            if (fixed_factor(x * scale / y->scale, fixed_shift(most), lowest - y->zero, lowest + 255 - y->zero, &factor)) {
+                scales[i] = scale;
+                break;
+            }
+    }
+}
+
 /* Weights and bias of one contraction. Where they cannot be integers, they stay as they are, with a warning. */
 static bool insert_weights(Insert *s, Node *n, float sums) {
     Contraction c;
@@ -116,6 +151,7 @@ static bool insert_weights(Insert *s, Node *n, float sums) {
                 (!c.bias || (b = new_constant(s->g, DT_I32, c.bias->rank, c.bias->dims, &bias)));
     bool good = room && quant_weights(from, c.shape, from_bias, sums, data, scales);
     if (good) round_by_inputs(s, n, &c, scales, data, from_bias);
+    if (good) fit_scales(s, n, sums, scales, c.shape.channels);
     if (room && (!good || (b && !quant_bias(from_bias, c.shape.channels, sums, scales, bias, bias_scales)))) {
         diag_warn(s->ctx, "calibration", n, "its weights are not finite, or too large or small: they stay in float");
         arena_free(a);
@@ -128,11 +164,6 @@ static bool insert_weights(Insert *s, Node *n, float sums) {
     n->in[1] = real;
     if (b) n->in[2] = real_bias;
     return true;
-}
-
-/* NULL: v is float, or was made here */
-static const QuantTensor *tensor_of(const Insert *s, const Value *v) {
-    return v && v->id < s->plan->n_ids ? s->plan->of_value[v->id] : NULL;
 }
 
 /* The node's inputs that are held as integers, as the plan says who reads which. */

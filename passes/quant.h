@@ -30,6 +30,12 @@ Value *quant_zeros(Rewrite *r, const Quant *q);
 Value *quant_whole(Rewrite *r, Node *at, const Quant *q); /* q - zero in f32, made before `at` */
 enum { exact_whole = 1 << 24 };                           /* whole numbers up to it are exact in f32 */
 
+/* ---- fixed_point.c ---- */
+bool target_has_fixed_point(const Target *t); /* takes mcc.Requantize; NULL: no */
+int fixed_shift(float m); /* that mcc.Requantize takes for multipliers of at most m */
+/* The factor with which mcc.Requantize gives rint(f32(sum) · m), clamped to lowest … highest, for every sum. false: none */
+bool fixed_factor(float m, int shift, int64_t lowest, int64_t highest, int32_t *out);
+
 /* ---- quant_mean.c: sums and means of quantized numbers ---- */
 /* Of integers of one scale whose sums are whole numbers that f32 holds: then no order of them rounds. */
 bool mean_is_exact(const Node *n, Quant *q);

@@ -56,11 +56,20 @@ static double stream_cycles(const Target *t, const Work *w, double bytes) {
     return (bytes > (double)t->l1 ? bytes / 256 : 0) + (bytes * PANELS > (double)t->l2 ? bytes / 512 : 0);
 }
 
+/* Steps of one element, as bytes have them in short vectors, come from memory for four rows at once, and bytes go there
+ * so: what rows beyond a multiple of four take. */
+static double ragged_cycles(const Target *t, const Work *w, int rows, int vecs, double steps) {
+    enum { TOGETHER = 4 };
+    bool bytes = w->dot == DOT_SIGNED || w->dot == DOT_MIXED;
+    if (!t->lane_multiply || !bytes || w->group.block != 1) return 0;
+    return rows % TOGETHER ? rows % TOGETHER * 2.0 * vecs + steps : 0;
+}
+
 static double tile_cycles(const Target *t, const Work *w, int lanes, int rows, int vecs, int64_t col) {
     double channels = (double)range_channels(&w->group, panel_blocks(&w->group, col, (int64_t)vecs * lanes)),
            steps = channels * (double)w->taps;
     return steps * step_cycles(t, lanes, rows, vecs) + stream_cycles(t, w, steps * 4.0 * vecs * lanes) + 12 +
-           2.0 * rows * vecs;
+           2.0 * rows * vecs + ragged_cycles(t, w, rows, vecs, steps);
 }
 
 /* panels of groups differ in what they read */
