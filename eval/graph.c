@@ -59,7 +59,7 @@ static const Tensor *tensor_of(const Run *r, const Value *v) {
 static bool run_fused(Run *r, const Node *n, const Tensor *const *in, Tensor **out, int *status, Graph *home) {
     Graph body = *n->body;
     body.arena = home->arena; /* its outputs are this node's */
-    return eval_graph(r->ctx, &body, in, out, status);
+    return eval_graph_in(r->ctx, &body, in, out, status, &r->env);
 }
 
 static bool run_node(Run *r, NodeTensors **owner, const Node *n, int *status) {

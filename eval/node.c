@@ -85,11 +85,18 @@ static bool add_scratch(Call *c) {
     return true;
 }
 
+typedef struct Search {
+    const EvalEnv *env;
+    bool failed; /* a symbol was not found */
+} Search;
+
 static int64_t look_up(void *arg, Dim symbol) {
-    for (const EvalEnv *env = arg; env; env = env->outer)
+    Search *s = arg;
+    for (const EvalEnv *env = s->env; env; env = env->outer)
         for (int i = 0; i < env->n; i++)
             if (env->symbols[i].dim == symbol) return env->symbols[i].value;
-    return -1;
+    s->failed = true;
+    return 0;
 }
 
 /* Dims that inference knows, or that are expressions over symbols of known size. */
@@ -98,7 +105,8 @@ static bool fill_dims(const Call *c, int i) {
     int64_t *dims = c->args[c->n_in + i].dims;
     for (int k = 0; k < v->type.rank; k++) {
         Dim d = v->type.dims[k];
-        if (!d || !dim_eval(d, look_up, (void *)c->env, &dims[k]) || dims[k] < 0) {
+        Search s = {.env = c->env};
+        if (!d || !dim_eval(d, look_up, &s, &dims[k]) || s.failed || dims[k] < 0) {
             diag_error(c->ctx, c->node, "cannot be evaluated: dim %d of output %d is not known", k, i);
             return false;
         }

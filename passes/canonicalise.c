@@ -264,7 +264,7 @@ static Value *repeated(Rewrite *r, Value *v) {
 static bool drop_expansion(Rewrite *r, Node *n) { /* f(x, Expand(y)) -> f(x, y), where x broadcasts y as far */
     if (!op_has(n->op, OP_ELEMENTWISE) || n->n_in < 2) return false;
     Value **in = ARENA_ARRAY(r->scratch, n->n_in, Value *);
-    for (int i = 0; i < n->n_in; i++) {
+    for (int i = n->op == OP_PRelu; i < n->n_in; i++) { /* a slope is broadcast to x, not x to it */
         Value *small = n->in[i] ? repeated(r, n->in[i]) : NULL;
         if (!small) continue;
         for (int k = 0; k < n->n_in; k++) in[k] = k == i ? small : n->in[k];

@@ -72,6 +72,9 @@ static void check_broadcast(void) {
     output(&t, "y", DO(&t, Add, input(&t, "x", "3"), DO(&t, Expand, input(&t, "z", "3"), INTS_OF(&t, 2, 3))));
     CHECK(&t, "Expand that gives the result its dims stays", 0, pass_canonicalise, pass_dead_code);
     case_begin(&t);
+    output(&t, "y", DO(&t, PRelu, DO(&t, Expand, input(&t, "z", "3"), INTS_OF(&t, 2, 3)), input(&t, "x", "2x3")));
+    CHECK(&t, "prelu(Expand(z), slope) stays", 0, pass_canonicalise, pass_dead_code);
+    case_begin(&t);
     Value *x = input(&t, "x", "NxM"), *zeros = DO(&t, ConstantOfShape, DO(&t, Shape, x));
     output(&t, "y", DO(&t, Max, x, zeros));
     CHECK(&t, "max(x, zeros as large as x)", 0, pass_canonicalise, pass_dead_code);

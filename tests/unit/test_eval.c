@@ -143,7 +143,38 @@ static void check_graphs(void) {
     ctx_free(c.ctx);
 }
 
+/* x as a body makes it of dims that only the graph around it shows by themselves */
+static void check_symbols_outside(void) {
+    Case c;
+    Tensor *out[1];
+    int status;
+    case_begin(&c);
+    Dim n = dim_symbol(c.ctx, str_of("N"), 1, 64), two = dim_const(c.ctx, 2);
+    Node *wide = NODE(&c, View, input(&c, "x", "Nx4"));
+    value_set_dims(wide->out[0], DT_F32, 2, (Dim[]){dim_mul(c.ctx, n, two), two});
+    Node *fused = node_new(c.g, OP_Fused, NULL, &wide->out[0], 1, 1);
+    Graph *body = fused->body = graph_new(c.ctx, c.g);
+    Value *in = value_new(body, (Str){0});
+    in->type = wide->out[0]->type;
+    Node *view = node_new(body, OP_View, NULL, &in, 1, 1);
+    value_set_dims(view->out[0], DT_F32, 2, (Dim[]){dim_add(c.ctx, n, n), two});
+    body->inputs = &in;
+    body->outputs = view->out;
+    body->n_inputs = body->n_outputs = 1;
+    fused->out[0]->type = view->out[0]->type;
+    output(&c, "y", fused->out[0]);
+    const Tensor *x = tensor_of(&c, DT_F32, 2, DIMS(1, 4), LIST(1, 2, 3, 4));
+    EXPECT(eval_graph(c.ctx, c.g, &x, out, &status) && status == MCC_OK);
+    EXPECT(is(out[0], DT_F32, 2, DIMS(2, 2), LIST(1, 2, 3, 4)));
+    diag_to(c.ctx, NULL);
+    Tensor *made[1];
+    const Tensor *alone = tensor_of(&c, DT_F32, 2, DIMS(2, 2), LIST(1, 2, 3, 4));
+    EXPECT(!eval_graph(c.ctx, body, &alone, made, &status)); /* N is nobody's then, and no number */
+    ctx_free(c.ctx);
+}
+
 int main(void) {
+    check_symbols_outside();
     check_nodes();
     check_operands();
     check_failures();

@@ -5,7 +5,7 @@ What a turn of a loop hands to the next keeps to the bounds and to the error tha
 import math
 import numpy as np
 from onnx import AttributeProto, helper
-from .maker import NUMBER, SMALL, Value, free_names, is_float
+from .maker import NUMBER, SMALL, Value, all_nodes, free_names, is_float
 
 LOOSE = {"f32": 1e-4, "f64": 1e-9, "f16": 2e-2}
 DEEPEST = 2
@@ -236,6 +236,7 @@ def scan(m):
     m.need(0 not in length)
     others = [(v, a) for v in m.pool for a in range(v.rank) if v.dims[a] == length]
     read = [(x, axis)] + ([m.dice.choice(others)] if m.chance(0.3) else [])
+    m.need(not any(a for _, a in read) or not any(0 in d for v, _ in read for d in v.dims))  # ONNX Runtime divides by 0 there
     slices = [parameter(m, v, dims=[d for i, d in enumerate(v.dims) if i != a]) for v, a in read]
     starts, inside = carried(m) if m.chance(0.8) else ([], [])
     with Inside(m, inside + slices, captures(m)) as body:
@@ -294,7 +295,7 @@ def call(m):
     m.need(ins)
     attrs = hand_over(m, nodes)
     name = f"f{len(m.functions)}"
-    opsets = [helper.make_opsetid("", m.opset)] + [helper.make_opsetid(d, 1) for d in sorted({n.domain for n in nodes} - {""})]
+    opsets = [helper.make_opsetid("", m.opset)] + [helper.make_opsetid(d, 1) for d in sorted({n.domain for each in all_nodes(nodes, []) for n in each} - {""})]
     m.functions.append(helper.make_function("own", name, ins, [v.name for v in wanted], nodes, opsets, list(attrs)))
     copies = lambda: [Value("", v.dtype, v.dims, v.lo, v.hi, v.err, v.step) for v in wanted]
     arguments = [m.values[n] for n in ins]
