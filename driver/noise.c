@@ -1,7 +1,8 @@
 /* For the report: how far the compressed model is from the float one, layer by layer. Both are read once more, compiled
  * for this machine with the same inner tensors as further outputs, and run on the first samples, or, where there are
  * none, on random inputs. A tensor that is computed in one loop with what reads it is no result of a layer, and not
- * looked at. Outputs do not change what integer kernels compute. */
+ * looked at. Outputs do not change what integer kernels compute. Where zeros have cost the compressed model channels,
+ * nothing is measured: there is nothing to compare its tensors with. */
 #include "compress/report.h"
 #include "driver/call.h"
 #include "driver/quantize.h"
@@ -29,6 +30,8 @@ typedef struct Noise {
     Spot *spots;
     Result *results;
     int n_spots, n_results;
+    const QuantPlan *dense; /* of the float model, before it is equalized; NULL: nothing is pruned */
+    bool differs;           /* the compressed model has lost channels */
 } Noise;
 
 static int ready(Pipeline *p, const QuantPlan *plan) {
@@ -101,8 +104,33 @@ static Value *dequantized(const Graph *g, Value *v) {
     return v;
 }
 
+static QuantPlan *plan_of(const Noise *s, Graph *g) {
+    QuantOptions o = s->plan->options;
+    return quant_choose(g, &o, s->plan->modes, s->plan->n_modes);
+}
+
+static int read_float(Noise *s) {
+    int result = pipeline_read(&s->f);
+    if (result != DONE || !s->q.pruned) return result;
+    if ((result = pipeline_canonicalise(&s->f)) != DONE) return result;
+    return (s->dense = plan_of(s, s->f.graph)) ? DONE : BAD_MODEL;
+}
+
+static bool same_dims(const Value *a, const Value *b) {
+    bool same = a->type.rank == b->type.rank;
+    for (int i = 0; i < a->type.rank && same; i++)
+        same = a->type.dims[i] && b->type.dims[i] && a->type.dims[i]->hi == b->type.dims[i]->hi;
+    return same;
+}
+
+static bool same_layers(const QuantPlan *a, const QuantPlan *b) {
+    bool same = a->n_nodes == b->n_nodes;
+    for (int i = 0; i < a->n_nodes && same; i++) same = same_dims(a->nodes[i].node->out[0], b->nodes[i].node->out[0]);
+    return same;
+}
+
 static int make_float(Noise *s, Arena *a) {
-    int result = ready(&s->f, s->plan);
+    int result = pipeline_prepare(&s->f, s->plan);
     if (result != DONE) return result;
     Graph *g = s->f.graph;
     Value **v = values_of(g, a);
@@ -120,8 +148,11 @@ static int make_compressed(void *arg) {
     if (result != DONE) return result;
     Graph *g = s->q.graph;
     QuantOptions o = s->plan->options;
-    QuantPlan *own = quant_choose(g, &o, s->plan->modes, s->plan->n_modes);
-    if (!own || own->n_nodes != s->plan->n_nodes) return BAD_MODEL;
+    QuantPlan *own = plan_of(s, g);
+    if (!own) return BAD_MODEL;
+    s->differs = s->dense && !same_layers(s->dense, own);
+    if (s->differs) return DONE;
+    if (own->n_nodes != s->plan->n_nodes) return BAD_MODEL;
     if (o.mode == QUANT_INT8 && !quant_take_ranges(own, s->plan)) return BAD_MODEL;
     for (int i = 0; i < own->n_nodes; i++) {
         own->nodes[i].hessian = s->plan->nodes[i].hessian;
@@ -198,9 +229,10 @@ static int measure(void *arg) {
     Arena *a = s->f.ctx->arena;
     progress_stage("measuring the noise");
     progress_hold(true);
-    int result = with_memory(s->q.ctx, make_compressed, s);
-    if (result == DONE) result = make_float(s, a);
-    if (result == DONE && (s->f.command->n_calibrate ? run_samples(s, a) : run_random(s))) keep(s);
+    int result = read_float(s);
+    if (result == DONE) result = with_memory(s->q.ctx, make_compressed, s);
+    if (result == DONE && !s->differs) result = make_float(s, a);
+    if (result == DONE && !s->differs && (s->f.command->n_calibrate ? run_samples(s, a) : run_random(s))) keep(s);
     progress_hold(false);
     samples_close(s->samples);
     return result;
@@ -211,8 +243,7 @@ int measure_layer_noise(const Pipeline *p, const QuantPlan *plan) {
     Pipeline one = {.command = p->command, .is_float = true};
     Noise s = {.plan = plan, .report = p->ranges};
     int result = BAD_MODEL;
-    if (p->pruned && p->command->prune.pattern == PRUNE_CHANNELS) return DONE; /* the float model has other channels */
-    if (!(one.target = target_find(NULL, "native", NULL, &why))) return DONE;  /* nothing can be run here */
+    if (!(one.target = target_find(NULL, "native", NULL, &why))) return DONE; /* nothing can be run here */
     s.f = s.q = one;
     s.q.pruned = p->pruned;
     s.f.ctx = pipeline_ctx(p->command, p->ctx->file);

@@ -166,12 +166,12 @@ static bool check_prune(Command *c) {
         }
         p->share = share;
     }
-    if (p->share > 0) return true;
     if (p->by_network && (p->by != PRUNE_BY_UPDATE || p->pattern == PRUNE_CHANNELS || p->pattern == PRUNE_N_OF_M)) {
         say_error("--prune-scope=network weighs the losses that --prune-by=update measures, of zeros anywhere or in "
                   "blocks");
         return false;
     }
+    if (p->share > 0) return true;
     bool more = p->pattern || p->by_layer || p->by || (p->rounds != 1 && !c->plan) || p->ends || p->n_skip || p->n_only;
     if (more) say_error("--prune-pattern and its like need --prune=SHARE");
     return !more;

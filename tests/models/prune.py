@@ -71,6 +71,17 @@ def check_open():
         assert np.abs(one - other).max() <= 1e-5 * np.abs(one).max(), np.abs(one - other).max()
 
 
+def check_report():
+    """Zeros and integers in one report, also where zeros have taken whole channels along."""
+    import numpy as np
+    os.mkdir("noise")
+    for i in range(4):
+        np.save(f"noise/{i}.npy", np.random.default_rng(i).random((1, 1, 28, 28)).astype(np.float32))
+    run(MCC, "digits.onnx", "-o", "digits.o", "--prune=0.8", "--prune-by=update", "--calibrate=noise", "--quantize=int8", "--report=both.html")
+    report = json.load(open("both.json"))
+    assert any(layer.get("zeros_percent", 0) > 70 for layer in report["layers"]) and report["ranges"], report["layers"]
+
+
 def weights():
     import onnx
     from onnx import numpy_helper
@@ -111,6 +122,7 @@ def main():
 
     check_plan()
     check_open()
+    check_report()
     pruned = 0
     for w in weights():
         if w.ndim != 4 or w[0].size % 4 or not (w == 0).any():

