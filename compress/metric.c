@@ -5,9 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+static const char *const names[] = {"cosine", "sqnr", "top1", "accuracy"};
+
+const char *metric_name(Metric m) { return names[m]; }
+
 bool metric_parse(const char *word, Metric *out) {
-    static const char *const names[] = {"cosine", "sqnr", "top1"};
-    for (int i = 0; i < 3; i++)
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (!strcmp(word, names[i])) {
             *out = (Metric)i;
             return true;
@@ -36,7 +39,7 @@ bool drop_parse(Metric m, const char *text, double *out) {
 void drop_text(Metric m, double drop, char *out, size_t size) {
     if (m == METRIC_SQNR && drop > 0) snprintf(out, size, "%.4g dB", -10 * log10(drop));
     else if (m == METRIC_SQNR) snprintf(out, size, "no noise");
-    else if (m == METRIC_TOP1) snprintf(out, size, "%.4g %%", 100 * drop);
+    else if (m == METRIC_TOP1 || m == METRIC_ACCURACY) snprintf(out, size, "%.4g %%", 100 * drop);
     else snprintf(out, size, "%.4g", drop);
 }
 
@@ -85,8 +88,14 @@ static void add_rows(Loss *l, const Tensor *got, const Tensor *want) {
         l->sum += lost || largest(got, row, last) != largest(want, row, last);
 }
 
+static void add_labels(Loss *l, const Tensor *got, const Tensor *labels) {
+    int64_t rows = count(labels), row = rows ? count(got) / rows : 0;
+    for (int64_t i = 0; i < rows; i++, l->n++) l->sum += !row || largest(got, i * row, row) != tensor_int(labels, i);
+}
+
 void loss_add(Loss *l, Metric m, const Tensor *got, const Tensor *want) {
-    if (m == METRIC_TOP1) add_rows(l, got, want);
+    if (m == METRIC_ACCURACY) add_labels(l, got, want);
+    else if (m == METRIC_TOP1) add_rows(l, got, want);
     else add_power(l, m, got, want);
 }
 

@@ -10,8 +10,10 @@ typedef enum Metric {
     METRIC_COSINE, /* 1 - cosine similarity of an output's elements, the mean over samples and outputs */
     METRIC_SQNR,   /* power of the noise / power of the signal, over all samples; the mean over outputs. In text: dB */
     METRIC_TOP1,   /* share of the first output's rows (along its last axis) whose largest element is another one */
+    METRIC_ACCURACY, /* share of these rows whose largest element is not the label's, beyond the float network's share */
 } Metric;
 bool metric_parse(const char *word, Metric *out);
+const char *metric_name(Metric m);
 bool drop_parse(Metric m, const char *text, double *out); /* 0.01, 1%; METRIC_SQNR: 20dB */
 void drop_text(Metric m, double drop, char *out, size_t size);
 const char *drop_hint(Metric m); /* what drop_parse wants */
@@ -21,7 +23,8 @@ typedef struct Loss { /* of one output, over samples */
     int64_t n;
     bool is_number; /* each sample has but one element, which has no angle */
 } Loss;
-void loss_add(Loss *l, Metric m, const Tensor *got, const Tensor *want); /* one sample's */
+/* one sample's; METRIC_ACCURACY: want is of int64, a label each row */
+void loss_add(Loss *l, Metric m, const Tensor *got, const Tensor *want);
 double loss_value(const Loss *l, Metric m);
 
 /* ---- search.c ---- */

@@ -79,6 +79,7 @@ typedef struct Command {
     const char *max_drop; /* NULL: not asked for */
     double most_drop;
     Metric metric;
+    const char *labels; /* of METRIC_ACCURACY */
 } Command;
 int command_parse(Command *c, int argc, char **argv); /* DONE, or BAD_USAGE after a message */
 void command_free(Command *c);

@@ -2,6 +2,7 @@
  * network would take more than MOST_BYTES. */
 #include "driver/fidelity.h"
 #include "driver/call.h"
+#include <math.h>
 #include <string.h>
 
 enum { MOST_SAMPLES = 256, MOST_BYTES = 256 << 20 };
@@ -41,8 +42,28 @@ int fidelity_run(Fidelity *f, const Pipeline *p, int most, Visit visit, void *ar
     return result;
 }
 
+/* Its rows' labels, in place of the first output. false: there are too few */
+static bool label_sample(Fidelity *f, int sample, const Tensor *outputs) {
+    const Tensor *y = &outputs[0];
+    int64_t rows = 1;
+    for (int i = 0; i < y->rank - 1; i++) rows *= y->dims[i];
+    if (rows > f->labels.n - f->n_labelled) {
+        diag_error(f->reference.ctx, NULL, "%s has %lld labels, and sample %d needs %lld more", f->command->labels,
+                   (long long)f->labels.n, sample, (long long)(rows - (f->labels.n - f->n_labelled)));
+        return false;
+    }
+    Tensor *t = &f->want[sample * f->n_outputs];
+    *t = (Tensor){.dtype = DT_I64, .rank = 1, .dims = {rows}, .bytes = (size_t)rows * 8};
+    t->data = f->labels.item + f->n_labelled;
+    f->n_labelled += rows;
+    f->n_samples = sample + 1;
+    loss_add(&f->own, METRIC_ACCURACY, y, t);
+    return true;
+}
+
 static bool keep(void *arg, int sample, const Tensor *outputs) {
     Fidelity *f = arg;
+    if (f->command->metric == METRIC_ACCURACY) return label_sample(f, sample, outputs);
     size_t bytes = 0;
     for (int i = 0; i < f->n_outputs; i++) bytes += outputs[i].bytes;
     if (sample && bytes > MOST_BYTES - f->bytes) return false;
@@ -71,25 +92,35 @@ int fidelity_read(Fidelity *f) {
     f->losses = ARENA_ARRAY(p->ctx->arena, f->n_outputs + 1, Loss);
     diag_to(p->ctx, stderr);
     f->samples = samples_open(p->ctx, k->calibrate, k->n_calibrate, m->inputs, m->n_inputs, &options);
-    return f->samples ? fidelity_run(f, p, MOST_SAMPLES, keep, f) : BAD_MODEL;
+    if (!f->samples) return BAD_MODEL;
+    bool labelled = k->metric == METRIC_ACCURACY && f->n_outputs;
+    if (labelled && !labels_read(p->ctx, k->labels, &f->labels)) return BAD_MODEL;
+    result = fidelity_run(f, p, MOST_SAMPLES, keep, f);
+    return result == DONE && diag_errors(p->ctx) ? BAD_MODEL : result;
+}
+
+/* Of what is measured: the metrics of rows look at the first one alone. */
+static int outputs_of(const Fidelity *f) {
+    bool rows = f->command->metric == METRIC_TOP1 || f->command->metric == METRIC_ACCURACY;
+    return rows && f->n_outputs > 1 ? 1 : f->n_outputs;
 }
 
 static bool add_losses(void *arg, int sample, const Tensor *outputs) {
     Fidelity *f = arg;
     Metric m = f->command->metric;
-    int n = m == METRIC_TOP1 ? 1 : f->n_outputs;
-    for (int i = 0; i < n && i < f->n_outputs; i++)
+    for (int i = 0; i < outputs_of(f); i++)
         loss_add(&f->losses[i], m, &outputs[i], &f->want[sample * f->n_outputs + i]);
     return sample + 1 < f->n_samples;
 }
 
 int fidelity_measure(Fidelity *f, const Pipeline *p, double *drop) {
     Metric m = f->command->metric;
-    int n = m == METRIC_TOP1 || f->n_outputs == 0 ? 1 : f->n_outputs;
+    int n = outputs_of(f);
     memset(f->losses, 0, sizeof *f->losses * (size_t)f->n_outputs);
     int result = fidelity_run(f, p, f->n_samples, add_losses, f);
     *drop = 0;
     for (int i = 0; i < n; i++) *drop += loss_value(&f->losses[i], m) / n;
+    if (m == METRIC_ACCURACY) *drop = fmax(0, *drop - loss_value(&f->own, m));
     return result;
 }
 

@@ -7,6 +7,9 @@
 #include "compress/search.h"
 #include "driver/driver.h"
 
+typedef struct Labels {
+    int64_t *item, n;
+} Labels;
 typedef struct Fidelity {
     const Command *command;
     const char *option; /* that asks for it, in messages */
@@ -15,8 +18,14 @@ typedef struct Fidelity {
     Tensor *want; /* [sample][output] */
     int n_samples, n_outputs;
     size_t bytes;
-    Loss *losses; /* by output */
+    Loss *losses;  /* by output */
+    Labels labels; /* of METRIC_ACCURACY, and how many of them the samples so far have had */
+    int64_t n_labelled;
+    Loss own; /* of the float network itself */
 } Fidelity;
+
+/* ---- labels.c ---- */
+bool labels_read(Ctx *ctx, const char *path, Labels *out); /* false after diag_error */
 
 /* ---- fidelity.c ---- */
 typedef bool (*Visit)(void *arg, int sample, const Tensor *outputs); /* false: no more samples */

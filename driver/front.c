@@ -99,10 +99,9 @@ bool on_front(const Hunt *h, const Setting *s) {
 }
 
 const struct ReportPoints *front_points(const Hunt *h, const Setting *chosen) {
-    static const char *const metrics[] = {"cosine", "sqnr", "top1"};
     ReportPoints *p = ARENA_NEW(hunt_arena(h), ReportPoints);
     ReportPoint *item = ARENA_ARRAY(hunt_arena(h), h->n + 1, ReportPoint);
-    *p = (ReportPoints){.item = item, .metric = metrics[h->command->metric]};
+    *p = (ReportPoints){.item = item, .metric = metric_name(h->command->metric)};
     for (int i = 0; i < h->n; i++) {
         const Setting *s = &h->settings[i];
         if (!s->good) continue;

@@ -78,7 +78,7 @@ const char *set_activations(Command *c, const Row *row, const char *value) {
 
 const char *set_metric(Command *c, const Row *row, const char *value) {
     (void)row;
-    return metric_parse(value, &c->metric) ? fine : "cosine, sqnr or top1";
+    return metric_parse(value, &c->metric) ? fine : "cosine, sqnr, top1 or accuracy";
 }
 
 const char *set_skip(Command *c, const Row *row, const char *value) {
@@ -198,6 +198,10 @@ static bool check_quantize(const Command *c) {
 }
 
 static bool check_drop(Command *c) {
+    if ((c->metric == METRIC_ACCURACY) != (c->labels != NULL)) {
+        say_error("--metric=accuracy and --labels=FILE go together");
+        return false;
+    }
     if (!c->max_drop) return true;
     if (c->verb != VERB_SEARCH && (c->quant.mode != QUANT_INT8 || !c->n_calibrate))
         say_error("--max-drop measures on samples what integers cost: add --quantize=int8 and --calibrate=FOLDER");

@@ -137,13 +137,12 @@ static bool is_talkative(const Drop *d) { return d->command->verbose || isatty(S
 
 /* For the report. Trials are bounded by search_precision. */
 static void note_trial(const Drop *d, int in_float, double drop) {
-    static const char *const metrics[] = {"cosine", "sqnr", "top1"};
     enum { MOST_TRIALS = 128 };
     ReportRanges *r = d->p->ranges;
     if (!r || r->n_trials == MOST_TRIALS) return;
     if (!r->trials) r->trials = ARENA_ARRAY(d->p->ctx->arena, MOST_TRIALS, ReportTrial);
     r->trials[r->n_trials++] = (ReportTrial){in_float, drop};
-    r->metric = metrics[d->command->metric];
+    r->metric = metric_name(d->command->metric);
     r->most_drop = d->command->most_drop;
 }
 

@@ -185,6 +185,26 @@ def on_small():
     for i, x in enumerate(shape):
         np.save(f"samples/{i:02}.npy", x)
     whole(["small.onnx"], shape, 2, "32K", "7K", 15)
+    labelled(["small.onnx"], shape)
+
+
+def labelled(model, shape):
+    """Accuracy by labels: the drop is that of the object found, and labels that do not fit are refused."""
+    run(MCC, *model, "-o", "plain.o")
+    labels = [int(y.argmax()) for y in outputs("plain.o", shape)]
+    labels[0] = (labels[0] + 1) % 10  # where the float network errs
+    open("labels.txt", "w").write("\n".join(map(str, labels)))
+    options = ("--metric=accuracy", "--labels=labels.txt")
+    search(model, "--max-flash=32K", "--seconds=2", *options)
+    right = sum(y.argmax() == label for y, label in zip(outputs("found.o", shape), labels))
+    chosen = check_report("--max-flash")
+    assert json.load(open("found.json"))["points_metric"] == "accuracy"
+    assert abs(chosen["drop"] - max(0, len(labels) - 1 - right) / len(labels)) < 1e-6, (chosen, right)
+    for text, said in ("1 2 3", "labels.txt has 3 labels"), ("1 2 x", "label 2 is no whole number"), ("-1", "label 0 is no whole number"):
+        open("labels.txt", "w").write(text)
+        assert said in search(model, "--max-flash=32K", *options, code=1), said
+    assert "go together" in search(model, "--max-flash=32K", options[0], code=2)
+    assert "cannot read the labels" in search(model, "--max-flash=32K", options[0], "--labels=nowhere.txt", code=1)
 
 
 def on_digits():

@@ -155,6 +155,7 @@ static void test_text(void) {
     CHECK(!strcmp(text, "25 %"));
     Metric m;
     CHECK(metric_parse("top1", &m) && m == METRIC_TOP1 && !metric_parse("top5", &m));
+    CHECK(metric_parse(metric_name(METRIC_ACCURACY), &m) && m == METRIC_ACCURACY);
 }
 
 static Tensor rows(const float *data, int64_t n, int64_t width) {
@@ -193,7 +194,18 @@ static void test_losses(void) {
     CHECK(loss_value(&l, METRIC_TOP1) == 1);
 }
 
+/* a label that is no class is never right, and neither is a row with a NaN */
+static void test_labels(void) {
+    const float y[] = {1, 3, 2, 0, 0, 5, NAN, 1, 1, 2, 1, 0};
+    const int64_t labels[] = {1, 2, 0, 7};
+    Tensor got = rows(y, 4, 3), want = {.dtype = DT_I64, .rank = 1, .dims = {4}, .data = labels, .bytes = sizeof labels};
+    Loss l = {0};
+    loss_add(&l, METRIC_ACCURACY, &got, &want);
+    CHECK(near(loss_value(&l, METRIC_ACCURACY), 0.5));
+}
+
 int main(void) {
+    test_labels();
     test_nothing_to_do();
     test_one_bad_layer();
     test_several();
