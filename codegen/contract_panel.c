@@ -262,13 +262,31 @@ static void add_each(Panel *p, Tile *t, LLVMValueRef start, const Taps *taps) {
     for_end(k, &f);
 }
 
+/* Rows of bytes begin with the bias from memory, two vectors an instruction, where LLVM would copy one row's. */
+static void fill_bias(Panel *p, Tile *t) {
+    Contraction *c = p->c;
+    Kernel *k = c->k;
+    LLVMValueRef bias = p->bias;
+    if (c->kind == TILE_F32 || !k->gen->target->lane_multiply || t->vecs < 2) {
+        tile_fill(t, bias, 4);
+        return;
+    }
+    for (int r = 0; r < t->rows; r++) {
+        for (int v = 0; v < t->vecs; v++) {
+            LLVMValueRef at = f32_at(k, bias, gen_i64(k->gen, v * t->lanes));
+            tile_put(t, r, v, vec_load_of(k, t->element, at, t->lanes, 4));
+        }
+        bias = hide(k, bias, false);
+    }
+}
+
 static void emit_tile(Panel *p, int rows, LLVMValueRef start, const Taps *taps) {
     Contraction *c = p->c;
     Kernel *k = c->k;
     Tile t;
     tile_begin_of(&t, k, c->kind, c->sum, rows, p->vecs, c->lanes);
     if (c->border) fill_border(p, &t, taps);
-    else if (c->combine == COMBINE_DENSE) tile_fill(&t, p->bias, 4);
+    else if (c->combine == COMBINE_DENSE) fill_bias(p, &t);
     else channelwise_fill(c, &t, p->bias);
     int64_t blocks;
     if (goes_together(p, &blocks)) add_all_together(p, &t, blocks, start, taps);

@@ -67,37 +67,57 @@ static LLVMValueRef splat_lane(Kernel *k, LLVMValueRef v, int lane, int lanes) {
 
 enum { BY_LANE = 4, MAX_CHAINS = 4, IN_FLIGHT = 8 /* additions that hide the time of one */, LONG = 16 };
 
-/* do rows from `row` on, whose elements are neighbours, take part as one vector? */
-static bool rows_are_lanes(const Tile *t, const TileSteps *s, int row) {
-    int64_t apart;
-    uint32_t all = (1u << BY_LANE) - 1;
-    return t->k->gen->target->lane_multiply && i_is_const(s->row, &apart) && apart == 1 && row + BY_LANE <= t->rows &&
-           (s->mask >> row & all) == all;
+/* elements between those of two rows, where vectors of them serve several rows; bytes: every other one too. 0: they do not */
+static int64_t rows_apart(const Tile *t, const TileSteps *s) {
+    int64_t apart, most = t->kind == TILE_F32 ? 1 : 2;
+    return t->k->gen->target->lane_multiply && i_is_const(s->row, &apart) && apart >= 1 && apart <= most ? apart : 0;
 }
 
-/* The first of BY_LANE rows that are one vector with `row` in it, if there are such: rows from there on, or the last ones
+/* do BY_LANE rows from `row` on take part? */
+static bool rows_are_lanes(const Tile *t, const TileSteps *s, int row) {
+    uint32_t all = (1u << BY_LANE) - 1;
+    return rows_apart(t, s) && row + BY_LANE <= t->rows && (s->mask >> row & all) == all;
+}
+
+/* The first of BY_LANE rows that go together with `row` in them, if there are such: rows from there on, or the last ones
  * of the tile. -1: none */
-static int vector_of_rows(const Tile *t, const TileSteps *s, int row) {
+static int first_of_rows(const Tile *t, const TileSteps *s, int row) {
     int last = t->rows - BY_LANE;
     if (rows_are_lanes(t, s, row)) return row;
     return last >= 0 && last < row && rows_are_lanes(t, s, last) ? last : -1;
 }
 
+/* The element of BY_LANE rows each, the first one's at p, nothing beyond the last one's: one vector, or where they are
+ * apart two that overlap */
+static void load_rows(Tile *t, const TileSteps *s, LLVMValueRef p, LLVMValueRef out[BY_LANE]) {
+    Kernel *k = t->k;
+    int64_t apart = rows_apart(t, s), second = (BY_LANE - 1) * (apart - 1);
+    unsigned align = t->kind == TILE_F32 ? 4 : 1;
+    LLVMValueRef low = vec_load_of(k, t->element, p, BY_LANE, align), high = low;
+    if (second) high = vec_load_of(k, t->element, f32_at(k, p, gen_i64(k->gen, second)), BY_LANE, align);
+    for (int64_t i = 0; i < BY_LANE; i++) {
+        bool in_low = i * apart < BY_LANE;
+        out[i] = splat_lane(k, in_low ? low : high, (int)(i * apart - (in_low ? 0 : second)), t->lanes);
+    }
+}
+
 /* one step at element `at` of the rows from a, and vectors from b */
 static void step(Tile *t, const TileSteps *s, LLVMValueRef a, LLVMValueRef b, int at) {
     Kernel *k = t->k;
-    LLVMValueRef vectors[TILE_MAX];
-    unsigned align = t->kind == TILE_F32 ? 4 : 1;
+    LLVMValueRef vectors[TILE_MAX], rows[BY_LANE];
     load_columns(t, s, b, gen_i64(k->gen, at), vectors);
     for (int r = 0; r < t->rows; r++) {
         if (!takes_part(s, r)) continue;
-        int first = vector_of_rows(t, s, r), from = first < 0 ? r : first;
+        int first = first_of_rows(t, s, r), from = first < 0 ? r : first;
         LLVMValueRef p = f32_at(k, f32_at(k, a, i_scale(k, s->row, from)), gen_i64(k->gen, at * s->inner));
-        LLVMValueRef x = vec_load_of(k, t->element, p, first < 0 ? 1 : BY_LANE, align);
-        if (first < 0) multiply(t, r, vec_splat(k, x, t->lanes), vectors);
-        else
-            for (; r < first + BY_LANE; r++) multiply(t, r, splat_lane(k, x, r - first, t->lanes), vectors);
-        r -= first >= 0;
+        if (first < 0) {
+            LLVMValueRef x = vec_load_of(k, t->element, p, 1, t->kind == TILE_F32 ? 4 : 1);
+            multiply(t, r, vec_splat(k, x, t->lanes), vectors);
+            continue;
+        }
+        load_rows(t, s, p, rows);
+        for (; r < first + BY_LANE; r++) multiply(t, r, rows[r - first], vectors);
+        r--;
     }
 }
 

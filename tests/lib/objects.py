@@ -21,12 +21,17 @@ def aarch64(cpu):
     return [*options, *cpu.split()], compiler, [*emulator, "-cpu", "max"]
 
 
+def riscv(bits):
+    """The same objects on vectors of so many bits."""
+    return (["--target=riscv64-linux-gnu", "-mcpu=rv64gcv"], ["riscv64-linux-gnu-gcc", "-static"], ["qemu-riscv64", "-cpu", "rv64,v=true,vlen=%d" % bits])
+
+
 TARGETS = {  # name: options of mcc, compiler, emulator
     "x86": ([], ["cc"], []),
     "armv7": (["--target=arm-linux-gnueabihf"], ["arm-linux-gnueabihf-gcc", "-static"], ["qemu-arm"]),
     "riscv64": (["--target=riscv64-linux-gnu"], ["riscv64-linux-gnu-gcc", "-static"], ["qemu-riscv64"]),
-    "riscv64 v": (["--target=riscv64-linux-gnu", "-mcpu=rv64gcv"], ["riscv64-linux-gnu-gcc", "-static"],
-                  ["qemu-riscv64", "-cpu", "rv64,v=true,vlen=128"]),
+    "riscv64 v": riscv(128),
+    "riscv64 v256": riscv(256),
     "aarch64": AARCH64,
     "cortex-a76": aarch64("-mcpu=cortex-a76"),
     "neoverse-v2": aarch64("-mcpu=neoverse-v2"),

@@ -56,7 +56,7 @@ def main():
         print("SKIPPED: ONNX's tests are not here")
         return 77
     paths, stdin = [paths[i] for i in known], [stdin[i] for i in known]
-    targets = ["armv7", "riscv64", "aarch64"] + (["riscv64 v", "neoverse-v1", "a64fx"] if EVERYTHING else [])
+    targets = ["armv7", "riscv64", "aarch64"] + (["riscv64 v", "riscv64 v256", "neoverse-v1", "a64fx"] if EVERYTHING else [])
     names, models = [os.path.basename(p) for p in paths], [os.path.join(p, "model.onnx") for p in paths]
     by_element = elementwise()
     exact = [{n.op_type for n in onnx.load(m).graph.node} <= by_element for m in models]
