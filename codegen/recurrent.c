@@ -13,6 +13,7 @@ typedef struct Steps {
     Kernel *k;
     const Cell *cell;
     int lanes, rows;
+    Dtype half;                               /* of R, where that is not float32 */
     int64_t hidden, blocks, wide, directions; /* wide: a row of a state, whole blocks */
     const int64_t *units, *unroll;
     LLVMValueRef steps, batch;
@@ -81,6 +82,12 @@ static LLVMValueRef state_row(const Steps *s, LLVMValueRef state, LLVMValueRef r
     return f32_at(s->k, state, i_scale(s->k, row, s->wide));
 }
 
+/* R from an element on */
+static LLVMValueRef weights_at(const Steps *s, LLVMValueRef base, LLVMValueRef elements) {
+    const Gen *g = s->k->gen;
+    return element_at(s->k, s->half ? g->i16 : g->f32, base, elements);
+}
+
 /* ---- a tile ---- */
 
 typedef struct Place { /* some blocks of units of some rows */
@@ -132,12 +139,13 @@ static void sum_part(Steps *s, Place *p, int part, int64_t unroll) {
                        .next = i64(s, next),
                        .count = i64(s, s->hidden),
                        .inner = 1,
-                       .b_align = (unsigned)s->lanes * 4,
+                       .half = s->half,
+                       .b_align = (unsigned)s->lanes * (s->half ? 2 : 4),
                        .unroll = (int)unroll,
                        .mask = (uint32_t)((1ull << p->rows) - 1),
                        .order_rows = (int)node_int(k->node, "rows")}; /* s->rows depends on the number of threads */
     tile_steps(t, &steps);
-    p->w = f32_at(k, p->w, i64(s, next * s->hidden));
+    p->w = weights_at(s, p->w, i64(s, next * s->hidden));
 }
 
 /* the body's inputs for one block of one row; sums of other stages are not used in this one */
@@ -218,19 +226,19 @@ static void emit_stage(Steps *s, int stage) {
     int64_t units = s->units[stage], full = s->blocks / units, left = s->blocks % units, before = 0;
     int64_t panel = units * all[stage].n_gates * s->lanes * s->hidden, row = s->wide * s->hidden;
     for (int i = 0; i < stage; i++) before += all[i].n_gates * row;
-    LLVMValueRef w = f32_at(k, k->in[R_PACKED], i_plus(k, i_scale(k, s->d, s->cell->gates * row), before));
+    LLVMValueRef w = weights_at(s, k->in[R_PACKED], i_plus(k, i_scale(k, s->d, s->cell->gates * row), before));
     Range own = kernel_share(k, i64(s, full + (left > 0)), 1, s->split);
     LLVMValueRef end = i_min(k, own.to, i64(s, full)), last = i_plus(k, i_add(k, own.from, end), -1);
     if (full) {
         For f = for_begin(k, own.from, end, 1);
         LLVMValueRef p = full == 1 ? f.i : select_value(s, is_odd(s, s->step), i_sub(k, last, f.i), f.i);
-        emit_rows(s, stage, (int)units, i_scale(k, p, units), f32_at(k, w, i_scale(k, p, panel)));
+        emit_rows(s, stage, (int)units, i_scale(k, p, units), weights_at(s, w, i_scale(k, p, panel)));
         for_end(k, &f);
     }
     if (!left) return;
     If mine = {0};
     if (s->split > 1) mine = if_begin(k, LLVMBuildICmp(k->b, LLVMIntSGT, own.to, i64(s, full), ""));
-    emit_rows(s, stage, (int)left, i64(s, full * units), f32_at(k, w, i64(s, full * panel)));
+    emit_rows(s, stage, (int)left, i64(s, full * units), weights_at(s, w, i64(s, full * panel)));
     if (s->split > 1) if_end(k, &mine);
 }
 
@@ -324,6 +332,8 @@ static void read_node(Steps *s, Kernel *k) {
     bool batch_first = node_int(n, "layout") == 1;
     const Dim *x = n->in[X_SUMS]->type.dims;
     *s = (Steps){.k = k, .cell = cell_of((CellKind)node_int(n, "cell")), .hidden = node_int(n, "hidden")};
+    Dtype weights = n->in[R_PACKED]->type.dtype;
+    s->half = weights == DT_F32 ? (Dtype)0 : weights;
     s->lanes = (int)node_int(n, "lanes");
     s->rows = (int)node_int(n, "rows");
     s->wide = wide_of(n);

@@ -53,6 +53,7 @@ static Role role_of(const Node *n, QuantMode mode) {
     Contraction c;
     if (contraction_read(n, &c)) return CONTRACTS;
     if (mode >= QUANT_W8 && table_read(n)) return LOOKS_UP;
+    if (mode >= QUANT_F16 && recurrent_read(n)) return LOOKS_UP; /* of 16 bits alone */
     if (carries(n)) return CARRIES;
     if (!computes_floats(n) || n->body) return STAYS;
     if (n->op == OP_Concat) return JOINS;

@@ -1,6 +1,6 @@
 /* Weights as float16 or bfloat16, rounded to nearest even; what is computed with them stays float32: contractions read
- * Cast(weights), and of the tables that Gather reads only the rows wanted become float32, behind it. Weights that the
- * type cannot hold stay as they are, with a warning. */
+ * or recurrent layers read Cast(weights), and of the tables that Gather reads only the rows wanted become float32,
+ * behind it. Weights that the type cannot hold stay as they are, with a warning. */
 #include <math.h>
 #include "compress/quantize.h"
 #include "eval/eval.h"
@@ -71,6 +71,17 @@ static bool halve_contraction(Halves *h, Node *n, Dtype t) {
     return w != NULL;
 }
 
+/* W and R, or neither of them */
+static bool halve_recurrent(Halves *h, Node *n, Dtype t) {
+    Value *half[2], *w[2];
+    if (!find_half(h, n, n->in[1], t, &half[0]) || !find_half(h, n, n->in[2], t, &half[1])) return false;
+    for (int i = 0; i < 2 && half[0] && half[1]; i++) {
+        if (!(w[i] = widened(h->g, n, half[i]))) return false;
+        n->in[1 + i] = w[i];
+    }
+    return true;
+}
+
 /* Gather(table, i) -> Cast(Gather(half, i)) */
 static bool halve_table(Halves *h, Node *n, Dtype t) {
     Value *half;
@@ -89,6 +100,13 @@ bool table_read(const Node *n) {
     return t && t->dtype == DT_F32 && t->bytes && !n->in[1]->constant;
 }
 
+bool recurrent_read(const Node *n) {
+    if ((n->op != OP_LSTM && n->op != OP_GRU && n->op != OP_RNN) || n->in[0]->constant) return false;
+    for (int i = 1; i <= 2; i++)
+        if (!n->in[i]->constant || n->in[i]->constant->dtype != DT_F32 || !n->in[i]->constant->bytes) return false;
+    return true;
+}
+
 static bool is_half(QuantMode m) { return m == QUANT_F16 || m == QUANT_BF16; }
 
 bool quant_halves(QuantPlan *plan) {
@@ -99,10 +117,12 @@ bool quant_halves(QuantPlan *plan) {
     for (int i = 0; i < plan->n_nodes; i++) {
         Contraction c;
         Node *n = plan->nodes[i].node;
-        bool table = table_read(n);
+        bool table = table_read(n), recurrent = recurrent_read(n);
         Dtype t = plan->nodes[i].mode == QUANT_F16 ? DT_F16 : DT_BF16;
-        if (!plan->nodes[i].chosen || !is_half(plan->nodes[i].mode) || (!table && !contraction_read(n, &c))) continue;
-        if (!(table ? halve_table(&h, n, t) : halve_contraction(&h, n, t))) return false;
+        if (!plan->nodes[i].chosen || !is_half(plan->nodes[i].mode) || !(table || recurrent || contraction_read(n, &c)))
+            continue;
+        if (!(table ? halve_table(&h, n, t) : recurrent ? halve_recurrent(&h, n, t) : halve_contraction(&h, n, t)))
+            return false;
         done++;
     }
     if (!done && is_half(all))

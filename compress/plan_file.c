@@ -18,7 +18,7 @@ enum { LONGEST_PLAN = 64 << 20 };
 
 static bool has_weights(const Node *n) {
     Contraction c;
-    return table_read(n) || contraction_read(n, &c);
+    return table_read(n) || recurrent_read(n) || contraction_read(n, &c);
 }
 
 /* Weights alone, or an input by its own range: one node's matter, between floats. */
@@ -26,6 +26,8 @@ static bool is_local(QuantMode m) { return m != QUANT_NONE && m != QUANT_INT8; }
 
 static const char *mode_problem(const QuantPlan *p, const QuantNode *n) {
     if (is_local(n->mode) && !has_weights(n->node)) return "it has no weights";
+    bool half = n->mode == QUANT_F16 || n->mode == QUANT_BF16 || n->mode == QUANT_NONE;
+    if (!half && recurrent_read(n->node)) return "recurrent layers have weights of 16 bits or 32";
     if (n->mode == QUANT_DYNAMIC && (n->node->op == OP_Conv || table_read(n->node)))
         return "dynamic is for products alone";
     if (n->mode == QUANT_INT8 && p->options.mode != QUANT_INT8) return "int8 needs --quantize=int8";

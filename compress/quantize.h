@@ -197,6 +197,7 @@ bool quant_table(const QuantPlan *p, Node *n); /* of a table; n may go. false af
 
 /* ---- half.c: f16, bf16 ---- */
 bool quant_halves(QuantPlan *p); /* weights of nodes of these modes. false after diag_error */
+bool recurrent_read(const Node *n); /* an LSTM, GRU or RNN of constant float32 W and R */
 bool table_read(const Node *n);  /* a Gather of rows of a constant of float32 */
 
 /* ---- dynamic.c ---- */

@@ -119,6 +119,7 @@ static void fill_narrow_uses(Fold *f, const Target *t) {
     for (const Node *n = f->r.g->first; n; n = n->next) {
         int i = narrow_weights_read(n, t, &w) ? 1 : narrow_operand(n);
         if (i >= 0) f->narrow_uses[n->in[i]->id]++;
+        for (i = 1; i <= 2 && narrow_recurrent(n); i++) f->narrow_uses[n->in[i]->id]++;
     }
     for (const Node *n = f->r.g->last; n; n = n->prev)
         if (op_has(n->op, OP_VIEW) && all_uses_narrow(f, n->out[0])) f->narrow_uses[n->in[0]->id]++;

@@ -68,6 +68,7 @@ bool broadcast_gives(Value *const *in, int n, const Value *out); /* these operan
 const Tensor *narrow_floats(const Value *v); /* the constant of float16 or bfloat16 that it is as float32; NULL */
 bool narrow_finite(const Tensor *floats);    /* of 16 bits: all of them */
 int narrow_operand(const Node *n);           /* the input that is such a constant, which its kernel reads as it is; -1 */
+bool narrow_recurrent(const Node *n);         /* does an LSTM, GRU or RNN read W and R so? */
 
 /* ---- split_movement.c ---- */
 bool movement_splits(const Node *n); /* does it move elements that no kernel moves as they are? */

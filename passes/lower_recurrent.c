@@ -1,6 +1,7 @@
 /* LSTM, GRU and RNN of f32 with constant weights: the products with X are one Gemm for all steps, whose columns stand
  * as the steps read them, the gates of a block of hidden units side by side; mcc.Recurrent does the steps. Columns
- * behind the last unit are zeros. */
+ * behind the last unit are zeros. Weights of 16 bits stay so. */
+#include <string.h>
 #include "passes/cell_body.h"
 #include "passes/lower.h"
 
@@ -13,6 +14,8 @@ typedef struct Recurrence {
     Graph *body;
     int64_t directions, hidden, inputs, blocks; /* blocks of hidden units */
     int lanes;
+    const Tensor *w, *r; /* floats, or, both of them, halves */
+    size_t size;         /* of such an element */
     Dim steps, batch;
     Value *lens;
 } Recurrence;
@@ -36,13 +39,18 @@ static bool read_recurrence(Graph *g, Node *n, const Target *target, Recurrence 
     bool linear = n->op == OP_GRU && node_int(n, "linear_before_reset"), batch_first = node_int(n, "layout") == 1;
     r->kind = n->op == OP_LSTM ? CELL_LSTM : n->op == OP_RNN ? CELL_RNN : linear ? CELL_GRU_LINEAR : CELL_GRU;
     r->cell = cell_of(r->kind);
-    if (!value_is_f32(n->in[0]) || n->in[0]->constant || !constant_f32(n->in[1]) || !constant_f32(n->in[2]) ||
-        (node_in(n, 3) && !constant_f32(n->in[3])) || (node_in(n, 7) && !constant_f32(n->in[7])))
+    bool halves = narrow_recurrent(n);
+    r->w = halves ? narrow_floats(n->in[1]) : n->in[1]->constant;
+    r->r = halves ? narrow_floats(n->in[2]) : n->in[2]->constant;
+    r->size = halves ? 2 : 4;
+    if (!value_is_f32(n->in[0]) || n->in[0]->constant ||
+        !(halves || (constant_f32(n->in[1]) && constant_f32(n->in[2]))) || (node_in(n, 3) && !constant_f32(n->in[3])) ||
+        (node_in(n, 7) && !constant_f32(n->in[7])))
         return false;
     const Type *x = &n->in[0]->type;
-    r->directions = n->in[1]->constant->dims[0];
-    r->inputs = n->in[1]->constant->dims[2];
-    r->hidden = n->in[2]->constant->dims[2];
+    r->directions = r->w->dims[0];
+    r->inputs = r->w->dims[2];
+    r->hidden = r->r->dims[2];
     r->steps = x->dims[batch_first];
     r->batch = x->dims[!batch_first];
     if (r->hidden < 1 || r->inputs < 1 || !dim_is_bounded(dim_mul(g->ctx, r->steps, r->batch))) return false;
@@ -65,13 +73,14 @@ static int64_t columns(const Recurrence *r) { return r->directions * r->blocks *
 /* W's rows in the order of the columns */
 static Value *input_weights(const Recurrence *r) {
     int64_t dims[2] = {columns(r), r->inputs};
-    Tensor *t = tensor_packed(r->g, DT_F32, 2, dims);
-    const float *from = constant_f32(r->n->in[1]);
-    float *to = (float *)t->data;
+    Tensor *t = tensor_packed(r->g, r->w->dtype, 2, dims);
+    size_t row = (size_t)r->inputs * r->size;
+    const char *from = r->w->data;
+    char *to = (char *)(uintptr_t)t->data;
     for (int64_t d = 0; d < r->directions; d++)
         for (int g = 0; g < r->cell->gates; g++)
-            for (int64_t u = 0; u < r->hidden; u++, from += r->inputs)
-                for (int64_t i = 0; i < r->inputs; i++) to[column_of(r, d, g, u) * r->inputs + i] = from[i];
+            for (int64_t u = 0; u < r->hidden; u++, from += row)
+                memcpy(to + (size_t)column_of(r, d, g, u) * row, from, row);
     return value_of_tensor(r->g, t);
 }
 
@@ -110,13 +119,13 @@ static Value *unit_constants(const Recurrence *r) {
 }
 
 /* [hidden][blocks from … from + n - 1][gates of the part][lanes] */
-static float *pack_part(const Recurrence *r, const float *w, const CellPart *part, int64_t from, int64_t n, float *to) {
+static char *pack_part(const Recurrence *r, const char *w, const CellPart *part, int64_t from, int64_t n, char *to) {
     for (int64_t k = 0; k < r->hidden; k++)
         for (int64_t b = from; b < from + n; b++)
             for (int i = 0; i < part->n_gates; i++)
-                for (int lane = 0; lane < r->lanes; lane++, to++) {
-                    int64_t u = b * r->lanes + lane;
-                    if (u < r->hidden) *to = w[(part->gates[i] * r->hidden + u) * r->hidden + k];
+                for (int lane = 0; lane < r->lanes; lane++, to += r->size) {
+                    int64_t u = b * r->lanes + lane, at = (part->gates[i] * r->hidden + u) * r->hidden + k;
+                    if (u < r->hidden) memcpy(to, w + (size_t)at * r->size, r->size);
                 }
     return to;
 }
@@ -124,10 +133,11 @@ static float *pack_part(const Recurrence *r, const float *w, const CellPart *par
 /* [directions][stages][panels of units[stage] blocks, then what is left][parts] */
 static Value *pack_recurrent(const Recurrence *r, const int64_t *units) {
     int64_t dims[3] = {r->directions, r->hidden, r->cell->gates * r->blocks * r->lanes};
-    Tensor *t = tensor_packed(r->g, DT_F32, 3, dims);
-    const float *w = constant_f32(r->n->in[2]);
-    float *to = (float *)t->data;
-    for (int64_t d = 0; d < r->directions; d++, w += r->cell->gates * r->hidden * r->hidden)
+    Tensor *t = tensor_packed(r->g, r->r->dtype, 3, dims);
+    const char *w = r->r->data;
+    char *to = (char *)(uintptr_t)t->data;
+    size_t direction = (size_t)(r->cell->gates * r->hidden * r->hidden) * r->size;
+    for (int64_t d = 0; d < r->directions; d++, w += direction)
         for (int s = 0; s < r->cell->n_stages; s++)
             for (int64_t b = 0; b < r->blocks; b += units[s]) {
                 const CellStage *stage = &r->cell->stages[s];
@@ -152,6 +162,15 @@ static Value *view(const Recurrence *r, Value *x, int rank, const Dim *dims) {
     return out;
 }
 
+/* Halves travel as such: the product and mcc.Recurrent widen them in registers. */
+static Value *widened(const Recurrence *r, Value *w) {
+    if (w->constant->dtype == DT_F32) return w;
+    Node *cast = insert(r, OP_Cast, &w, 1, 1);
+    node_set_int(cast, "to", DT_F32);
+    value_set_dims(cast->out[0], DT_F32, w->type.rank, w->type.dims);
+    return cast->out[0];
+}
+
 /* X·W' + b for all steps, [T, B, columns] or [B, T, columns] */
 static Value *input_sums(const Recurrence *r) {
     Ctx *ctx = r->g->ctx;
@@ -159,7 +178,7 @@ static Value *input_sums(const Recurrence *r) {
     Dim rows = dim_mul(ctx, r->steps, r->batch), wide = dim_const(ctx, columns(r));
     Dim flat[2] = {rows, x->type.dims[2]}, product[2] = {rows, wide},
         back[3] = {x->type.dims[0], x->type.dims[1], wide};
-    Value *in[3] = {view(r, x, 2, flat), input_weights(r), input_bias(r)};
+    Value *in[3] = {view(r, x, 2, flat), widened(r, input_weights(r)), input_bias(r)};
     Node *gemm = insert(r, OP_Gemm, in, in[2] ? 3 : 2, 1);
     node_set_int(gemm, "transB", 1);
     value_set_dims(gemm->out[0], DT_F32, 2, product);

@@ -26,6 +26,12 @@ int narrow_operand(const Node *n) {
     return t && t->bytes && narrow_finite(t) ? 1 : -1;
 }
 
+bool narrow_recurrent(const Node *n) {
+    if (n->op != OP_LSTM && n->op != OP_GRU && n->op != OP_RNN) return false;
+    const Tensor *w = narrow_floats(n->in[1]), *r = narrow_floats(n->in[2]);
+    return w && r && w->dtype == r->dtype && narrow_finite(w) && narrow_finite(r);
+}
+
 /* Of its inputs only the first has elements that it moves. */
 static bool moves_one(const Node *n) {
     if (n->n_out != 1 || op_has(n->op, OP_VARIADIC) || n->body) return false;

@@ -1,6 +1,7 @@
 """--quantize=f16 and bf16: the digits example loses no accuracy and half its bytes; ONNX Runtime gives what mcc makes of the
 model that --emit=onnx writes, and mcc compiles that to the same bits; tables of embeddings and weights that several nodes
-share become 16 bits once; what the type cannot hold stays float32, with a warning."""
+share become 16 bits once; what the type cannot hold stays float32, with a warning. Recurrent layers, products and convolutions have the
+bits of float32 weights with the same numbers, subnormal ones too, on processors without F16C as well."""
 import os
 import subprocess
 import tempfile
@@ -138,7 +139,34 @@ def check_ties():
     assert np.array_equal(numpy_helper.to_array(held), weights[:32].astype(np.float16))
 
 
+def check_numbers():
+    spread = lambda *shape: normal(*shape) * np.float32(2.0) ** rng.integers(-22, 1, shape).astype(np.float32)
+    node = helper.make_node
+    forms = [(node("LSTM", ["x", "w", "r"], ["y"], "only", hidden_size=20, direction="bidirectional"), [6, 3, 7],
+              {"w": spread(2, 80, 7), "r": spread(2, 80, 20)}),
+             (node("GRU", ["x", "w", "r"], ["y"], "only", hidden_size=20), [6, 1, 7], {"w": spread(1, 60, 7), "r": spread(1, 60, 20)}),
+             (node("MatMul", ["x", "w"], ["y"], "only"), [5, 40], {"w": spread(40, 24)}),
+             (node("Conv", ["x", "w"], ["y"], "only"), [1, 24, 5, 6], {"w": spread(40, 24, 1, 1)})]
+    for only, dims, constants in forms:
+        inputs, x, want = [("x", TensorProto.FLOAT, dims)], normal(*dims), {}
+        save("rounded.onnx", [only], inputs, {k: v.astype(np.float16).astype(np.float32) for k, v in constants.items()})
+        save("only.onnx", [only], inputs, constants)
+        mcc("only.onnx", "--emit=onnx", "--quantize=f16", "-o", "written.onnx")
+        assert dtypes("written.onnx") == [TensorProto.FLOAT16] * len(constants)
+        for cpu in "native", "x86-64-v2":
+            name = only.op_type + cpu.replace("-", "")
+            want, = compiled("rounded.onnx", name + "32", "-mcpu=" + cpu).check([x])
+            for model, flags in ("only.onnx", ["--quantize=f16"]), ("written.onnx", []):
+                got, = compiled(model, name + model[:4], "-mcpu=" + cpu, *flags).check([x])
+                assert np.array_equal(got, want), (only.op_type, cpu, model, np.abs(got - want).max())
+        for kind, fits in ("bf16", True), ("w8", only.op_type in ("MatMul", "Conv")):
+            open("plan.txt", "w").write("# mcc plan 1\nnode only %s\n" % kind)
+            said = mcc("only.onnx", "--quantize=f16", "--plan=plan.txt", "-o", "only.o", status=0 if fits else 1)
+            assert fits or "weights of 16 bits or 32" in said, said
+
+
 def main():
+    check_numbers()
     library = peer.onnxruntime()
     check_ties()
     check_limits()
