@@ -44,6 +44,7 @@ const Emitter *emitter_of(const Node *n) {
     case OP_RMSNormalization:
     case OP_InstanceNormalization: return norm_has_rows(n) ? &norm_emitter : &reference_emitter;
     case OP_FusedAttention: return &attention_emitter;
+    case OP_BlockAttention: return &block_attention_emitter;
     case OP_If:
     case OP_Loop:
     case OP_Scan: return &control_emitter;

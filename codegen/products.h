@@ -65,7 +65,7 @@ bool vector_product_fits(const Node *n); /* a MatMul or Gemm of f32 with a few r
 /* ---- norm.c ---- */
 bool norm_has_rows(const Node *n); /* a Layer-, RMS- or InstanceNormalization of f32 whose parameters a row can read */
 
-extern const Emitter vector_product_emitter, attention_emitter, softmax_emitter, softmax_columns_emitter, norm_emitter, block_norm_emitter,
+extern const Emitter vector_product_emitter, attention_emitter, block_attention_emitter, softmax_emitter, softmax_columns_emitter, norm_emitter, block_norm_emitter,
     panel_product_emitter;
 
 #endif

@@ -93,7 +93,7 @@ static bool lower(Layout *l, Node *n) {
     if (op_has(n->op, OP_POOL)) return lower_pool(l, n);
     if (node_is_elementwise(n)) return lower_elementwise(l, n);
     if (op_has(n->op, OP_REDUCTION)) return lower_reduction(l, n);
-    return lower_movement(l, n);
+    return lower_attention(l, n) || lower_movement(l, n);
 }
 
 bool pass_layout(Graph *g, PassCtx *p) {

@@ -258,6 +258,7 @@ bool lower_pixel_pool(Layout *l, Node *n, const Value *x, bool mean);
 /* x[rows…, K] · w, less `zero` in each x, of no type yet; rows 0: not known */
 Node *pixel_product(Graph *g, const PassCtx *ctx, Node *before, const IntegerRows *p);
 
+bool lower_attention(Layout *l, Node *n); /* lower_attention.c: the view of what it makes */
 bool lower_norm(Layout *l, Node *n); /* lower_norm.c: of a value in blocks; false: stays as it is */
 bool lower_sparse_product(Layout *l, Node *n); /* lower_sparse_product.c: of three dims; false: stays as it is */
 bool reduces_space(const Node *n);             /* its axes are all the spatial ones, and kept */

@@ -1,8 +1,9 @@
 /* MatMul and Gemm with constants of many zeros, which become straight-line code, against the reference kernels: rows
  * below, at and above what a panel holds, constant and open, sizes that are no multiple of it, alpha, bias as a row and
  * as a matrix, what follows as an epilogue, products
- * of products. Few zeros stay a dense product. MCC_SEED runs one and
+ * of products, and attention between them. Few zeros stay a dense product. MCC_SEED runs one and
  * shows its graph. */
+#include "passes/internal.h"
 #include "tests/unit/compiled.h"
 
 enum { GRAPHS = 40 };
@@ -74,6 +75,53 @@ static Value *make_chain(Case *c) {
     return DO(c, LayerNormalization, y, scale, weights(c, arena_printf(a, "1x%d", inner)));
 }
 
+typedef struct Heads {
+    int batch, rows, heads, depth;
+} Heads;
+
+static Value *viewed(Case *c, Value *x, const int64_t *dims, int rank) {
+    Node *n = NODE(c, Reshape, x, const_ints_value(c->g, dims, rank));
+    return result(c, n);
+}
+
+/* x times a sparse matrix, its heads apart */
+static Value *make_side(Case *c, Value *x, int inner, const Heads *h, int depth, const int64_t *perm) {
+    Value *y = DO(c, MatMul, x, sparse_weights(c, inner, h->heads * depth, 95));
+    Node *turn = NODE(c, Transpose, viewed(c, y, (int64_t[]){h->batch, -1, h->heads, depth}, 4));
+    node_set_ints(turn, "perm", perm, 4);
+    return result(c, turn);
+}
+
+static Value *mask_scores(Case *c, const Heads *h, Value *x, int keys) {
+    Arena *a = c->ctx->arena;
+    const char *specs[] = {arena_printf(a, "%d", keys), arena_printf(a, "%dx1x1x%d", h->batch, keys),
+                           arena_printf(a, "1x%dx1x1", h->heads)};
+    const char *dims = specs[pick(c, 0, 2)];
+    if (pick(c, 0, 1)) return DO(c, Add, x, input(c, "mask", dims));
+    x = DO(c, Where, input_of(c, "mask", DT_BOOL, dims), number(c, pick(c, 0, 1) ? -1e4 : -INFINITY), x);
+    return x;
+}
+
+/* attention whose queries, keys and values are sparse products, keys of another value or of the same; then one more */
+static Value *make_attention(Case *c) {
+    const int64_t rows[] = {0, 2, 1, 3}, turned[] = {0, 2, 3, 1};
+    Heads h = {pick(c, 1, 2), pick(c, 0, 2) ? 16 * pick(c, 1, 4) : 129 + pick(c, 0, 14), pick(c, 2, 3),
+               pick(c, 20, 33)};
+    int inner = pick(c, 60, 90), cols = pick(c, 20, 41), keys = h.rows;
+    Arena *a = c->ctx->arena;
+    Value *x = input(c, "x", arena_printf(a, "%dx%dx%d", h.batch, h.rows, inner)), *from = x;
+    if (pick(c, 0, 1)) from = input(c, "from", arena_printf(a, "%dx%dx%d", h.batch, keys = pick(c, 129, 143), inner));
+    Value *q = make_side(c, x, inner, &h, h.depth, rows), *k = make_side(c, from, inner, &h, h.depth, turned),
+          *v = make_side(c, from, inner, &h, cols, rows), *y = DO(c, Mul, DO(c, MatMul, q, k), number(c, 0.25));
+    if (pick(c, 0, 2)) y = mask_scores(c, &h, y, keys);
+    y = DO(c, Softmax, y);
+    if (pick(c, 0, 1)) y = DO(c, Where, DO(c, IsNaN, y), number(c, 0), y);
+    Node *back = NODE(c, Transpose, DO(c, MatMul, y, v));
+    node_set_ints(back, "perm", rows, 4);
+    y = viewed(c, result(c, back), (int64_t[]){h.batch, -1, h.heads * cols}, 3);
+    return DO(c, MatMul, y, sparse_weights(c, h.heads * cols, 70, 95));
+}
+
 static int64_t rows_of_open; /* N */
 
 static int64_t run_size(void *env, Dim d) {
@@ -87,8 +135,11 @@ static bool check(uint64_t seed) {
     c.seed = seed * 7919 + 5;
     rows_of_open = seed % 3 ? 61 : 5;
     bool sparse = seed % 8;
-    bool chain = seed % 8 == 3;
-    Value *y = chain ? make_chain(&c) : seed % 2 ? make_matmul(&c, sparse ? 95 : 0) : make_gemm(&c, sparse ? 95 : 0);
+    bool chain = seed % 8 == 3, attention = seed % 8 == 5;
+    Value *y = chain       ? make_chain(&c)
+               : attention ? make_attention(&c)
+               : seed % 2  ? make_matmul(&c, sparse ? 95 : 0)
+                           : make_gemm(&c, sparse ? 95 : 0);
     output(&c, "y", y);
     static const char *const cpus[] = {"native", "native", "haswell", "x86-64-v4", "x86-64"};
     const char *why, *cpu = cpu_that_runs(cpus[seed % 5]);
@@ -97,8 +148,9 @@ static bool check(uint64_t seed) {
     p.sparse = seed % 2 ? SPARSE_AUTO : SPARSE_PACKED;
     p.optimize_size = seed % 7 == 2;
     const Tensor **in = random_inputs(&c, run_size);
-    bool certain = (sparse_lanes(t) || p.sparse == SPARSE_PACKED) && (!few_rows || chain);
-    Op expect = !sparse ? OP_PackedMatMul : !certain ? OP_NONE : chain ? OP_Block : OP_SparseMatMul;
+    bool certain = (sparse_lanes(t) || p.sparse == SPARSE_PACKED) && (!few_rows || chain || attention);
+    Op made = chain ? OP_Block : attention ? OP_BlockAttention : OP_SparseMatMul;
+    Op expect = !sparse ? OP_PackedMatMul : !certain ? OP_NONE : made;
     bool fused = chain && certain;
     double apart = compile_and_run_as(&c, &p, seed % 3 ? 0 : 3, in, evaluate(&c, in));
     if (expect != OP_NONE && count_nodes(c.g, expect) != 1) {
