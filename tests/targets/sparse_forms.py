@@ -56,6 +56,19 @@ def make_tokens(path, rng):
     save(path, nodes, [1, 37, 96], [1, 37, 40], constants)
 
 
+def make_attention(path, rng):
+    """Two heads, whose queries, keys and values stay on panels"""
+    constants = {"heads": numpy.array([1, -1, 2, 22]), "joined": numpy.array([1, -1, 44]), "out": zeros(rng, 44, 40)}
+    nodes = []
+    for side, perm in ("q", [0, 2, 1, 3]), ("k", [0, 2, 3, 1]), ("v", [0, 2, 1, 3]):
+        constants[f"w{side}"] = zeros(rng, 64, 44)
+        nodes += [("MatMul", ["x", f"w{side}"], [f"{side}1"], {}), ("Reshape", [f"{side}1", "heads"], [f"{side}2"], {}),
+                  ("Transpose", [f"{side}2"], [side], {"perm": perm})]
+    nodes += [("MatMul", ["q", "k"], ["s"], {}), ("Softmax", ["s"], ["p"], {"axis": -1}), ("MatMul", ["p", "v"], ["o"], {}),
+              ("Transpose", ["o"], ["t"], {"perm": [0, 2, 1, 3]}), ("Reshape", ["t", "joined"], ["j"], {}), ("MatMul", ["j", "out"], ["y"], {})]
+    save(path, nodes, [1, 135, 64], [1, 135, 40], constants)
+
+
 def outputs_of(path, dims, options, folder):
     """Of the model on a processor without vectors, and the bytes of its object"""
     why = objects.compile_all("riscv64", [[path, *options]], folder, "-O2")
@@ -117,7 +130,7 @@ def main():
     rng = numpy.random.default_rng(5)
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "model.onnx")
-        for make in make_maps, make_windows, make_tokens:
+        for make in make_maps, make_windows, make_tokens, make_attention:
             make(path, rng)
             outputs = {}
             for form in "off", "always", "packed":
