@@ -1,8 +1,8 @@
 /* From cut to cut: of each sample the values are held that are alive before a layer, in both networks; once the layer
  * is what it will be, the nodes up to the next one are compiled by themselves, twice where something has changed, and
  * move all samples on. So each node is computed and compiled once. Samples are as many as fit MOST_HELD. Where dims are
- * open, or a sample is too large for that, nothing is cut: the changed network is compiled up to each layer, the float
- * one as a whole, and both run from their inputs. */
+ * open, or a sample is too large for that, nothing is cut: both networks run as a whole, with what all layers read as
+ * outputs. LLVM compiles it once, since changed layers differ in their weights (side_compile). */
 #include "driver/pair.h"
 #include <string.h>
 
@@ -187,25 +187,21 @@ static int see_held(const Pair *s, const Look *l, const Held *x) {
 
 static int read_place(const Pair *s, const Value *v) {
     int i = 0;
-    while (s->read[i] != v) i++;
+    while (s->all.out[i] != v) i++;
     return i;
 }
 
-/* What is held, which is the inputs, moves on to the layer for one sample after the other, and is dropped. */
+/* What is held is the inputs. */
 static int see_run(Pair *s, const Look *l) {
     Arena *a = arena_new(s->p.ctx);
     const Tensor **in = ARENA_ARRAY(a, s->n_held + 1, const Tensor *);
-    Value *x = l->n->in[0];
     Part part = {0};
-    GraphPart of = part_before(s, l->n, a);
-    of.out = &x;
-    of.n_out = 1;
-    int result = s->any ? part_compile(s, &of, true, &part) : DONE;
+    int at = read_place(s, l->n->in[0]), result = s->any ? part_compile(s, &s->all, true, &part) : DONE;
     for (int i = 0; i < s->n_samples && result == DONE; i++) {
-        if ((result = part_run(s, &s->whole, i, false, in)) != DONE) break;
-        Tensor exact = sampled_tensor(&s->whole.call.out[read_place(s, x)], NULL), changed = exact;
+        if ((result = part_run(s, &s->exact, i, false, in)) != DONE) break;
+        Tensor exact = sampled_tensor(&s->exact.call.out[at], NULL), changed = exact;
         if (s->any && (result = part_run(s, &part, i, true, in)) != DONE) break;
-        if (s->any) changed = sampled_tensor(&part.call.out[0], NULL);
+        if (s->any) changed = sampled_tensor(&part.call.out[at], NULL);
         result = see(s, l, i, &changed, &exact);
     }
     part_free(&part);
@@ -290,18 +286,18 @@ static int open_samples(Pair *s) {
     return result;
 }
 
-/* The float network with what the layers read as its outputs, inputs of the model apart */
+/* With what the layers read as its outputs, inputs of the model apart */
 static int compile_whole(Pair *s, const Node *const *layers, int n) {
-    GraphPart of = part_before(s, NULL, s->p.ctx->arena);
-    s->read = ARENA_ARRAY(s->p.ctx->arena, n + 1, Value *);
+    Value **out = ARENA_ARRAY(s->p.ctx->arena, n + 1, Value *);
+    s->all = part_before(s, NULL, s->p.ctx->arena);
+    s->all.out = out;
     for (int i = 0; i < n; i++) {
         Value *x = layers[i]->in[0];
         bool known = find_held(s, x) != NULL;
-        for (int k = 0; k < of.n_out && !known; k++) known = s->read[k] == x;
-        if (!known) s->read[of.n_out++] = x;
+        for (int k = 0; k < s->all.n_out && !known; k++) known = out[k] == x;
+        if (!known) out[s->all.n_out++] = x;
     }
-    of.out = s->read;
-    return of.n_out ? part_compile(s, &of, false, &s->whole) : DONE;
+    return s->all.n_out ? part_compile(s, &s->all, false, &s->exact) : DONE;
 }
 
 int pair_open(Pair *s, const Node *const *layers, int n) {
@@ -313,6 +309,6 @@ int pair_open(Pair *s, const Node *const *layers, int n) {
 }
 
 void pair_close(Pair *s) {
-    if (s->p.ctx) part_free(&s->whole);
+    if (s->p.ctx) part_free(&s->exact);
     side_close(&s->p, NULL);
 }

@@ -24,8 +24,8 @@ typedef struct Pair {
     const Node *cut;  /* the first node that is not computed yet */
     int *made, *used; /* by value id: place of the node that makes it (0: input), and that uses it last */
     bool cuts, any;   /* any: some node before the cut has changed */
-    Part whole;       /* without cuts: the float network, which gives what all layers read */
-    Value **read;     /* its outputs */
+    GraphPart all;    /* without cuts: the whole network, which gives what all layers read */
+    Part exact;       /* the float one */
 } Pair;
 
 /* The layers that will be observed, in the graph's order; reads the command's samples. DONE, or an exit code after a
