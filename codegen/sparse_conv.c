@@ -19,7 +19,7 @@ typedef struct Shape {
  * no more than stay in L2, where the code does not cut them. */
 static int64_t chunk_of(const Target *t, const Shape *s) {
     bool sliced = sparse_is_sliced(t) && !s->packed;
-    int64_t most = sliced ? 32 : 16, least = sliced ? 16 : 4;
+    int64_t most = sliced ? 32 : 16, least = sliced ? 8 : 4;
     int64_t panel = s->channels * s->phases * PANEL * 4, fit = (int64_t)t->l2 / 4 / panel;
     if (s->panels > most && fit < most) most = fit < least ? least : fit;
     return sparse_run(s->panels, most);
