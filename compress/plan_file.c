@@ -119,6 +119,8 @@ PlanFile *plan_read(Ctx *ctx, const char *path, QuantMode all) {
         *end = 0;
         PlanLine *l = &f->lines[f->n_lines];
         *l = (PlanLine){.number = ++number};
+        if (number == 1 && !strncmp(line, "# mcc plan ", 11) && strcmp(line, "# mcc plan 1"))
+            return plan_bad_line(ctx, f, l, "it is a plan of another version"), NULL;
         if (*line == '#') continue;
         if (!split_line(line, l)) return plan_bad_line(ctx, f, l, "it has too many words"), NULL;
         if (l->n == 0) continue;

@@ -69,6 +69,7 @@ plan 'its type is not that of --activations' 's/^tensor image u8/tensor image i8
 plan 'the model has no such tensor' 's/^tensor image/tensor imag/'
 plan 'the model has no such node' 's/^node [^ ]*conv2[^ ]*/node conv22/'
 plan 'a node is int8, dynamic, w8, w4, f16, bf16 or f32' 's/ int8 Conv$/ int9 Conv/'
+plan 'it is a plan of another version' '1s/plan 1/plan 2/'
 plan 'it has no weights' 's/ int8 MaxPool$/ f16 MaxPool/'
 plan 'it has no weights' 's/ int8 MaxPool$/ w4 MaxPool/'
 plan 'dynamic is for products alone' 's/ int8 Conv$/ dynamic Conv/'
