@@ -15,19 +15,19 @@ enum { HESSIAN_PART = 4608, HESSIAN_ROWS = 32 };
  * products (what lies between two parts is left out). */
 typedef struct Hessian {
     int64_t depth, groups, part, parts;
-    int64_t rows, most_rows; /* of x, added and wanted for each group: twice the depth, and 4096 at least */
-    int64_t call_rows;       /* of hessian_observe, at most */
-    int64_t calls;           /* of hessian_observe */
-    double **sums;           /* [groups · parts]: i, k <= i at i(i+1)/2 + k */
-    double *buffer;          /* HESSIAN_ROWS of depth */
-    double *totals, *counts; /* [groups][depth]: Σ x; [groups]: of how many */
-    int64_t channels;        /* of what the sums should be, y; 0: nobody says */
-    double *cross, *wanted;  /* [channels][depth]: Σ y x, x of the channel's group; [channels]: Σ y */
-    double *targets;         /* y of the buffer's rows: HESSIAN_ROWS of channels */
+    int64_t rows, most_rows;         /* of x, added and wanted for each group: twice the depth, and 4096 at least */
+    int64_t call_rows;               /* of hessian_observe, at most */
+    int64_t calls;                   /* of hessian_observe */
+    double **sums;                   /* [groups · parts]: i, k <= i at i(i+1)/2 + k */
+    double *buffer;                  /* HESSIAN_ROWS of depth */
+    double *totals, *counts;         /* [groups][depth]: Σ x; [groups]: of how many */
+    int64_t channels;                /* of what the sums should be, y; 0: nobody says */
+    double *cross, *wanted;          /* [channels][depth]: Σ y x, x of the channel's group; [channels]: Σ y */
+    double *targets;                 /* y of the buffer's rows: HESSIAN_ROWS of channels */
     const struct Contraction *makes; /* y, of x'; NULL: y comes from elsewhere */
     double *exact, *columns;         /* x', the same rows in another network: HESSIAN_ROWS of depth; and turned */
-    bool about_means;        /* to be of x − x̄: rounding moves a bias, and what an error does to the mean is no loss */
-    bool centred;            /* it is */
+    bool about_means; /* to be of x − x̄: rounding moves a bias, and what an error does to the mean is no loss */
+    bool centred;     /* it is */
 } Hessian;
 size_t hessian_bytes(int64_t depth, int64_t groups, int64_t part);           /* SIZE_MAX: too many to count */
 Hessian *hessian_new(Arena *a, int64_t depth, int64_t groups, int64_t part); /* part: HESSIAN_PART, or for tests less */
