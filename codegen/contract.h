@@ -8,7 +8,7 @@
 /* ---- flow.c: short names for building control flow and arithmetic on integers, of i64 or whatever type the operands have ---- */
 typedef struct For {
     LLVMBasicBlockRef head, exit; /* NULL: at most one turn, known now */
-    LLVMValueRef i;
+    LLVMValueRef i, count; /* count: i as the loop counts it */
     int64_t step;
 } For;
 typedef struct If {

@@ -90,19 +90,28 @@ static void mark_turns(Gen *g, LLVMValueRef branch, int64_t turns) {
     LLVMSetMetadata(branch, LLVMGetMDKindIDInContext(g->llvm, kind, sizeof kind - 1), weights);
 }
 
+/* Where pointers have 32 bits, so have loops' counts: an index of 64 would take a pair of registers, and two instructions
+ * to add to it and to compare it. */
+static LLVMValueRef as_count(Kernel *k, LLVMValueRef i) {
+    bool narrows = k->gen->target->pointer_bits == 32 && LLVMTypeOf(i) == k->gen->i64;
+    return narrows ? LLVMBuildTrunc(k->b, i, k->gen->size_type, "") : i;
+}
+
 For for_begin(Kernel *k, LLVMValueRef from, LLVMValueRef to, int64_t step) {
     int64_t a, z;
     For f = {.i = from, .step = step};
     bool constant = i_is_const(from, &a) && i_is_const(to, &z);
     if (constant && a < z && z - a <= step) return f;
     LLVMBasicBlockRef before = LLVMGetInsertBlock(k->b), body = new_block(k);
+    LLVMValueRef first = as_count(k, from), end = as_count(k, to);
     f.head = new_block(k);
     f.exit = new_block(k);
     LLVMBuildBr(k->b, f.head);
     LLVMPositionBuilderAtEnd(k->b, f.head);
-    f.i = LLVMBuildPhi(k->b, LLVMTypeOf(from), "");
-    LLVMAddIncoming(f.i, &from, &before, 1);
-    LLVMValueRef branch = LLVMBuildCondBr(k->b, LLVMBuildICmp(k->b, LLVMIntSLT, f.i, to, ""), body, f.exit);
+    f.count = LLVMBuildPhi(k->b, LLVMTypeOf(first), "");
+    LLVMAddIncoming(f.count, &first, &before, 1);
+    f.i = LLVMTypeOf(first) == LLVMTypeOf(from) ? f.count : LLVMBuildSExt(k->b, f.count, LLVMTypeOf(from), "");
+    LLVMValueRef branch = LLVMBuildCondBr(k->b, LLVMBuildICmp(k->b, LLVMIntSLT, f.count, end, ""), body, f.exit);
     if (constant && a < z) mark_turns(k->gen, branch, (z - a + step - 1) / step);
     LLVMPositionBuilderAtEnd(k->b, body);
     return f;
@@ -112,9 +121,9 @@ For for_count(Kernel *k, int64_t n) { return for_begin(k, gen_i64(k->gen, 0), ge
 
 void for_end(Kernel *k, For *f) {
     if (!f->head) return;
-    LLVMValueRef next = i_plus(k, f->i, f->step);
+    LLVMValueRef next = i_plus(k, f->count, f->step);
     LLVMBasicBlockRef latch = LLVMGetInsertBlock(k->b);
-    LLVMAddIncoming(f->i, &next, &latch, 1);
+    LLVMAddIncoming(f->count, &next, &latch, 1);
     mark_rolled(k->gen, LLVMBuildBr(k->b, f->head));
     LLVMPositionBuilderAtEnd(k->b, f->exit);
 }
