@@ -124,7 +124,7 @@ static Tensor *stacked(Turns *t, int i, Graph *home) {
     int rank = v->type.rank;
     for (int k = 1; k < rank; k++)
         if (s->like) dims[k] = s->dims[k - 1];
-        else if (!dim_is_const(v->type.dims[k], &dims[k])) dims[k] = 0;
+        else if (!eval_dim(t->env, v->type.dims[k], &dims[k])) dims[k] = 0; /* what a turn would tell */
     Tensor *made = tensor_new(home, v->type.dtype, rank, dims);
     bool back = entry(t->n, "scan_output_directions", i) != 0;
     for (int64_t k = 0; made && s->each && k < t->turn; k++)

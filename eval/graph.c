@@ -69,9 +69,9 @@ static bool run_node(Run *r, NodeTensors **owner, const Node *n, int *status) {
     size_t before = r->ctx->folded;
     t->home = (Graph){.ctx = r->ctx, .arena = arena_new(r->ctx)};
     for (int i = 0; i < n->n_in; i++) in[i] = tensor_of(r, n->in[i]);
-    bool ok = n->body                    ? run_fused(r, n, in, out, status, &t->home)
+    bool ok = n->body                     ? run_fused(r, n, in, out, status, &t->home)
               : op_has(n->op, OP_CONTROL) ? eval_control(r->ctx, n, in, out, status, &t->home, &r->env)
-                      : eval_node_in(r->ctx, n, in, out, status, &t->home, &r->env);
+                                          : eval_node_in(r->ctx, n, in, out, status, &t->home, &r->env);
     t->bytes = r->ctx->folded - before;
     t->alive = 1;
     for (int i = 0; ok && *status == MCC_OK && i < n->n_out; i++) {
@@ -108,8 +108,7 @@ bool eval_graph(Ctx *ctx, const Graph *g, const Tensor *const *in, Tensor **out,
     return eval_graph_in(ctx, g, in, out, status, NULL);
 }
 
-bool eval_graph_in(Ctx *ctx, const Graph *g, const Tensor *const *in, Tensor **out, int *status,
-                   const EvalEnv *outer) {
+bool eval_graph_in(Ctx *ctx, const Graph *g, const Tensor *const *in, Tensor **out, int *status, const EvalEnv *outer) {
     int ids = ctx->next_id;
     Run r = {.ctx = ctx, .graph = g, .arena = arena_new(ctx)};
     NodeTensors **owner = ARENA_ARRAY(r.arena, ids + 1, NodeTensors *);

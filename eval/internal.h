@@ -27,6 +27,9 @@ typedef struct EvalEnv {
 bool eval_graph_in(Ctx *ctx, const Graph *g, const Tensor *const *in, Tensor **out, int *status, const EvalEnv *outer);
 void eval_bind(EvalEnv *env, const Value *v, const Tensor *t); /* dims of v that are plain symbols have t's sizes */
 
+/* ---- node.c: where all that d is made of is known ---- */
+bool eval_dim(const EvalEnv *env, Dim d, int64_t *size);
+
 /* ---- control.c: eval_node_in for nodes that run graphs ---- */
 bool eval_control(Ctx *ctx, const Node *n, const Tensor *const *in, Tensor **out, int *status, Graph *home,
                   const EvalEnv *env);

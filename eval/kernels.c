@@ -8,7 +8,10 @@ RefKernel ref_Copy;
     ShapeKernel shape_##name;
 #include "ir/ops.def"
 
-#define RUN(name, flags) ((flags) & (OP_DECOMPOSED | OP_FUSED | OP_LOWERED | OP_CONTROL)) ? NULL : ((flags) & OP_VIEW) ? ref_Copy : ref_##name
+#define RUN(name, flags)                                                                                               \
+    ((flags) & (OP_DECOMPOSED | OP_FUSED | OP_LOWERED | OP_CONTROL)) ? NULL                                            \
+    : ((flags) & OP_VIEW)                                            ? ref_Copy                                        \
+                                                                     : ref_##name
 #define SHAPE(name, flags) ((flags) & OP_DATA_SHAPE) ? shape_##name : NULL
 
 static const EvalKernels table[OP_COUNT] = {

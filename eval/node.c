@@ -99,14 +99,17 @@ static int64_t look_up(void *arg, Dim symbol) {
     return 0;
 }
 
+bool eval_dim(const EvalEnv *env, Dim d, int64_t *size) {
+    Search s = {.env = env};
+    return d && dim_eval(d, look_up, &s, size) && !s.failed && *size >= 0;
+}
+
 /* Dims that inference knows, or that are expressions over symbols of known size. */
 static bool fill_dims(const Call *c, int i) {
     const Value *v = c->shadow->out[i];
     int64_t *dims = c->args[c->n_in + i].dims;
     for (int k = 0; k < v->type.rank; k++) {
-        Dim d = v->type.dims[k];
-        Search s = {.env = c->env};
-        if (!d || !dim_eval(d, look_up, &s, &dims[k]) || s.failed || dims[k] < 0) {
+        if (!eval_dim(c->env, v->type.dims[k], &dims[k])) {
             diag_error(c->ctx, c->node, "cannot be evaluated: dim %d of output %d is not known", k, i);
             return false;
         }
