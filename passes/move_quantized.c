@@ -197,15 +197,15 @@ static bool dequantize_later(Rewrite *r, Node *n) {
 /* ---- Q up ---- */
 
 static bool is_raised(const Node *n, Dtype t) {
-    return n && n->out[0]->n_uses == 1 && is_movement(n) && !writes_dims(n) &&
+    return n && is_movement(n) && n->out[0]->n_uses == 1 && !writes_dims(n) &&
            (op_info(n->op)->dtypes & dtype_class(t));
 }
 
 /* is v a contraction of quantized numbers, and what only moves or bounds it? */
 static bool comes_from_product(const Value *v, Dtype t) {
     const Node *n = v->def;
-    while (n && n->out[0]->n_uses == 1 && (n->op == OP_Relu || n->op == OP_Clip || is_raised(n, t))) n = n->in[0]->def;
-    return n && n->out[0]->n_uses == 1 && op_has(n->op, OP_CONTRACTION) && value_def(n->in[0], OP_DequantizeLinear) &&
+    while (n && (n->op == OP_Relu || n->op == OP_Clip || is_raised(n, t)) && n->out[0]->n_uses == 1) n = n->in[0]->def;
+    return n && op_has(n->op, OP_CONTRACTION) && n->out[0]->n_uses == 1 && value_def(n->in[0], OP_DequantizeLinear) &&
            value_def(n->in[1], OP_DequantizeLinear);
 }
 

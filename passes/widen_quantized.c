@@ -71,7 +71,7 @@ enum { MOST_BETWEEN = 8 };
 /* What stands between q and the Cast of a product, from q upwards, the Cast last; 0: something else does */
 static int read_chain(const Node *q, Node *chain[MOST_BETWEEN]) {
     int n = 0;
-    for (Node *f = q->in[0]->def; f && n < MOST_BETWEEN && f->out[0]->n_uses == 1; f = f->in[0]->def) {
+    for (Node *f = q->in[0]->def; f && n < MOST_BETWEEN && f->out[0] && f->out[0]->n_uses == 1; f = f->in[0]->def) {
         double bound;
         if (f->op != OP_Cast && f->op != OP_Relu && f->op != OP_Clip) return 0;
         for (int i = 1; i < f->n_in; i++)

@@ -39,6 +39,21 @@ static Value *listed(Case *c, Value *q_, int64_t n, int64_t axis) { /* a DQ of a
     return result(c, made);
 }
 
+/* A node in front of a Q may have no output 0. */
+static void check_second_output(void) {
+    Case c;
+    case_begin(&c);
+    Value *in[] = {input(&c, "x", "3x2x4"), weights(&c, "1x6x4"), weights(&c, "1x6x2")};
+    Node *gru = node_named(&c, OP_GRU, in, 3, 2);
+    node_set_int(gru, "hidden_size", 2);
+    node_infer(c.ctx, gru);
+    gru->out[0] = NULL;
+    output(&c, "y", q(&c, gru->out[1], 0.5, 3));
+    PassCtx p = {.ctx = c.ctx, .opt_level = 2, .stop_after = -1};
+    if (!passes_run(c.g, &p)) failures++;
+    ctx_free(c.ctx);
+}
+
 static void check_contractions(void) {
     Case c;
     case_begin(&c);
@@ -160,6 +175,7 @@ static void check_moves(void) {
 
 int main(void) {
     golden_begin();
+    check_second_output();
     check_contractions();
     check_moves();
     return golden_end("quantized");
