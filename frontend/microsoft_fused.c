@@ -158,7 +158,7 @@ bool microsoft_skip_norm(Ctx *ctx, Node *n) {
         return refuse(ctx, n, "its outputs 1 and 2, mean and inverse deviation, are not supported");
     Value *all = sum(n, sum(n, n->in[0], n->in[1]), node_in(n, centred ? 4 : 3)), *scale = n->in[2];
     Value *bias = centred ? node_in(n, 3) : NULL;
-    if (is_wanted(n, 3)) {
+    if (n->n_out > 3 && n->out[3]) { /* a body may read it, which is no use yet */
         Node *same = upgrade_insert(n, OP_Identity, n, &all, 1);
         upgrade_hand_output(n, 3, same);
     }

@@ -22,7 +22,7 @@ def const(name, values, dtype):
 
 
 def save(name, g, functions=(), opset=17):
-    domains = {f.domain for f in functions}
+    domains = {f.domain for f in functions} | {n.domain for n in g.node} - {""}
     m = helper.make_model(g, opset_imports=[helper.make_opsetid("", opset)] + [helper.make_opsetid(d, 1) for d in domains])
     m.ir_version = 8
     m.functions.extend(functions)
@@ -170,6 +170,11 @@ def check_if():
     same("branches of other sizes, small", compiled("sizes", g), [v, np.array(True)], [-v[:1]])
     same("branches of other sizes, large", compiled("sizes", g), [v, np.array(False)], [-np.concatenate([v, v])])
     written("sizes", g, [([v, np.array(True)], [-v[:1]]), ([v, np.array(False)], [-np.concatenate([v, v])])])
+    norm = node("SkipLayerNormalization", ["x", "x", "k"], ["n", "", "", "s"], domain="com.microsoft")
+    picked = graph([node("Neg", ["s"], ["a"])], "t", [], [info("a", F, None)])
+    g = graph([norm, node("If", ["p"], ["y"], then_branch=picked, else_branch=graph([node("Abs", ["x"], ["b"])], "e", [], [info("b", F, None)]))], "g", [x, p],
+              [info("y", F, [2, 3])], [const("k", [1, 1, 1], np.float32)])
+    same("an output that a branch alone reads", compiled("read_inside", g), [v, np.array(True)], [-2 * v])
     wrong = graph([node("MatMul", ["x", "x"], ["m"])], "t", [], [info("m", F, None)])
     g = graph([node("If", ["p"], ["y"], then_branch=wrong, else_branch=other)], "g", [x, p], [info("y", F, [2, 3])])
     same("a branch that cannot run is not taken", compiled("wrong", g), [v, np.array(False)], [v])
