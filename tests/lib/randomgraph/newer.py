@@ -33,7 +33,7 @@ def moved(m, v):
         perm = m.dice.sample(range(v.rank), v.rank)
         w = m.like("Transpose", [v], dims=[v.dims[p] for p in perm], perm=perm)
     elif kind == "Reshape":
-        m.need(not v.open())
+        m.need(closed(v))  # a 0 in the shape would stand for the dim that is there
         w = m.like("Reshape", [v, m.ints(math.prod(d[0] for d in v.dims))], dims=[m.dim(math.prod(d[0] for d in v.dims))])
     elif kind == "Identity":
         w = m.like("Identity", [v])
