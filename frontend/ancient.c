@@ -155,10 +155,33 @@ static bool upsample(Ctx *ctx, Node *n) {
     return second_input(ctx, n, value_of_tensor(n->graph, t));
 }
 
+static bool constant_number(Ctx *ctx, const Node *n, int in, int64_t least, int64_t most, int64_t *out) {
+    const Tensor *t = n->in[in]->constant;
+    bool number = t && t->bytes && (dtype_class(t->dtype) & (DTC_F | DTC_I | DTC_U));
+    double v = number ? tensor_float(t, 0) : 0;
+    if (!number || !(v >= (double)least && v <= (double)most)) {
+        diag_error(ctx, n, "input %d must be a constant number from %" PRId64 " to %" PRId64, in, least, most);
+        return false;
+    }
+    *out = (int64_t)v;
+    return true;
+}
+
+/* So many copies along one axis: the two are numbers of the data's type. */
 static bool tile(Ctx *ctx, Node *n) {
+    enum { MOST_COPIES = 4096 };
+    int64_t copies, axis;
     if (n->n_in != 3) return true;
-    diag_error(ctx, n, "Tile along one axis, as in opset 1, is not supported");
-    return false;
+    if (!has_operands(ctx, n, 3) || !constant_number(ctx, n, 1, 1, MOST_COPIES, &copies) ||
+        !constant_number(ctx, n, 2, -MCC_MAX_RANK, MCC_MAX_RANK, &axis))
+        return false;
+    Value **in = ARENA_ARRAY(n->graph->arena, copies, Value *);
+    for (int64_t i = 0; i < copies; i++) in[i] = n->in[0];
+    n->op = OP_Concat;
+    n->in = in;
+    n->n_in = (int)copies;
+    node_set_int(n, "axis", axis);
+    return true;
 }
 
 static bool sequence(Ctx *ctx, Node *n) {

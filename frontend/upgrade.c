@@ -29,6 +29,10 @@ static Value *constant_like(Node *n, double v, Value *like) {
     return t == DT_F32 || t == DT_F64 ? in[0] : upgrade_insert(n, OP_CastLike, n, in, 2)->out[0];
 }
 
+static Value *insert_two(Node *n, Op op, Value *x, Value *y) {
+    return upgrade_insert(n, op, n, (Value *[]){x, y}, 2)->out[0];
+}
+
 static bool set_input(Node *n, int i, Value *v) {
     if (!v) return false;
     if (i >= n->n_in) {
@@ -131,17 +135,39 @@ static bool upgrade_dropout_mask(Ctx *ctx, Node *n) {
     return true;
 }
 
+/* Statistics for each place of each channel, without the batch: (x - mean) / sqrt(variance + epsilon) · scale + bias */
+static bool normalise_places(Ctx *ctx, Node *n) {
+    const Attr *epsilon;
+    for (int i = 0; i < 5; i++)
+        if (!node_in(n, i)) {
+            diag_error(ctx, n, "input %d is missing", i);
+            return false;
+        }
+    if (!old_attr(ctx, n, "epsilon", ATTR_FLOAT, &epsilon)) return false;
+    Value *least = constant_like(n, epsilon ? epsilon->f : 1e-5, n->in[4]);
+    if (!least) return false;
+    Value *centred = insert_two(n, OP_Sub, n->in[0], n->in[3]);
+    Value *deviation = upgrade_insert(n, OP_Sqrt, n, (Value *[]){insert_two(n, OP_Add, n->in[4], least)}, 1)->out[0];
+    Value *scaled = insert_two(n, OP_Mul, insert_two(n, OP_Div, centred, deviation), n->in[1]), *bias = n->in[2];
+    n->op = OP_Add;
+    n->in[0] = scaled;
+    n->in[1] = bias;
+    n->n_in = 2;
+    node_remove_attr(n, "epsilon");
+    node_remove_attr(n, "momentum");
+    return true;
+}
+
 static bool upgrade_batch_norm(Ctx *ctx, Node *n) {
     const Attr *spatial;
     if (!old_attr(ctx, n, "spatial", ATTR_INT, &spatial)) return false;
-    if (spatial && spatial->i == 0) {
-        diag_error(ctx, n, "statistics for each activation (spatial=0) are not supported");
+    bool of_places = spatial && spatial->i == 0;
+    node_remove_attr(n, "spatial");
+    if (n->n_out > 1) {
+        diag_error(ctx, n, "%d outputs mean training in this opset; export the model for inference", n->n_out);
         return false;
     }
-    node_remove_attr(n, "spatial");
-    if (n->n_out <= 1) return true;
-    diag_error(ctx, n, "%d outputs mean training in this opset; export the model for inference", n->n_out);
-    return false;
+    return !of_places || normalise_places(ctx, n);
 }
 
 /* The old form took its input as a matrix, with the axis at which the columns begin. */

@@ -105,10 +105,11 @@ static bool transform_scratch(const Node *n, int axis, int64_t *size) {
 }
 
 static bool taps_scratch(const Node *n, int64_t *size) {
-    const Dim *w = n->in[1]->type.dims;
-    int64_t taps;
-    return mul_i64(w[2]->hi, w[3]->hi, &taps) && mul_i64(taps, n->in[0]->type.dims[1]->hi, &taps) &&
-           list_scratch(taps, n->in[0]->type.dtype == DT_F64 ? 8 : 4, 0, size);
+    const Type *w = &n->in[1]->type;
+    int64_t taps = n->in[0]->type.dims[1]->hi;
+    for (int i = 2; i < w->rank; i++)
+        if (!mul_i64(taps, w->dims[i]->hi, &taps)) return false;
+    return list_scratch(taps, n->in[0]->type.dtype == DT_F64 ? 8 : 4, 0, size);
 }
 
 /* Three lists of the slices that are compared, which may be empty ones. */

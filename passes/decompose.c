@@ -110,7 +110,8 @@ bool pass_decompose(Graph *g, PassCtx *p) {
     rewrite_begin(&r, g);
     for (Node *n; (n = rewrite_next(&r));) {
         if (split_subject(&r, n)) continue;
-        if (movement_splits(n)) split_movement(&r, n);
+        if (types_split(n)) split_types(&(Build){.r = &r, .at = n});
+        else if (movement_splits(n)) split_movement(&r, n);
         else if (n->op == OP_Sum) split_chain(&r, n, OP_Add, n->n_in);
         else if (n->op == OP_Mean) split_mean(&r, n);
         else if (n->op == OP_CastLike) split_cast_like(&r, n);

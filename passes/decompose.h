@@ -47,6 +47,10 @@ void decompose_projected(Build *b);
 void decompose_multi_head(Build *b);
 void decompose_group_query(Build *b);
 
+/* ---- decompose_types.c ---- */
+bool types_split(const Node *n);
+void split_types(Build *b);
+
 /* ---- decompose_einsum.c ---- */
 void decompose_einsum(Build *b);
 

@@ -75,12 +75,12 @@ static Value *score_bias(Build *b, Value *q, Value *k, Dtype t) {
     Value *mask = node_in(b->at, 3), *lengths = node_in(b->at, 6), *may = NULL;
     if (b->failed) return NULL;
     int axis = k->type.rank - 2;
+    if (mask && mask->type.dtype != DT_BOOL) mask = build_cast(b, mask, t);
     if (mask) mask = pad_mask(b, mask, k->type.dims[axis]);
     if (b->failed) return NULL;
     if (mask && mask->type.dtype == DT_BOOL) may = mask, mask = NULL;
     if (node_int(b->at, "is_causal")) may = both(b, may, causal_mask(b, q, k));
     if (lengths) may = both(b, may, build_op(b, OP_Less, build_indices(b, k, axis, 1, 0), each_batch(b, lengths)));
-    if (mask) mask = build_cast(b, mask, t);
     if (!may) return mask;
     may = build_where(b, may, build_scalar(b, t, 0), build_scalar(b, t, -INFINITY));
     return mask ? build_op(b, OP_Add, mask, may) : may;

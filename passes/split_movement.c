@@ -12,7 +12,7 @@ bool movement_splits(const Node *n) {
     if (n->n_in <= typed || !n->in[typed]) return false;
     Dtype t = n->in[typed]->type.dtype;
     bool moves = op_has(n->op, OP_MOVEMENT) || n->op == OP_ScatterElements || n->op == OP_ScatterND ||
-                 n->op == OP_Compress || n->op == OP_ReverseSequence;
+                 n->op == OP_Compress || n->op == OP_ReverseSequence || n->op == OP_TensorScatter;
     if (n->op == OP_Where) return (dtype_class(t) & (DTC_PACKED | DTC_SMALL)) != 0;
     return moves && dtype_bits(t) && dtype_bits(t) < 8;
 }

@@ -36,7 +36,7 @@ static bool past_fits(Ctx *ctx, const Node *n, int in, const Heads *h) {
 static bool mask_fits(Ctx *ctx, const Node *n, const Heads *q, Dim keys) {
     const Type *mask = type_of(n, 3);
     const Dim want[4] = {q->batch, dim_const(ctx, q->count), q->length, keys};
-    if (!need_dtype(ctx, n, 3, F | B) || !need_rank(ctx, n, 3, 1, 4)) return false;
+    if (!need_dtype(ctx, n, 3, ALL) || !need_rank(ctx, n, 3, 1, 4)) return false;
     for (int i = 1; i <= mask->rank; i++) {
         Dim d = mask->dims[mask->rank - i];
         int64_t have, all;

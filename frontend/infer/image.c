@@ -1,4 +1,4 @@
-/* Col2Im, DeformConv, GridSample, MaxUnpool, RoiAlign. */
+/* Col2Im, DeformConv, GridSample, MaxRoiPool, MaxUnpool, RoiAlign. */
 #include "frontend/infer/infer.h"
 
 /* ---- Col2Im ---- */
@@ -58,34 +58,36 @@ static bool check_groups(Ctx *ctx, const Node *n) {
 /* Input `in` holds `each` numbers for each tap of each group of offsets, at each place of the output. */
 static bool check_per_tap(Ctx *ctx, const Node *n, int in, int64_t each, const Window *w, const Dim *y) {
     const Type *t = type_of(n, in);
-    Dim taps = dim_mul(ctx, w->kernel[0], w->kernel[1]);
-    Dim want[] = {y[0],
-                  dim_mul(ctx, taps, dim_mul(ctx, dim_const(ctx, each), dim_const(ctx, node_int(n, "offset_group")))),
-                  y[2], y[3]};
-    if (!need_same_dtype(ctx, n, in, 0) || !need_rank(ctx, n, in, 4, 4)) return false;
-    for (int i = 0; i < 4; i++)
-        if (!equal_dims(ctx, n, t->dims[i], want[i], in == 2 ? "the sizes of offset" : "the sizes of mask"))
+    int rank = w->n + 2;
+    Dim groups = dim_mul(ctx, dim_const(ctx, each), dim_const(ctx, node_int(n, "offset_group")));
+    Dim numbers = dim_mul(ctx, dim_product(ctx, w->kernel, w->n), groups);
+    if (!numbers) return fail(ctx, n, "a size overflows");
+    if (!need_same_dtype(ctx, n, in, 0) || !need_rank(ctx, n, in, rank, rank)) return false;
+    for (int i = 0; i < rank; i++)
+        if (!equal_dims(ctx, n, t->dims[i], i == 1 ? numbers : y[i],
+                        in == 2 ? "the sizes of offset" : "the sizes of mask"))
             return false;
     return true;
 }
 
 bool infer_deform_conv(Ctx *ctx, Node *n) {
     Window w = {0};
-    if (!infer_begin(ctx, n) || !need_rank(ctx, n, 0, 4, 4) || !need_rank(ctx, n, 1, 4, 4) ||
-        !need_same_dtype(ctx, n, 1, 0))
-        return false;
+    if (!infer_begin(ctx, n) || !need_rank(ctx, n, 0, 3, MCC_MAX_RANK) || !need_same_dtype(ctx, n, 1, 0)) return false;
     const Type *x = type_of(n, 0), *weights = type_of(n, 1);
-    if (!window_read(ctx, n, 2, weights->dims + 2, &w) || !check_groups(ctx, n)) return false;
-    Dim dims[4] = {x->dims[0], weights->dims[0]};
-    for (int i = 0; i < 2; i++)
+    int axes = x->rank - 2;
+    if (!need_rank(ctx, n, 1, x->rank, x->rank) || !window_read(ctx, n, axes, weights->dims + 2, &w) ||
+        !check_groups(ctx, n))
+        return false;
+    Dim dims[MCC_MAX_RANK] = {x->dims[0], weights->dims[0]};
+    for (int i = 0; i < axes; i++)
         if (!(dims[2 + i] = window_output(ctx, &w, i, x->dims[2 + i], false))) return fail(ctx, n, "a size overflows");
-    if (!check_per_tap(ctx, n, 2, 2, &w, dims)) return false;
+    if (!check_per_tap(ctx, n, 2, axes, &w, dims)) return false;
     if (node_in(n, 3) &&
         (!need_same_dtype(ctx, n, 3, 0) || !need_rank(ctx, n, 3, 1, 1) ||
          !equal_dims(ctx, n, type_of(n, 3)->dims[0], weights->dims[0], "the numbers of biases and output channels")))
         return false;
     if (node_in(n, 4) && !check_per_tap(ctx, n, 4, 1, &w, dims)) return false;
-    return set_output(ctx, n, 0, x->dtype, 4, dims);
+    return set_output(ctx, n, 0, x->dtype, x->rank, dims);
 }
 
 /* ---- GridSample ---- */
@@ -101,6 +103,21 @@ bool infer_grid_sample(Ctx *ctx, Node *n) {
     Dim dims[MCC_MAX_RANK] = {x->dims[0], x->dims[1]};
     for (int i = 2; i < x->rank; i++) dims[i] = grid->dims[i - 1];
     return set_output(ctx, n, 0, x->dtype, x->rank, dims);
+}
+
+/* ---- MaxRoiPool ---- */
+
+bool infer_max_roi_pool(Ctx *ctx, Node *n) {
+    const int64_t *sizes;
+    if (!infer_begin(ctx, n) || !need_rank(ctx, n, 0, 4, 4) || !need_rank(ctx, n, 1, 2, 2) ||
+        !need_same_dtype(ctx, n, 1, 0))
+        return false;
+    const Type *x = type_of(n, 0), *rois = type_of(n, 1);
+    if (node_ints(n, "pooled_shape", &sizes) != 2 || sizes[0] < 1 || sizes[1] < 1)
+        return fail(ctx, n, "pooled_shape must be two numbers of at least 1");
+    if (!equal_dims(ctx, n, rois->dims[1], dim_const(ctx, 5), "the last size of the regions and 5")) return false;
+    Dim dims[] = {rois->dims[0], x->dims[1], dim_const(ctx, sizes[0]), dim_const(ctx, sizes[1])};
+    return set_output(ctx, n, 0, x->dtype, 4, dims);
 }
 
 /* ---- MaxUnpool ---- */

@@ -19,15 +19,18 @@ bool infer_layer_norm(Ctx *ctx, Node *n) {
     int axis;
     if (!infer_begin(ctx, n) || !read_axis(ctx, n, node_int(n, "axis"), type_of(n, 0)->rank, &axis)) return false;
     const Type *x = type_of(n, 0);
+    bool scaled = n->op == OP_RMSNormalization; /* the result is of the scale's type */
     for (int i = 1; i < n->n_in; i++)
-        if (n->in[i] && (!need_same_dtype(ctx, n, i, 0) || !need_broadcast_to(ctx, n, i, x))) return false;
+        if (n->in[i] &&
+            ((scaled ? !need_dtype(ctx, n, i, F) : !need_same_dtype(ctx, n, i, 0)) || !need_broadcast_to(ctx, n, i, x)))
+            return false;
     int64_t stash = node_int(n, "stash_type");
     if (stash != DT_F32 && stash != DT_BF16 && stash != DT_F16 && stash != DT_F64)
         return fail(ctx, n, "stash_type is %lld, must be a float type", (long long)stash);
     Dim dims[MCC_MAX_RANK];
     for (int i = 0; i < x->rank; i++) dims[i] = i < axis ? x->dims[i] : dim_const(ctx, 1);
-    return set_output_like(ctx, n, 0, 0) && set_output(ctx, n, 1, (Dtype)stash, x->rank, dims) &&
-           set_output(ctx, n, 2, (Dtype)stash, x->rank, dims);
+    return set_output(ctx, n, 0, type_of(n, scaled ? 1 : 0)->dtype, x->rank, x->dims) &&
+           set_output(ctx, n, 1, (Dtype)stash, x->rank, dims) && set_output(ctx, n, 2, (Dtype)stash, x->rank, dims);
 }
 
 bool infer_dropout(Ctx *ctx, Node *n) {

@@ -13,6 +13,13 @@ static bool need_byte(Ctx *ctx, const Node *n, int in) {
     return is_byte(t) || fail(ctx, n, "input %d is %s, must be int8 or uint8", in, dtype_name(t));
 }
 
+/* bytes, or what stands for them in QLinearMatMul: floats of 8 bits */
+static bool need_code(Ctx *ctx, const Node *n, int in) {
+    Dtype t = type_of(n, in)->dtype;
+    if (n->op == OP_QLinearMatMul && is_small(t) && dtype_bits(t) == 8) return true;
+    return need_byte(ctx, n, in);
+}
+
 static bool need_scale(Ctx *ctx, const Node *n, int in) {
     Dtype t = type_of(n, in)->dtype;
     return is_scale(t) || fail(ctx, n, "input %d is %s, must be float32, float16 or bfloat16", in, dtype_name(t));
@@ -64,8 +71,9 @@ static bool check_scales(Ctx *ctx, const Node *n) {
 }
 
 bool infer_quantize(Ctx *ctx, Node *n) {
-    if (!infer_begin(ctx, n) || !need_scale(ctx, n, 1)) return false;
-    Dtype x = type_of(n, 0)->dtype, to = DT_U8;
+    if (!infer_begin(ctx, n)) return false;
+    Dtype x = type_of(n, 0)->dtype, scale = type_of(n, 1)->dtype, to = DT_U8;
+    if (scale != DT_I32 && scale != DT_F8E8M0 && !need_scale(ctx, n, 1)) return false;
     if (!is_scale(x) && x != DT_I32)
         return fail(ctx, n, "input 0 is %s, must be float32, float16, bfloat16 or int32", dtype_name(x));
     int64_t asked = node_int(n, "output_dtype"), precision = node_int(n, "precision");
@@ -82,8 +90,9 @@ bool infer_quantize(Ctx *ctx, Node *n) {
 }
 
 bool infer_dequantize(Ctx *ctx, Node *n) {
-    if (!infer_begin(ctx, n) || !need_scale(ctx, n, 1)) return false;
+    if (!infer_begin(ctx, n)) return false;
     const Type *x = type_of(n, 0);
+    if (type_of(n, 1)->dtype != DT_F8E8M0 && !need_scale(ctx, n, 1)) return false;
     if (!is_narrow(x->dtype) && !is_small(x->dtype) && x->dtype != DT_I32)
         return fail(ctx, n, "input 0 is %s, must be an integer of at most 16 bits, int32, or a float of 8 or 4 bits",
                     dtype_name(x->dtype));
@@ -145,11 +154,11 @@ bool infer_conv_integer(Ctx *ctx, Node *n) {
 
 /* Inputs at, at + 1: scale and zero point of an operand */
 static bool check_scale_and_zero(Ctx *ctx, const Node *n, int at) {
-    return need_scale(ctx, n, at) && need_byte(ctx, n, at + 1);
+    return need_scale(ctx, n, at) && need_code(ctx, n, at + 1);
 }
 
 static bool check_qlinear(Ctx *ctx, const Node *n) {
-    return need_byte(ctx, n, 0) && need_byte(ctx, n, 3) && check_scale_and_zero(ctx, n, 1) &&
+    return need_code(ctx, n, 0) && need_code(ctx, n, 3) && check_scale_and_zero(ctx, n, 1) &&
            check_scale_and_zero(ctx, n, 4) && check_scale_and_zero(ctx, n, 6) && check_zero(ctx, n, 2, 0) &&
            check_zero(ctx, n, 5, 3) && need_scalar(ctx, n, 6) && need_scalar(ctx, n, 7);
 }
@@ -176,11 +185,21 @@ bool infer_matmul_integer(Ctx *ctx, Node *n) {
     return set_output(ctx, n, 0, DT_I32, y.rank, y.dims);
 }
 
+/* Floats of 8 bits have no scales that differ from matrix to matrix. */
+static bool check_lists(Ctx *ctx, const Node *n) {
+    bool bytes = is_byte(type_of(n, 0)->dtype) && is_byte(type_of(n, 3)->dtype) && is_byte(type_of(n, 7)->dtype);
+    for (int i = 1; i < 6 && !bytes; i++)
+        if (i != 3 && type_of(n, i)->rank > 1)
+            return fail(ctx, n, "input %d has shape %s: floats of 8 bits take one number, or one a row or column", i,
+                        shape_text(ctx, n->in[i]));
+    return true;
+}
+
 bool infer_qlinear_matmul(Ctx *ctx, Node *n) {
     Type y;
     if (!infer_begin(ctx, n) || !check_qlinear(ctx, n) || !matmul_shape(ctx, n, 3, &y) ||
         !check_of_matrix(ctx, n, 1, 0, true) || !check_of_matrix(ctx, n, 2, 0, true) ||
-        !check_of_matrix(ctx, n, 4, 3, false) || !check_of_matrix(ctx, n, 5, 3, false))
+        !check_of_matrix(ctx, n, 4, 3, false) || !check_of_matrix(ctx, n, 5, 3, false) || !check_lists(ctx, n))
         return false;
     return set_output(ctx, n, 0, type_of(n, 7)->dtype, y.rank, y.dims);
 }

@@ -41,8 +41,7 @@ bool infer_constant_of_shape(Ctx *ctx, Node *n) {
     const Attr *a = node_attr(n, "value");
     const Tensor *value = a && a->kind == ATTR_TENSOR ? a->tensor : NULL;
     int64_t one, count;
-    if (a && (!value || !product_i64(value->dims, value->rank, &one) || one != 1 || !dtype_supported(value->dtype) ||
-              dtype_bits(value->dtype) < 8))
+    if (a && (!value || !product_i64(value->dims, value->rank, &one) || one != 1 || !dtype_supported(value->dtype)))
         return fail(ctx, n, "attribute value must be one number");
     int rank = shape.n < 0 ? declared_rank(ctx, n) : shape.n;
     if (rank < 0 || (shape.n < 0 && !need_length(ctx, n, 0, rank))) return false;

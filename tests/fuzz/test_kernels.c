@@ -225,6 +225,8 @@ static void fuzz_boxes(void) {
     run(ref_RoiAlign, ARGS(F32(image, 2, 2, 4, 4), F32(regions, 2, 4), some_ints(0, 2), F32(NULL, 2, 2, 2, 2)),
         ATTRS(RoiAlign, 3, 1, .coordinate_transformation_mode = below(2), .mode = below(2), .sampling_ratio = below(3),
               .spatial_scale = 1, .output_height = 2, .output_width = 2));
+    run(ref_MaxRoiPool, ARGS(F32(image, 2, 2, 4, 4), F32(regions, 3, 5), F32(NULL, 3, 2, 3, 2)),
+        ATTRS(MaxRoiPool, 2, 1, .pooled_shape = LIST(3, 2), .spatial_scale = 1));
     run(ref_GridSample, ARGS(F32(image, 1, 1, 4, 4), F32(regions, 1, 2, 4, 2), F32(NULL, 1, 1, 2, 4)),
         ATTRS(GridSample, 2, 1, .align_corners = below(2), .mode = below(5), .padding_mode = below(3)));
     FUZZ(MaxUnpool, ATTRS(MaxUnpool, 3, 1, .kernel_shape = LIST(2, 2), .strides = LIST(2, 2)), F32(image, 1, 1, 1, 2),

@@ -1,5 +1,6 @@
 """Operators in float16, bfloat16 and float32 against the same nodes in float64, on numbers that all of these hold. One model a type holds every
-node beside the others; what goes in and comes out is float64, so that a Cast stands on either side.
+node beside the others; what goes in and comes out is float64, so that a Cast stands on either side. What takes floats of 8 and 4 bits, or integers of
+4 and 2, does so on four numbers that the type holds.
 
 A seeded sample ($MCC_TEST_SEED) by default; all nodes, and without optimisation too, with MCC_TEST_ALL=1. $MCC_TEST_ONLY: operators, with commas."""
 import os
@@ -12,6 +13,10 @@ from model import Model
 
 MCC = os.environ["MCC"]
 TYPES = {"float32": (TensorProto.FLOAT, 4e-6), "float16": (TensorProto.FLOAT16, 4e-3), "bfloat16": (TensorProto.BFLOAT16, 3e-2)}
+# elem_type: four of its numbers
+NARROW = {"float8e4m3fn": (17, [0, 1.5, -2, 448]), "float8e4m3fnuz": (18, [0, 1.5, -2, 240]), "float8e5m2": (19, [0, 1.5, -2, 57344]),
+          "float8e5m2fnuz": (20, [0, 1.5, -2, 57344]), "uint4": (21, [0, 1, 9, 15]), "int4": (22, [0, 7, -1, -8]), "float4e2m1": (23, [0, 1.5, -2, 6]),
+          "float8e8m0": (24, [1, 0.5, 4, 256]), "uint2": (25, [0, 1, 2, 3]), "int2": (26, [0, 1, -1, -2])}
 rng = np.random.default_rng(7)
 
 
@@ -130,7 +135,41 @@ def cases():
     return [c for part in (unary, binary, products, normalisations, movement) for c in part()]
 
 
-def network(every, kind):
+def narrow(numbers):
+    """Of whatever type: what moves elements, and what asks about them"""
+    pick = lambda *dims: np.array(numbers, np.float64)[rng.integers(0, 4, dims)]
+    a, i = pick(2, 3, 5), np.array([[2, -1, 0]])
+    yield case("Concat", a, a, axis=1)
+    yield case("Transpose", a, perm=[2, 0, 1])
+    yield case("Slice", a, np.array([4]), np.array([-9]), np.array([2]), np.array([-2]))
+    yield case("Split", a, np.array([2, 3]), axis=2, outputs=2)
+    yield case("Gather", a, i, axis=1)
+    yield case("GatherElements", pick(3, 3), i, axis=0)
+    yield case("GatherND", a, np.array([[1, 2], [0, -1]]))
+    yield case("ScatterElements", pick(3, 4), i, pick(1, 3))
+    yield case("ScatterND", a, np.array([[1, 2]]), pick(1, 5))
+    yield case("TensorScatter", pick(2, 4, 3), pick(2, 2, 3), np.array([1, 2]))
+    yield case("Expand", pick(3, 1), np.array([2, 3, 4]))
+    yield case("Tile", a, np.array([1, 2, 3]))
+    yield case("Pad", a, np.array([1, 0, 2, 0, -1, 1]), np.float64(numbers[1]))
+    yield case("DepthToSpace", pick(1, 8, 2, 3), blocksize=2)
+    yield case("SpaceToDepth", pick(1, 2, 4, 6), blocksize=2)
+    yield case("Compress", a, np.array([True, False, True]), axis=1)
+    yield case("ReverseSequence", a, np.array([3, 1]), batch_axis=0, time_axis=1)
+    yield case("Where", np.arange(5) % 3 == 0, a, pick(3, 1))
+    yield case("Reshape", a, np.array([5, -1]))
+    yield case("Flatten", a)
+    yield case("Squeeze", pick(1, 7), np.array([0]))
+    yield case("Unsqueeze", a, np.array([1]))
+    yield case("Identity", a)
+    yield case("Shape", a)
+    if max(numbers) > 100 and min(numbers) < 0:  # floats of 8 bits
+        yield case("IsNaN", np.array([numbers[1], np.nan]))
+        yield case("IsInf", a)
+        yield case("Dropout", a)
+
+
+def network(every, kind, opset=19):
     nodes, inputs, tensors, arrays, outputs = [], [], [], [], []
     for k, (op, given, n_out, attrs) in enumerate(every):
         names = []
@@ -151,14 +190,14 @@ def network(every, kind):
         for o in outs:
             outputs.append(helper.make_tensor_value_info(o + "d", TensorProto.DOUBLE, None))
             nodes.append(helper.make_node("Cast", [o], [o + "d"], to=TensorProto.DOUBLE))
-    model = helper.make_model(helper.make_graph(nodes, "g", inputs, outputs, tensors), opset_imports=[helper.make_opsetid("", 19)])
-    model.ir_version = 9
+    model = helper.make_model(helper.make_graph(nodes, "g", inputs, outputs, tensors), opset_imports=[helper.make_opsetid("", opset)])
+    model.ir_version = 9 if opset == 19 else 13
     return model, arrays
 
 
-def run(folder, every, kind, level):
-    model, arrays = network(every, kind)
-    stem = os.path.join(folder, f"m{kind}{level}")
+def run(folder, every, kind, level, opset=19):
+    model, arrays = network(every, kind, opset)
+    stem = os.path.join(folder, f"m{kind}{level}{opset}{len(os.listdir(folder))}")
     with open(stem + ".onnx", "wb") as f:
         f.write(model.SerializeToString())
     subprocess.run([MCC, stem + ".onnx", "--emit=shared", "--name=m", level, "--max-dim=*=64", "-Wno-shape", "-o", stem + ".so"], check=True)
@@ -173,6 +212,14 @@ def chosen():
     return every if whole else [every[i] for i in sorted(picked)]
 
 
+def chosen_narrow():
+    if os.environ.get("MCC_TEST_ONLY"):
+        return []
+    if os.environ.get("MCC_TEST_ALL") == "1":
+        return list(NARROW)
+    return [list(NARROW)[int(os.environ.get("MCC_TEST_SEED", "1")) % len(NARROW)]]
+
+
 def complaints(every, want, got, limit, where):
     at = 0
     for op, _, n_out, attrs in every:
@@ -182,7 +229,7 @@ def complaints(every, want, got, limit, where):
             most = np.abs(w).max(initial=0)
             if g.shape != w.shape:
                 yield f"{op} {attrs} output {i}, {where}: {g.shape}, not {w.shape}"
-            elif not np.allclose(g, w, limit, limit * max(1, most)):
+            elif not np.allclose(g, w, limit, limit * max(1, most), equal_nan=True):
                 yield f"{op} {attrs} output {i}, {where}: {np.abs(g - w).max(initial=0)} apart, the largest number is {most}"
 
 
@@ -193,6 +240,10 @@ def main():
         for name, (kind, limit) in TYPES.items():
             for level in ("-O1", "-O0") if os.environ.get("MCC_TEST_ALL") == "1" else ("-O1",):
                 wrong += complaints(every, want, run(folder, every, kind, level), limit, f"{name} {level}")
+        for name in chosen_narrow():
+            kind, numbers = NARROW[name]
+            some = list(narrow(numbers))
+            wrong += complaints(some, run(folder, some, TensorProto.DOUBLE, "-O0", 25), run(folder, some, kind, "-O1", 25), 0, name)
     print("\n".join(wrong))
     print(f"{len(every)} nodes in float64 and {len(TYPES)} narrower types, {len(wrong)} complaints")
     return bool(wrong)

@@ -81,6 +81,7 @@ static const char *const recipes[] = {
     "Col2Im 1,5,5 i:5,5 i:1,5",
     "DeformConv 1,2,3,3 1,2,2,2 1,8,2,2",
     "GridSample 1,1,3,3 f1,2,2,2",
+    "MaxRoiPool 1,1,4,4 2,5 @pooled_shape=2,2",
     "MaxUnpool 1,1,2,2 n1,1,2,2 @kernel_shape=2,2",
     "RoiAlign 1,1,4,4 2,4 n2",
     "DFT 1,6,1",

@@ -18,6 +18,9 @@ static const Case types[] = {
     {"x: float32[2, 4, 8, 8]; w: float32[6, 2, 3, 3]; o: float32[2, 36, 6, 6]; y = DeformConv(x, w, o) group=2 "
      "offset_group=2",
      "float32[2, 6, 6, 6]"},
+    {"x: float32[2, 4, 8, 8, 8]; w: float32[6, 4, 3, 1, 2]; o: float32[2, 18, 6, 8, 7]; y = DeformConv(x, w, o)",
+     "float32[2, 6, 6, 8, 7]"},
+    {"x: float16[2, C, 9, 9]; r: float16[R, 5]; y = MaxRoiPool(x, r) pooled_shape=[3, 2]", "float16[R, C, 3, 2]"},
     {"x: float32[B, 400, 1]; y = DFT(x) onesided=1", "float32[B, 201, 2]"},
     {"x: float32[B, 201, 2]; y = DFT(x) onesided=1 inverse=1", "float32[B, 400, 1]"},
     {"x: float64[B, 9, 2]; n: int64(16); a: int64(1); y = DFT(x, n, a)", "float64[B, 16, 2]"},
@@ -64,6 +67,8 @@ static const Case errors[] = {
      "!must be 0 to 4096"},
     {"x: float32[2, 3, 9, 9]; r: float32[5, 4]; b: int64[5]; y = RoiAlign(x, r, b) output_width=-1",
      "!must be at least 1 by 1"},
+    {"x: float32[2, 3, 9, 9]; r: float32[5, 4]; y = MaxRoiPool(x, r) pooled_shape=[3, 2]", "!regions and 5"},
+    {"x: float32[2, 3, 9, 9]; r: float32[5, 5]; y = MaxRoiPool(x, r) pooled_shape=[3]", "!must be two numbers"},
     {"x: float32[2, 4, 8, 8]; w: float32[6, 4, 3, 3]; o: float32[2, 18, 6, 5]; y = DeformConv(x, w, o)",
      "!the sizes of offset differ: 5 and 6"},
     {"x: float32[2, 4, 8, 8]; w: float32[6, 4, 3, 3]; o: float32[2, 18, 6, 6]; y = DeformConv(x, w, o) offset_group=0",

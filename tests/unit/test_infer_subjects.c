@@ -25,7 +25,6 @@ static const Case attention[] = {
     {"q: float32[1, H, 3, 8]; y = Attention(q, q, q)", "!input 0 has H heads: their number must be pinned"},
     {"q: float32[1, 2, 3, D]; y = Attention(q, q, q)", "!the size of a head, D, decides the scale"},
     {"q: float32[1, 2, 3, 8]; m: float32[3, 4]; y = Attention(q, q, q, m)", "!sizes of the mask and of the scores"},
-    {"q: float32[1, 2, 3, 8]; m: int32[3, 3]; y = Attention(q, q, q, m)", "!input 3 is int32, must be float or bool"},
     {"q: float32[1, 2, 3, 8]; y = Attention(q, q, q, -, q)", "!the past of only one of K and V"},
     {"q: float32[1, 2, 3, 8]; n: int64[1]; y = Attention(q, q, q, -, q, q, n)", "!which exclude each other"},
     {"q: float32[1, 2, 3, 8]; n: int64[2]; y = Attention(q, q, q, -, -, -, n)", "!the number of lengths"},
