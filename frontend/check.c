@@ -90,7 +90,7 @@ bool node_check(Ctx *ctx, Node *n) {
     if (!check_arity(ctx, n) || !check_attrs(ctx, n)) return false;
     for (int i = 0; i < n->n_in; i++) {
         if (!n->in[i] || !n->in[i]->constant || dtype_supported(n->in[i]->type.dtype)) continue;
-        diag_error(ctx, n, "input %d is %s, which mcc does not support yet", i, dtype_name(n->in[i]->type.dtype));
+        diag_error(ctx, n, "input %d is %s: mcc compiles tensors of real numbers", i, dtype_name(n->in[i]->type.dtype));
         return false;
     }
     return true;
@@ -100,7 +100,6 @@ void unsupported_add(Reader *r, const Pb__Node *p, int index, bool inner) {
     Unsupported *u = ARENA_NEW(r->scratch, Unsupported);
     *u = (Unsupported){
         .domain = str_pb(p->domain), .op = str_pb(p->op_type), .node = str_pb(p->name), .index = index, .inner = inner};
-    for (size_t i = 0; i < p->n_attribute; i++) u->has_graph |= p->attribute[i]->g || p->attribute[i]->n_graphs;
     *r->unsupported_end = u;
     r->unsupported_end = &u->next;
 }
@@ -148,14 +147,47 @@ static const char *closest(Str name) {
     return found;
 }
 
+/* What is none of mcc's business, by name or by domain: why, and what to do instead */
+static const char *foreign(const Unsupported *u) {
+    static const char sequences[] = "it is about sequences, and mcc compiles tensors: export one output a tensor",
+                      optionals[] = "it is about optional values, and mcc compiles tensors: export without them",
+                      strings[] = "it is about strings, and mcc compiles numbers: run it before the model",
+                      images[] = "it reads image files, and mcc compiles numbers: decode them before the model";
+    static const struct {
+        const char *name, *why;
+    } operators[] = {
+        {"ConcatFromSequence", sequences}, {"ImageDecoder", images},          {"Optional", optionals},
+        {"OptionalGetElement", optionals}, {"OptionalHasElement", optionals}, {"RegexFullMatch", strings},
+        {"SequenceAt", sequences},         {"SequenceConstruct", sequences},  {"SequenceEmpty", sequences},
+        {"SequenceErase", sequences},      {"SequenceInsert", sequences},     {"SequenceLength", sequences},
+        {"SequenceMap", sequences},        {"SplitToSequence", sequences},    {"StringConcat", strings},
+        {"StringNormalizer", strings},     {"StringSplit", strings},
+    };
+    static const char training[] = "it belongs to training, and mcc compiles for inference: export the model for that";
+    static const struct {
+        const char *name, *why;
+    } domains[] = {
+        {"ai.onnx.ml",
+         "it is of classical machine learning, and mcc compiles neural networks: run it beside the model"},
+        {"ai.onnx.preview", "it is a preview, which may still change: export it decomposed"},
+        {"ai.onnx.preview.training", training},
+        {"ai.onnx.training", training},
+    };
+    for (size_t i = 0; i < sizeof operators / sizeof *operators && is_standard(u->domain); i++)
+        if (str_is(u->op, operators[i].name)) return operators[i].why;
+    for (size_t i = 0; i < sizeof domains / sizeof *domains; i++)
+        if (str_is(u->domain, domains[i].name)) return domains[i].why;
+    return NULL;
+}
+
 static const char *hint(Reader *r, const Unsupported *u) {
     for (size_t i = 0; i < r->model->n_functions; i++)
         if (str_eq(str_pb(r->model->functions[i]->name), u->op) &&
             str_eq(str_pb(r->model->functions[i]->domain), u->domain))
             return "it is a function of the model: inline it (onnx.inliner) before compiling";
-    const char *near = closest(u->op);
+    const char *near = closest(u->op), *why = foreign(u);
+    if (why) return why;
     if (is_standard(u->domain)) {
-        if (u->has_graph) return "control flow is planned; export with it unrolled or folded";
         if (near) return arena_printf(r->scratch, "did you mean %s?", near);
         return "decompose it into simpler operators at export";
     }

@@ -40,8 +40,7 @@ typedef struct Scope {
 typedef struct Unsupported {
     Str domain, op, node;
     int index;
-    bool inner;     /* inside a subgraph */
-    bool has_graph; /* it holds one */
+    bool inner; /* inside a subgraph */
     bool listed;
     struct Unsupported *next;
 } Unsupported;

@@ -7,10 +7,11 @@
 #include <string.h>
 #include "ir/ir.h"
 
-enum { BUCKETS = 1024, MAX_TERMS = 64, MAX_FACTORS = 12, MAX_WEIGHT = 2000, MAX_DEPTH = 48, MAX_EQUALS = 1024 };
+enum { FIRST_BUCKETS = 1024, MAX_TERMS = 64, MAX_FACTORS = 12, MAX_WEIGHT = 2000, MAX_DEPTH = 48, MAX_EQUALS = 1024 };
 
 typedef struct DimTable {
-    Dim bucket[BUCKETS];
+    Dim *bucket;
+    size_t n_buckets;
     int next_id;
 } DimTable;
 
@@ -133,11 +134,28 @@ static const DimTerm *copy_terms(Ctx *ctx, const DimTerm *t, int n) {
 
 static void tighten_bounds(Ctx *ctx, DimNode *d);
 
+/* Twice as many buckets */
+static void grow(Ctx *ctx, DimTable *table) {
+    size_t n = table->n_buckets ? 2 * table->n_buckets : FIRST_BUCKETS;
+    Dim *bucket = ARENA_ARRAY(ctx->arena, n, Dim);
+    for (size_t i = 0; i < table->n_buckets; i++)
+        for (DimNode *d = (DimNode *)table->bucket[i], *next; d; d = next) {
+            Dim *to = &bucket[hash_dim(d) % n];
+            next = (DimNode *)d->next;
+            d->next = *to;
+            *to = d;
+        }
+    table->bucket = bucket;
+    table->n_buckets = n;
+}
+
 /* NULL: larger than any real model needs */
 static Dim intern(Ctx *ctx, const DimNode *want, bool fresh) {
     if (!ctx->dims) ctx->dims = ARENA_NEW(ctx->arena, DimTable);
-    Dim *bucket = &ctx->dims->bucket[hash_dim(want) % BUCKETS];
-    for (Dim d = *bucket; d && !fresh; d = d->next)
+    DimTable *table = ctx->dims;
+    if ((size_t)table->next_id >= table->n_buckets) grow(ctx, table);
+    uint64_t hash = hash_dim(want);
+    for (Dim d = table->bucket[hash % table->n_buckets]; d && !fresh; d = d->next)
         if (same(d, want)) return d;
     DimNode made = *want;
     fill_bounds(&made);
@@ -146,9 +164,10 @@ static Dim intern(Ctx *ctx, const DimNode *want, bool fresh) {
     if (made.kind == DIM_SUM) tighten_bounds(ctx, &made);
     DimNode *d = ARENA_NEW(ctx->arena, DimNode);
     *d = made;
-    d->id = ctx->dims->next_id++;
+    d->id = table->next_id++;
     if (d->n_terms) d->terms = copy_terms(ctx, want->terms, want->n_terms);
     if (d->name.n) d->name = arena_str(ctx->arena, want->name.p, want->name.n);
+    Dim *bucket = &table->bucket[hash % table->n_buckets]; /* the table may have grown since */
     d->next = *bucket;
     return *bucket = d;
 }
@@ -223,12 +242,21 @@ static bool term_mul(Ctx *ctx, const DimTerm *x, const DimTerm *y, DimTerm *out)
     return true;
 }
 
+/* A sum of many terms as one atom, its quotient by 1, which a sum of more has a place for. It is equal to the sum, but
+ * not the same: what a sum of so many terms shares with others is known no more. */
+static Dim close_sum(Ctx *ctx, Dim d, int most) {
+    if (d->kind != DIM_SUM || d->n_terms <= most) return d;
+    return intern(ctx, &(DimNode){.kind = DIM_FLOORDIV, .a = d, .b = dim_const(ctx, 1)}, false);
+}
+
+static bool is_closed(Dim quotient) { return dim_is(quotient->b, 1); }
+
 /* For a sum r + k·floor(a / c): c·floor(a / c) lies in a - c + 1 … a, so that c·sum lies between c·r + k·a and
  * c·r + k·(a - c + 1), which sees what r and a share: x - c·floor(x / c) is 0 to c - 1. The first such term will do. */
 static void tighten_bounds(Ctx *ctx, DimNode *d) {
     for (int i = 0; i < d->n_terms; i++) {
         const DimTerm *t = &d->terms[i];
-        if (t->n_factors != 1 || t->factors[0]->kind != DIM_FLOORDIV || t->factors[0]->b->kind != DIM_CONST) continue;
+        if (t->n_factors != 1 || t->factors[0]->kind != DIM_FLOORDIV || t->factors[0]->b->kind != DIM_CONST || is_closed(t->factors[0])) continue;
         Poly r = {.n = d->n_terms};
         memcpy(r.t, d->terms, sizeof *r.t * (size_t)r.n);
         r.t[i] = r.t[--r.n];
@@ -262,21 +290,42 @@ static bool term_div(Ctx *ctx, const DimTerm *x, const DimTerm *y, DimTerm *out)
     return b == y->n_factors;
 }
 
+/* Terms of both in their order; false: a coefficient overflows. `room`: whether they have a place */
+static bool poly_merge(const Poly *p, const Poly *q, Poly *r, bool *room) {
+    int i = 0, j = 0;
+    r->n = 0;
+    *room = true;
+    while (i < p->n || j < q->n) {
+        int order = i == p->n ? 1 : j == q->n ? -1 : compare_factors(&p->t[i], &q->t[j]);
+        DimTerm t = order <= 0 ? p->t[i++] : q->t[j++];
+        if (order == 0 && !add_i64(t.coef, q->t[j++].coef, &t.coef)) return false;
+        if (t.coef == 0) continue;
+        if (!(*room = r->n < MAX_TERMS)) return true;
+        r->t[r->n++] = t;
+    }
+    return true;
+}
+
 Dim dim_add(Ctx *ctx, Dim a, Dim b) {
     if (!a || !b) return NULL;
-    Poly p = poly_of(ctx, a), q = poly_of(ctx, b);
-    for (int i = 0; i < q.n; i++)
-        if (!poly_add(&p, q.t[i])) return NULL;
-    return poly_dim(ctx, &p);
+    Poly p = poly_of(ctx, a), q = poly_of(ctx, b), r;
+    bool room;
+    if (!poly_merge(&p, &q, &r, &room)) return NULL;
+    return room ? poly_dim(ctx, &r) : dim_add(ctx, close_sum(ctx, a, MAX_TERMS / 2), close_sum(ctx, b, MAX_TERMS / 2));
 }
 
 Dim dim_mul(Ctx *ctx, Dim a, Dim b) {
+    enum { FEW = 8 }; /* whose products have places */
     if (!a || !b) return NULL;
     Poly p = poly_of(ctx, a), q = poly_of(ctx, b), r = {0};
     DimTerm t;
     for (int i = 0; i < p.n; i++)
-        for (int j = 0; j < q.n; j++)
-            if (!term_mul(ctx, &p.t[i], &q.t[j], &t) || !poly_add(&r, t)) return NULL;
+        for (int j = 0; j < q.n; j++) {
+            if (!term_mul(ctx, &p.t[i], &q.t[j], &t)) return NULL;
+            if (poly_add(&r, t)) continue;
+            if (r.n < MAX_TERMS || p.n * q.n <= MAX_TERMS) return NULL;
+            return dim_mul(ctx, close_sum(ctx, a, FEW), close_sum(ctx, b, FEW));
+        }
     return poly_dim(ctx, &r);
 }
 
@@ -327,7 +376,7 @@ static Dim merge_quotient(Ctx *ctx, Dim rest, const Poly *terms, int64_t c) {
         const DimTerm *t = &terms->t[i];
         if (t->coef != 1 || t->n_factors != 1 || t->factors[0]->kind != DIM_FLOORDIV) continue;
         Dim inner = t->factors[0], d = inner->b;
-        if (d->kind != DIM_CONST) continue;
+        if (d->kind != DIM_CONST || is_closed(inner)) continue;
         Dim sum = dim_add(ctx, inner->a, dim_mul(ctx, d, dim_sub(ctx, rest, inner)));
         return dim_floordiv(ctx, sum, dim_mul(ctx, d, dim_const(ctx, c)));
     }

@@ -4,8 +4,9 @@
 #include "passes/build.h"
 
 /* ---- decompose_attention.c ---- */
-typedef struct Attend { /* q, k, v: [batch, heads, (readers,) length, depth]; bias: added to the scores, or NULL */
-    Value *q, *k, *v, *bias;
+typedef struct Attend { /* q, k, v: [batch, heads, (readers,) length, depth]; bias: added to the scores, or NULL
+                        sink: what the softmax counts beside the scores of a row, for no value, or NULL */
+    Value *q, *k, *v, *bias, *sink;
     double scale, softcap; /* softcap 0: none */
     Dtype softmax;         /* float64: at least in it */
     Value *stage[4];       /* out: scores, capped, with the bias, as weights */

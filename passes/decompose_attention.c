@@ -126,6 +126,15 @@ static Value *softmax(Build *b, Value *x, Dtype precision) {
     return build_cast(b, p, t);
 }
 
+/* the softmax of x with one more number in each row, without that number's weight */
+static Value *softmax_beside(Build *b, Value *x, Value *sink, Dtype precision) {
+    if (b->failed) return NULL;
+    int last = x->type.rank - 1;
+    Value *column = build_slice(b, x, last, 0, 1, 1);
+    column = build_where(b, build_scalar(b, DT_BOOL, 1), sink, column);
+    return build_slice(b, softmax(b, build_concat(b, column, x, last), precision), last, 1, INT64_MAX, 1);
+}
+
 Value *build_attend(Build *b, Attend *a) {
     if (b->failed) return NULL;
     Value **stage = a->stage;
@@ -136,7 +145,7 @@ Value *build_attend(Build *b, Attend *a) {
         stage[1] = scale_by(b, OP_Mul, flat, a->softcap);
     }
     stage[2] = a->bias ? build_op(b, OP_Add, stage[1], a->bias) : stage[1];
-    stage[3] = softmax(b, stage[2], a->softmax);
+    stage[3] = a->sink ? softmax_beside(b, stage[2], a->sink, a->softmax) : softmax(b, stage[2], a->softmax);
     return build_op(b, OP_MatMul, stage[3], a->v);
 }
 
@@ -160,6 +169,7 @@ void decompose_attention(Build *b) {
                 k,
                 v,
                 bias,
+                NULL,
                 b->failed ? 1 : build_scale(n, k),
                 node_float(n, "softcap"),
                 (Dtype)node_int(n, "softmax_precision"),

@@ -79,13 +79,31 @@ static Value *seen_keys(Build *b, Value *q, Value *k, Value *past) {
     return build_op(b, OP_LessOrEqual, column, row);
 }
 
+/* Where keys end, [batch], and behind that perhaps where those of Attention begin, or what MultiHeadAttention ignores
+ */
+static Value *keys_between(Build *b, Value *mask, Value *k) {
+    Ctx *ctx = b->r->ctx;
+    const Dim batch = b->at->in[0]->type.dims[0], one = fixed(b, 1), two = fixed(b, 2), dims[] = {batch, one, one, one};
+    const Dim twice = dim_mul(ctx, batch, two), all = dim_add(ctx, dim_add(ctx, twice, batch), two);
+    bool own = b->at->op == OP_ProjectedAttention, begin = own && mask->type.dims[0] == twice;
+    Value *end = build_cast(b, mask, DT_I64), *start = NULL;
+    if (begin) {
+        Value *both = build_view(b, end, 2, (Dim[]){two, batch});
+        end = build_slice(b, both, 0, 0, 1, 1);
+        start = build_view(b, build_slice(b, both, 0, 1, 2, 1), 4, dims);
+    } else if (!own && mask->type.dims[0] == all) {
+        end = build_gather(b, OP_Gather, end, build_indices(b, b->at->in[0], 0, 1, 0), 0);
+    }
+    end = build_view(b, end, 4, dims);
+    if (b->failed) return NULL;
+    Value *key = build_indices(b, k, 2, 1, 0), *counts = build_op(b, OP_Less, key, end);
+    return begin ? build_op(b, OP_And, counts, build_op(b, OP_GreaterOrEqual, key, start)) : counts;
+}
+
 /* int32 [batch] lengths, [batch, keys] or [batch, queries, keys] of which 1 counts, as bool of 4 axes */
 static Value *counted_keys(Build *b, Value *mask, Value *k) {
     const Dim *d = mask->type.dims, one = fixed(b, 1);
-    if (mask->type.rank == 1) {
-        Value *lengths = build_view(b, build_cast(b, mask, DT_I64), 4, (Dim[]){d[0], one, one, one});
-        return b->failed ? NULL : build_op(b, OP_Less, build_indices(b, k, 2, 1, 0), lengths);
-    }
+    if (mask->type.rank == 1) return keys_between(b, mask, k);
     bool flat = mask->type.rank == 2;
     Value *is = build_op(b, OP_Greater, mask, build_scalar(b, DT_I32, 0));
     return build_view(b, is, 4, (Dim[]){d[0], one, flat ? one : d[1], d[flat ? 1 : 2]});
@@ -128,6 +146,7 @@ static void attend(Build *b, Value *q, Value *k, Value *v, int64_t heads, Value 
         node_attr(b->at, "scale") && scale == 0 ? 1 / sqrt((double)known(a.k->type.dims[3])) : build_scale(b->at, a.k);
     a.bias = mask_bias(b, mask, more, a.q, a.k, t);
     Value *y = build_joined(b, build_attend(b, &a), &b->at->out[0]->type, false);
+    if (b->at->op == OP_MultiHeadAttention) build_output(b, 3, build_cast(b, a.stage[0], form));
     build_output(b, 0, build_cast(b, y, form));
     build_end(b);
 }
@@ -137,11 +156,23 @@ static Value *with_bias(Build *b, Value *x, Value *bias, int64_t from, int64_t t
     return bias ? build_op(b, OP_Add, x, build_slice(b, bias, 0, from, to, 1)) : x;
 }
 
+/* Operand i of those side by side in x, [batch, length, heads, count, depth], as [batch, length, heads · depth] */
+static Value *unpacked(Build *b, Value *x, int64_t i) {
+    const Dim *d = x->type.dims;
+    Dim wide = dim_mul(b->r->ctx, d[2], d[4]);
+    return build_view(b, build_slice(b, x, 3, i, i + 1, 1), 3, (Dim[]){d[0], d[1], wide});
+}
+
 void decompose_multi_head(Build *b) {
     Node *n = b->at;
-    Value *bias = node_in(n, 3), *q, *k = n->in[1], *v = n->in[2];
-    int64_t heads = node_int(n, "num_heads"), wide = known(n->in[0]->type.dims[2]);
-    q = with_bias(b, n->in[0], bias, 0, wide);
+    Value *bias = node_in(n, 3), *q = n->in[0], *k = node_in(n, 1), *v = node_in(n, 2);
+    int64_t heads = node_int(n, "num_heads");
+    if (!v) v = unpacked(b, k ? k : q, k ? 1 : 2);
+    if (!k) k = unpacked(b, q, 1), q = unpacked(b, q, 0);
+    else if (k->type.rank == 5) k = unpacked(b, k, 0);
+    if (b->failed) return;
+    int64_t wide = known(q->type.dims[2]);
+    q = with_bias(b, q, bias, 0, wide);
     k = with_bias(b, k, bias, wide, 2 * wide);
     v = with_bias(b, v, bias, 2 * wide, INT64_MAX);
     k = kept(b, (Side){k, node_in(n, 6), 1}, heads);
@@ -250,6 +281,29 @@ static Value *window_bias(Build *b, const Group *g, Value *k, Dtype t) {
     return node_in(n, 10) ? build_op(b, OP_Add, build_cast(b, n->in[10], t), bias) : bias;
 }
 
+/* What a row of scores has beside its keys, as a number of each head or one of all: head_sink, or the 0 of
+ * smooth_softmax; NULL: nothing */
+static Value *sink_of(Build *b, const Group *g, Dtype t) {
+    Node *n = b->at;
+    const Dim one = fixed(b, 1), outer = fixed(b, g->outer), inner = fixed(b, g->inner);
+    if (!node_in(n, 11)) return node_int(n, "smooth_softmax") == 1 ? build_scalar(b, t, 0) : NULL;
+    Value *sink = build_cast(b, n->in[11], t);
+    return g->inner > 1 ? build_view(b, sink, 5, (Dim[]){one, outer, inner, one, one})
+                        : build_view(b, sink, 4, (Dim[]){one, outer, one, one});
+}
+
+/* The scores, or weights, of all heads */
+static void show_scores(Build *b, const Attend *a) {
+    Node *n = b->at;
+    if (!build_wants(b, 3)) return;
+    bool weights = node_int(n, "qk_output") == 2;
+    Value *shown = a->stage[weights ? 3 : 2];
+    if (b->failed) return;
+    if (!weights) /* what is masked shows 0 */
+        shown = build_where(b, build_op(b, OP_IsInf, shown, NULL), build_scalar(b, shown->type.dtype, 0), shown);
+    build_output(b, 3, build_cast(b, build_view(b, shown, 4, n->out[3]->type.dims), n->out[3]->type.dtype));
+}
+
 void decompose_group_query(Build *b) {
     Node *n = b->at;
     const Type *form = &n->in[0]->type, *y = &n->out[0]->type;
@@ -293,7 +347,9 @@ void decompose_group_query(Build *b) {
         a.k = build_unsqueeze(b, a.k, 2);
         a.v = build_unsqueeze(b, a.v, 2);
     }
+    a.sink = sink_of(b, &g, t);
     Value *out = build_joined(b, build_attend(b, &a), y, shared);
+    show_scores(b, &a);
     build_output(b, 0, build_cast(b, out, form->dtype));
     build_end(b);
 }

@@ -4,9 +4,9 @@
  *   FusedMatMul            alpha · a · b, each perhaps transposed, in the last two axes or the batch behind the first
  *   PositionedRotary       RotaryEmbedding: x, positions ([1]: of the first step), cosines, sines
  *   ProjectedAttention     Attention: x, weights and bias of Q, K and V side by side, mask, past, bias of the scores
- *   MultiHeadAttention     Q, K, V, their biases, mask, bias of the scores, past K, past V
- *   GroupQueryAttention    Q, K, V, past K, past V, last place of each batch, length of all, cosines, sines, positions,
- * bias
+ *   MultiHeadAttention     Q, K, V, their biases, mask, bias of the scores, past K, past V; Q, K and V of a head side
+ * by side, or K and V, are one tensor of 5 axes GroupQueryAttention    Q, K, V, past K, past V, last place of each
+ * batch, length of all, cosines, sines, positions, bias, sinks
  */
 #include "frontend/infer/heads.h"
 #include "frontend/infer/infer.h"
@@ -92,11 +92,16 @@ bool infer_positioned_rotary(Ctx *ctx, Node *n) {
 
 /* ---- Attention, MultiHeadAttention ---- */
 
-/* int32: lengths [batch]; or what counts, [batch, keys] or [batch, queries, keys] */
+/* int32: lengths [batch], of Attention perhaps with where they begin behind them, [2 · batch], of MultiHeadAttention
+ * with places that the processor's form of it ignores, [3 · batch + 2]; or what counts, [batch, keys] or [batch,
+ * queries, keys] */
 static bool key_mask_fits(Ctx *ctx, const Node *n, int in, Dim batch, Dim queries, Dim keys) {
     if (!node_in(n, in)) return true;
     const Type *m = type_of(n, in);
     if (!need_dtype_is(ctx, n, in, DT_I32) || !need_rank(ctx, n, in, 1, 3)) return false;
+    Dim twice = dim_mul(ctx, batch, dim_const(ctx, 2)),
+        more = dim_add(ctx, dim_add(ctx, twice, batch), dim_const(ctx, 2));
+    if (m->rank == 1 && m->dims[0] == (n->op == OP_MultiHeadAttention ? more : twice)) return true;
     if (!equal_dims(ctx, n, m->dims[0], batch, "the batch sizes of mask and input")) return false;
     if (m->rank == 3 && !equal_dims(ctx, n, m->dims[1], queries, "the queries of the mask and of the scores"))
         return false;
@@ -166,17 +171,41 @@ bool infer_projected_attention(Ctx *ctx, Node *n) {
            set_output(ctx, n, 1, x->dtype, 5, (Dim[]){dim_const(ctx, 2), x->dims[0], one, keys, depth});
 }
 
+/* [batch, length, heads, count, depth]: what a head has of `count` operands side by side */
+static bool packed_read(Ctx *ctx, const Node *n, int in, int count, Heads *h) {
+    const Type *t = type_of(n, in);
+    *h = (Heads){node_int(n, "num_heads"), t->dims[0], t->dims[1], t->dims[4]};
+    return equal_dims(ctx, n, t->dims[2], dim_const(ctx, h->count), "the heads of a packed input and num_heads") &&
+           equal_dims(ctx, n, t->dims[3], dim_const(ctx, count), "axis 3 of a packed input and what it packs");
+}
+
+/* Q, K and V apart, K and V in one, or all in one; flat: K and V are no heads yet */
+static bool operands_read(Ctx *ctx, const Node *n, Heads *q, Heads *k, Heads *v, bool *flat) {
+    *flat = true;
+    if (!node_in(n, 1)) {
+        if (node_in(n, 2)) return fail(ctx, n, "it has V, but not K");
+        if (!need_rank(ctx, n, 0, 5, 5) || !packed_read(ctx, n, 0, 3, q)) return false;
+        *k = *v = *q;
+        return true;
+    }
+    if (!need_same_dtype(ctx, n, 1, 0) || !need_rank(ctx, n, 0, 3, 3) || !heads_read(ctx, n, 0, "num_heads", q))
+        return false;
+    if (!node_in(n, 2)) {
+        if (!need_rank(ctx, n, 1, 5, 5) || !packed_read(ctx, n, 1, 2, k)) return false;
+        *v = *k;
+        return !node_in(n, 3) || fail(ctx, n, "it has biases, which K and V in one tensor do not take");
+    }
+    *flat = type_of(n, 1)->rank == 3;
+    if (!need_same_dtype(ctx, n, 2, 0) || !heads_read(ctx, n, 1, "num_heads", k) ||
+        !heads_read(ctx, n, 2, "num_heads", v))
+        return false;
+    return type_of(n, 2)->rank == type_of(n, 1)->rank || fail(ctx, n, "K and V have other numbers of axes");
+}
+
 bool infer_multi_head_attention(Ctx *ctx, Node *n) {
     Heads q, k, v;
-    if (!infer_begin(ctx, n)) return false;
-    for (int i = 1; i < 3; i++)
-        if (!node_in(n, i) || !need_same_dtype(ctx, n, i, 0))
-            return fail(ctx, n, "K or V is missing, or of another type: Q, K, V in one tensor are not supported");
-    if (!need_rank(ctx, n, 0, 3, 3) || !heads_read(ctx, n, 0, "num_heads", &q) ||
-        !heads_read(ctx, n, 1, "num_heads", &k) || !heads_read(ctx, n, 2, "num_heads", &v))
-        return false;
-    bool flat = type_of(n, 1)->rank == 3;
-    if (type_of(n, 2)->rank != type_of(n, 1)->rank) return fail(ctx, n, "K and V have other numbers of axes");
+    bool flat;
+    if (!infer_begin(ctx, n) || !operands_read(ctx, n, &q, &k, &v, &flat)) return false;
     if (k.count != q.count || v.count != q.count) return fail(ctx, n, "K or V has other heads than Q");
     if (!equal_dims(ctx, n, q.batch, k.batch, "the batch sizes of Q and K") ||
         !equal_dims(ctx, n, q.batch, v.batch, "the batch sizes of Q and V") ||
@@ -206,7 +235,7 @@ bool infer_multi_head_attention(Ctx *ctx, Node *n) {
     Dtype t = type_of(n, 0)->dtype;
     return set_output(ctx, n, 0, t, 3, (Dim[]){q.batch, q.length, dim_mul(ctx, heads, v.depth)}) &&
            set_output(ctx, n, 1, t, 4, (Dim[]){q.batch, heads, keys, k.depth}) &&
-           set_output(ctx, n, 2, t, 4, (Dim[]){q.batch, heads, keys, v.depth});
+           set_output(ctx, n, 2, t, 4, (Dim[]){q.batch, heads, keys, v.depth}) && set_output(ctx, n, 3, t, 4, scores);
 }
 
 /* ---- GroupQueryAttention ---- */
@@ -252,7 +281,6 @@ bool infer_group_query_attention(Ctx *ctx, Node *n) {
     const Type *q = type_of(n, 0);
     if (heads < 1 || kept < 1 || heads > INT32_MAX || heads % kept)
         return fail(ctx, n, "%lld heads of Q cannot share %lld of K and V", (long long)heads, (long long)kept);
-    if (node_int(n, "smooth_softmax") == 1) return fail(ctx, n, "smooth_softmax is not supported");
     if (node_float(n, "softcap") < 0)
         return fail(ctx, n, "softcap is %g, must not be negative", node_float(n, "softcap"));
     if (!node_in(n, 1) != !node_in(n, 2) || !node_in(n, 3) != !node_in(n, 4))
@@ -284,7 +312,15 @@ bool infer_group_query_attention(Ctx *ctx, Node *n) {
     Dim keys = present_length(ctx, n, q->dims[1]), scores[] = {q->dims[0], dim_const(ctx, heads), q->dims[1], keys};
     if (!keys) return fail(ctx, n, "the length of the present overflows");
     if (!score_bias_fits(ctx, n, 10, scores)) return false;
+    if (node_in(n, 11) && (!need_same_dtype(ctx, n, 11, 0) || !need_rank(ctx, n, 11, 1, 1) ||
+                           !equal_dims(ctx, n, type_of(n, 11)->dims[0], scores[1], "the numbers of sinks and heads")))
+        return false;
+    int64_t shown = node_int(n, "qk_output");
+    bool wanted = n->n_out > 3 && n->out[3];
+    if (shown < 0 || shown > 2) return fail(ctx, n, "qk_output is %lld, must be 0 to 2", (long long)shown);
+    if (wanted && !shown) return fail(ctx, n, "output 3 is asked for, but qk_output is 0");
     Dim present[] = {q->dims[0], h, keys, d};
     return set_output(ctx, n, 0, q->dtype, 3, (Dim[]){q->dims[0], q->dims[1], dim_const(ctx, heads * depth)}) &&
-           set_output(ctx, n, 1, q->dtype, 4, present) && set_output(ctx, n, 2, q->dtype, 4, present);
+           set_output(ctx, n, 1, q->dtype, 4, present) && set_output(ctx, n, 2, q->dtype, 4, present) &&
+           set_output(ctx, n, 3, q->dtype, 4, scores);
 }

@@ -15,10 +15,9 @@ static inline idx bin_end(const region *r, idx bin) {
 
 /* A corner's element: halves go away from 0; what lies far outside lies at the end of what counts. */
 static inline idx corner(double at) {
-    enum { FAR = 1 << 24 };
+    const double far = 16777216;
     const double whole = at < 0 ? -mcc_floor_f64(0.5 - at) : mcc_floor_f64(at + 0.5);
-    if (!(whole > -FAR)) return -FAR;
-    return whole < FAR ? (idx)whole : FAR;
+    return (idx)(!(whole > -far) ? -far : whole < far ? whole : far);
 }
 
 static inline region region_between(double first, double last, idx bins, idx n) {

@@ -240,6 +240,11 @@ MANY = small(node("Foo", ["x"], ["a"], name="first"), node("Relux", ["a"], ["b"]
              node("NoSuchOperator", ["c"], ["d"], name="fourth", domain="com.microsoft"), node("Scaler", ["d"], ["y"], name="fifth", domain="ai.onnx.ml"))
 case("unsupported", MANY, r"(?s)node 'first' \(Foo-0\): operator Foo \(ai.onnx, opset 17\) is not supported; .*'third'.*"
      r"'second' .*did you mean Relu\?.*'fourth' .*com.microsoft.*'fifth'", lines=5)
+case("other trades", small(*[node(op, ["x"], ["y%d" % i], name=op, domain=domain) for i, (op, domain) in enumerate(
+    [("SequenceLength", None), ("OptionalHasElement", None), ("StringSplit", None), ("ImageDecoder", None), ("Binarizer", "ai.onnx.ml"),
+     ("FlexAttention", "ai.onnx.preview"), ("Adam", "ai.onnx.preview.training")])], node("Relu", ["x"], ["y"])),
+     "(?s)'SequenceLength' .*about sequences.*'OptionalHasElement' .*optional values.*'StringSplit' .*strings.*'ImageDecoder' .*image files.*"
+     "'Binarizer' .*classical.*'FlexAttention' .*preview.*'Adam' .*training", lines=7)
 case("mcc's own operators", small(node("Fused", ["x"], ["y"], domain="mcc")), "operator Fused .* is not supported")
 case("control flow", nested(2), "then_branch or else_branch is missing")
 

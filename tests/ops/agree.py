@@ -243,9 +243,10 @@ def positioned_rotary(d):
     return case("RotaryEmbedding", [x, at, d.f(M, half), d.f(M, half)], domain=MICROSOFT, **attrs)
 
 
-def key_mask(d, B, L, T):
-    """What is masked loses 10000, which leaves few digits to tell scores apart where all are."""
-    mask = d.one(None, d.i(1, T + 1, B, dtype=np.int32), d.i(0, 2, B, T, dtype=np.int32), d.i(0, 2, B, L, T, dtype=np.int32))
+def key_mask(d, B, L, T, more=lambda B: 0):
+    """What is masked loses 10000, which leaves few digits to tell scores apart where all are. `more`: behind lengths."""
+    mask = d.one(None, d.i(1, T + 1, B, dtype=np.int32), d.i(0, 2, B, T, dtype=np.int32), d.i(0, 2, B, L, T, dtype=np.int32),
+                 np.concatenate([d.i(1, T + 1, B, dtype=np.int32), np.zeros(more(B), np.int32)]))
     if mask is not None and mask.ndim > 1:
         mask[..., 0] = 1
     return mask
@@ -257,7 +258,9 @@ def projected(d):
     T = L + P * past
     wide = [H * D] * 3
     attrs = {"num_heads": H, "unidirectional": d.size(0, 1)}
-    inputs = [d.f(B, L, N), d.f(N, sum(wide), scale=0.4), d.f(sum(wide)), key_mask(d, B, L, T), d.f(2, B, H, P, D) if past else None]
+    inputs = [d.f(B, L, N), d.f(N, sum(wide), scale=0.4), d.f(sum(wide)), key_mask(d, B, L, T, lambda B: B), d.f(2, B, H, P, D) if past else None]
+    if inputs[3] is not None and inputs[3].shape == (2 * B,):  # where keys begin
+        inputs[3][B:] = inputs[3][:B] - 1 - d.i(0, 2, B) * (inputs[3][:B] > 1)
     if d.maybe(0.3):
         inputs += [d.f(B, H, L, T)]
     if d.maybe(0.3):
@@ -274,11 +277,27 @@ def multi_head(d):
         S, attrs["unidirectional"] = L, d.size(0, 1)
     T = S + P * past
     k, v = (d.f(B, S, H * D), d.f(B, S, H * E)) if form == "flat" else (d.f(B, H, S, D), d.f(B, H, S, E))
-    inputs = [d.f(B, L, H * D), k, v, d.f(H * (2 * D + E)) if form == "flat" and d.maybe() else None, key_mask(d, B, L, T),
-              d.f(1, H, L, T) if d.maybe(0.3) else None]
+    inputs = [d.f(B, L, H * D), k, v, d.f(H * (2 * D + E)) if form == "flat" and d.maybe() else None, key_mask(d, B, L, T, lambda B: 2 * B + 2),
+              d.f(d.one(1, B), d.one(1, H), L, T) if d.maybe(0.3) else None]
     if past:
         inputs += [d.f(B, H, P, D), d.f(B, H, P, E)]
     return case("MultiHeadAttention", inputs, 3 if past else 1, domain=MICROSOFT, **attrs)
+
+
+def packed_heads(d):
+    """Q, K and V in one tensor, or K and V: ONNX Runtime's kernel for processors has them apart alone."""
+    B, L, S, H, D = d.size(1, 2), d.size(), d.size(), d.size(1, 2, 3), d.size(4, 8)
+    apart = lambda x, i: np.ascontiguousarray(x[:, :, :, i]).reshape(*x.shape[:2], -1)
+    if d.maybe():
+        x = d.f(B, L, H, 3, D)
+        more = [d.f(3 * H * D) if d.maybe() else None, key_mask(d, B, L, L)]
+        packed, inputs = [x, None, None] + more, [apart(x, i) for i in range(3)] + more
+    else:
+        q, x = d.f(B, L, H * D), d.f(B, S, H, 2, D)
+        more = [None, key_mask(d, B, L, S)]
+        packed, inputs = [q, x, None] + more, [q, apart(x, 0), apart(x, 1)] + more
+    c = case("MultiHeadAttention", packed, domain=MICROSOFT, num_heads=H)
+    return {**c, "peer": {**c, "inputs": inputs}}
 
 
 def group_query(d):
@@ -304,7 +323,25 @@ def group_query(d):
         attrs["local_window_size"] = 2
     if d.maybe(0.3):
         attrs["softcap"] = 2.0
-    return case("GroupQueryAttention", inputs, 3, domain=MICROSOFT, constant=(6,), **attrs)
+    if d.maybe(0.4):
+        attrs["smooth_softmax"] = 1
+    if d.maybe(0.3):
+        inputs += [None] * (11 - len(inputs)) + [d.f(H)]
+    outputs = 3
+    if d.maybe(0.3):
+        outputs, attrs["qk_output"] = 4, d.size(1, 2)
+    return case("GroupQueryAttention", inputs, outputs, domain=MICROSOFT, constant=(6,), **attrs)
+
+
+def narrow_product(d):
+    bits, size, K, N = d.size(2, 4, 8), d.size(16, 32, 64, 128), d.size(16, 40, 64, 96), d.size(1, 5, 16)
+    blocks = -(-K // size)
+    zeros = d.one(None, d.i(0, 256, N, (blocks * bits + 7) // 8, dtype=np.uint8), d.f(N, blocks) + 2 ** (bits - 1))
+    inputs = [d.f(*d.one((), (2,)), d.size(1, 3), K), d.i(0, 256, N, blocks, size * bits // 8, dtype=np.uint8), d.f(N, blocks, scale=0.1), zeros, None,
+              d.f(N) if d.maybe() else None]
+    while inputs[-1] is None:
+        inputs.pop()
+    return case("MatMulNBits", inputs, domain=MICROSOFT, constant=(1, 2, 3, 4, 5), limit=1e-3, K=K, N=N, bits=bits, block_size=size)
 
 
 OPERATORS = {
@@ -315,7 +352,7 @@ OPERATORS = {
     "FastGelu": gelus("FastGelu"), "BiasGelu": gelus("BiasGelu"), "QuickGelu": gelus("QuickGelu"), "SkipLayerNormalization": skip_norm,
     "SkipSimplifiedLayerNormalization": skip_simplified, "SimplifiedLayerNormalization": simplified, "EmbedLayerNormalization": embed,
     "own RotaryEmbedding": positioned_rotary,
-    "own Attention": projected, "MultiHeadAttention": multi_head, "GroupQueryAttention": group_query}
+    "own Attention": projected, "MultiHeadAttention": multi_head, "GroupQueryAttention": group_query, "packed MultiHeadAttention": packed_heads, "MatMulNBits": narrow_product}
 
 
 def model_of(c):
@@ -332,13 +369,14 @@ def model_of(c):
 
 
 def check(c, library, path):
-    data, feed = model_of(c)
-    with open(path + ".onnx", "wb") as f:
-        f.write(data)
-    shown = {k: v for k, v in c.items() if k != "inputs"}
+    (data, feed), (known, fed) = model_of(c), model_of(c.get("peer", c))
+    for name, what in (".onnx", data), (".peer.onnx", known):
+        with open(path + name, "wb") as f:
+            f.write(what)
+    shown = {k: v for k, v in c.items() if k not in ("inputs", "peer")}
     shown["shapes"] = [None if a is None else (str(np.asarray(a).dtype), np.shape(a)) for a in c["inputs"]]
     try:
-        want = peer.ort.Session(library, path + ".onnx").run(feed)
+        want = peer.ort.Session(library, path + ".peer.onnx").run(fed)
     except Exception as e:  # what it has no kernel for says nothing
         print("ONNX Runtime refuses %s: %s" % (shown, str(e)[:200]))
         return False

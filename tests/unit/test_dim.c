@@ -110,6 +110,26 @@ static void test_data(void) {
     CHECK(sub(add(x, a), x) == a);
 }
 
+static int64_t two(void *env, Dim d) {
+    (void)env, (void)d;
+    return 2;
+}
+
+/* Sums of more terms than one has places for, as of what many nodes select */
+static void test_long(void) {
+    enum { MANY = 200 };
+    Node *n = node_new(graph_new(ctx, NULL), OP_Identity, NULL, NULL, 0, 1);
+    Dim sum = k(0), other = k(1);
+    int64_t v = 0;
+    for (int i = 0; i < MANY; i++) sum = add(sum, dim_data(ctx, n, 0, 9));
+    for (int i = 0; i < MANY; i++) other = add(dim_data(ctx, n, 0, 9), other);
+    CHECK(sum && other && sum->lo == 0 && sum->hi == 9 * MANY && dim_has_data(sum));
+    CHECK(sub(sum, sum) == k(0) && quo(mul(sum, k(6)), k(3)) == mul(sum, k(2)));
+    CHECK(dim_eval(sum, two, NULL, &v) && v == 2 * MANY);
+    CHECK(dim_eval(quo(sub(mul(sum, other), sum), k(7)), two, NULL, &v) && v == 2 * MANY * 2 * MANY / 7);
+    CHECK(dim_min(ctx, sum, other) == dim_min(ctx, other, sum) && dim_max(ctx, sum, k(-1)) == sum);
+}
+
 static void test_equal(void) {
     Graph *g = graph_new(ctx, NULL), *body = graph_new(ctx, g);
     Dim a = symbol("a", 1, 100), b = symbol("b", 50, 60),
@@ -228,6 +248,7 @@ int main(void) {
     test_bounds();
     test_overflow();
     test_data();
+    test_long();
     test_equal();
     test_random();
     ctx_free(ctx);
