@@ -90,7 +90,7 @@ bool node_check(Ctx *ctx, Node *n) {
     if (!check_arity(ctx, n) || !check_attrs(ctx, n)) return false;
     for (int i = 0; i < n->n_in; i++) {
         if (!n->in[i] || !n->in[i]->constant || dtype_supported(n->in[i]->type.dtype)) continue;
-        diag_error(ctx, n, "input %d is %s: mcc compiles tensors of real numbers", i, dtype_name(n->in[i]->type.dtype));
+        diag_error(ctx, n, "input %d is %s, which mcc does not support: it compiles tensors of real numbers", i, dtype_name(n->in[i]->type.dtype));
         return false;
     }
     return true;

@@ -228,7 +228,7 @@ bool resolve_inputs(Reader *r, Graph *g) {
     for (int i = 0; i < g->n_inputs; i++) {
         const Type *t = &g->inputs[i]->type;
         if (t->kind == TYPE_TENSOR && dtype_supported(t->dtype)) continue;
-        diag_error(r->ctx, NULL, "input '%s' is %s: mcc compiles tensors of real numbers",
+        diag_error(r->ctx, NULL, "input '%s' is %s, which mcc does not support: it compiles tensors of real numbers",
                    diag_name(r->ctx, g->inputs[i]->name), type_text(r->ctx, t));
         return false;
     }
