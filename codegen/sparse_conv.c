@@ -190,7 +190,7 @@ static bool emit(Kernel *k) {
 
 static double work_of(const Node *n) {
     Plane to = node_plane(n, "to");
-    return SPARSE_EACH * sparse_multiplies(n) * (double)(panel_pixels(to.h * to.w) / PANEL) *
+    return (double)SPARSE_EACH * sparse_multiplies(n) * (double)(panel_pixels(to.h * to.w) / PANEL) *
            (double)n->out[0]->type.dims[0]->hi;
 }
 
