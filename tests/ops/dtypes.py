@@ -233,6 +233,22 @@ def complaints(every, want, got, limit, where):
                 yield f"{op} {attrs} output {i}, {where}: {np.abs(g - w).max(initial=0)} apart, the largest number is {most}"
 
 
+def whole_vectors(folder):
+    """Roundings of one vector of bfloat16, with this processor's instructions: what is chosen between by bits was exchanged once."""
+    numbers = (np.arange(16) % 17 - 8).astype(np.float32) / 8
+    for op, want in ("Round", np.rint(numbers)), ("Floor", np.floor(numbers)), ("Ceil", np.ceil(numbers)):
+        types = [helper.make_tensor_value_info(name, TensorProto.BFLOAT16, [16]) for name in "xy"]
+        model = helper.make_model(helper.make_graph([helper.make_node(op, ["x"], ["y"])], "g", types[:1], types[1:]),
+                                  opset_imports=[helper.make_opsetid("", 22)], ir_version=9)
+        stem = os.path.join(folder, op)
+        with open(stem + ".onnx", "wb") as out:
+            out.write(model.SerializeToString())
+        subprocess.run([MCC, stem + ".onnx", "--emit=shared", "--name=m", "-mcpu=native", "-o", stem + ".so"], check=True)
+        got = Model(stem + ".so", "m").run([(numbers.view(np.uint32) >> 16).astype(np.uint16)])[0]
+        if (got.astype(np.uint32) << 16).view(np.float32).tolist() != want.tolist():
+            yield f"{op} of a vector of bfloat16: {got}"
+
+
 def main():
     every, wrong = chosen(), []
     with tempfile.TemporaryDirectory() as folder:
@@ -240,6 +256,7 @@ def main():
         for name, (kind, limit) in TYPES.items():
             for level in ("-O1", "-O0") if os.environ.get("MCC_TEST_ALL") == "1" else ("-O1",):
                 wrong += complaints(every, want, run(folder, every, kind, level), limit, f"{name} {level}")
+        wrong += whole_vectors(folder)
         for name in chosen_narrow():
             kind, numbers = NARROW[name]
             some = list(narrow(numbers))
