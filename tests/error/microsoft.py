@@ -18,7 +18,8 @@ SIZES = {"q": Q, "k": (2, 3, 8), "p": (2, 1, 5, 8), "n": (INT32, (2,)), "t": (IN
 RESULTS = [
     own("MultiHeadAttention", ["q", "q", "q"], {}, "num_heads is 0", {"q": Q}),
     own("MultiHeadAttention", ["q", "q", "q"], {"num_heads": 3}, "is not a multiple of 3", {"q": Q}),
-    own("MultiHeadAttention", ["q"], {"num_heads": 2}, "Q, K, V in one tensor are not supported", {"q": Q}),
+    own("MultiHeadAttention", ["q"], {"num_heads": 2}, "must have 5 axes", {"q": Q}),
+    own("MultiHeadAttention", ["q", "kv", "", "b"], {"num_heads": 2}, "it has biases, which K and V in one tensor do not take", {"q": Q, "kv": (2, 3, 2, 2, 8), "b": (48,)}),
     own("MultiHeadAttention", ["q", "k", "q"], {"num_heads": 2}, "the lengths of K and V differ", {"q": Q, "k": (2, 4, 16)}),
     own("MultiHeadAttention", ["q", "k", "q"], {"num_heads": 2}, "the sizes of a head of Q and K differ", {"q": Q, "k": (2, 3, 8)}),
     own("MultiHeadAttention", ["q", "q", "q", "b"], {"num_heads": 2}, "the numbers of biases and columns differ", {"q": Q, "b": (47,)}),
@@ -31,7 +32,6 @@ RESULTS = [
     own("Attention", ["q", "w"], {"num_heads": 1, "qkv_hidden_sizes": [16, 16, -16]}, "-16 columns cannot be shared", {"q": Q, "w": (16, 48)}),
     own("Attention", ["q", "w"], {"num_heads": 2, "do_rotary": 1}, "do_rotary and past_present_share_buffer are not supported", {"q": Q, "w": (16, 48)}),
     own("GroupQueryAttention", GQA, {"num_heads": 2, "kv_num_heads": 0}, "2 heads of Q cannot share 0", SIZES),
-    own("GroupQueryAttention", GQA, {"num_heads": 2, "kv_num_heads": 1, "smooth_softmax": 1}, "smooth_softmax is not supported", SIZES),
     own("GroupQueryAttention", GQA, {"num_heads": 2, "kv_num_heads": 1, "do_rotary": 1}, "do_rotary needs cosines and sines", SIZES),
     own("GroupQueryAttention", GQA, {"num_heads": 3, "kv_num_heads": 1}, "16 numbers cannot be shared by 3 heads", SIZES),
     own("GroupQueryAttention", GQA[:6], {"num_heads": 2, "kv_num_heads": 1}, "total_sequence_length is missing", SIZES),

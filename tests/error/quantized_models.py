@@ -72,7 +72,7 @@ REFUSED = [
     ("is nan, must be finite", add(sa=F("nan"))), ("is 0, must be finite and positive", add(sy=F(0))),
     ("input 2 is int8, input 0 is uint8", dequantize(F(1), np.int8(0))), ("quantizes to int64", quantize(F(1), np.int64(0))),
     ("input 2 is int8, input 0 is uint8", conv(zx=np.int8(0))), ("input 5 is uint8, input 3 is int8", conv(zw=np.uint8(0))),
-    ("input 8 is float32, must be int32", conv(bias=np.zeros(2, F))), ("input 1 is int32", quantize(np.int32(1))),
+    ("input 8 is float32, must be int32", conv(bias=np.zeros(2, F))), ("input 1 is int64", quantize(np.int64(1))),
     ("output_dtype is int8, the zero points are uint8", quantize(F(1), output_dtype=3)), ("output_dtype is 99", quantize(F(1), output_dtype=99)),
     ("the number of scales and the size of the axis", quantize(F([1, 2, 3]), np.zeros(3, np.uint8))),
     ("the numbers of scales and of zero points", quantize(F([1, 2, 3, 4]), np.zeros(3, np.uint8))),

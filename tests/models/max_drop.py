@@ -134,7 +134,7 @@ def refused():
                            ("add --quantize=int8 and --calibrate", "--max-drop=1%", "--quantize=int8"),
                            ("such as 20dB", "--max-drop=20", "--metric=sqnr", "--quantize=int8", "--calibrate=samples"),
                            ("from 0 to 1", "--max-drop=2", "--quantize=int8", "--calibrate=samples"),
-                           ("cosine, sqnr or top1", "--max-drop=1%", "--metric=top5", "--quantize=int8", "--calibrate=samples")):
+                           ("cosine, sqnr, top1 or accuracy", "--max-drop=1%", "--metric=top5", "--quantize=int8", "--calibrate=samples")):
         assert text in run("net.onnx", "-o", "bad.o", *options, code=2), options
         assert not os.path.exists("bad.o")
 
