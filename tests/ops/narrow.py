@@ -10,6 +10,7 @@ import sys
 import tempfile
 import numpy as np
 import onnx_wire as w
+from onnx import TensorProto, helper, numpy_helper
 from model import Model
 
 MCC = os.environ["MCC"]
@@ -139,11 +140,28 @@ def check_size(folder):
     assert np.isnan(y[0]).all() and np.isfinite(y[1]).all(), y
 
 
+def check_known(folder):
+    """A product whose operand only folding knows: it has no reference kernel, and stays a product."""
+    rng, path = np.random.default_rng(2), os.path.join(folder, "known")
+    a, b, codes = rng.standard_normal((3, 32)).astype(np.float32), np.float32(0.5), rng.integers(-8, 8, (32, 8)).astype(np.int8)
+    names = {"a": a, "b": b, "codes": codes, "scale": np.float32(0.25)}
+    nodes = [helper.make_node("Add", ["a", "b"], ["x"]), helper.make_node("DequantizeLinear", ["codes", "scale"], ["w"]),
+             helper.make_node("MatMul", ["x", "w"], ["product"]), helper.make_node("Mul", ["product", "z"], ["y"])]
+    types = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [3, 8]) for name in "zy"]
+    graph = helper.make_graph(nodes, "g", types[:1], types[1:], [numpy_helper.from_array(v, k) for k, v in names.items()])
+    with open(path + ".onnx", "wb") as f:
+        f.write(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString())
+    z = rng.standard_normal((3, 8)).astype(np.float32)
+    y = compile_model(path, "-mcpu=native").check([z])[0]
+    assert np.allclose(y, (a + b) @ (codes * np.float32(0.25)) * z, 1e-4, 1e-4), y
+
+
 def main():
     seed, count = int(os.environ.get("MCC_TEST_SEED", "1")), int(os.environ.get("MCC_TEST_COUNT", "20"))
     with tempfile.TemporaryDirectory() as folder:
         parallel = define_parallel_for(folder)
         check_size(folder)
+        check_known(folder)
         for i in range(count):
             rng = np.random.default_rng([seed, i])
             check_case(random_case(rng), rng, os.path.join(folder, "m%d" % i))
