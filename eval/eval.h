@@ -4,6 +4,8 @@
 
 #include "ir/ir.h"
 
+bool eval_has_kernel(Op op); /* false: eval_node refuses it */
+
 /* One node on concrete inputs (in[i] NULL: absent). Output tensors are made in n's graph (against --max-fold); their dims
  * come from shape_<op> or inference on the inputs' dims. *status: MCC_OK or what the kernel said. false after diag_error. */
 bool eval_node(Ctx *ctx, const Node *n, const Tensor *const *in, Tensor **out, int *status);

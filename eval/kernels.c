@@ -21,3 +21,5 @@ static const EvalKernels table[OP_COUNT] = {
 };
 
 const EvalKernels *eval_kernels(Op op) { return &table[op]; }
+
+bool eval_has_kernel(Op op) { return table[op].run != NULL; }

@@ -130,8 +130,7 @@ static bool stays_narrow(const Fold *f, const Node *n) {
 }
 
 static bool is_foldable(Fold *f, const Node *n) {
-    if (n->body || stays_narrow(f, n) || op_has(n->op, OP_DECOMPOSED) || op_has(n->op, OP_RANDOM) || n->n_out == 0 ||
-        !n->out[0] || op_has(n->op, OP_CONTROL) || op_has(n->op, OP_LOWERED)) /* work that operands do not tell; no kernel */
+    if (n->body || stays_narrow(f, n) || !eval_has_kernel(n->op) || op_has(n->op, OP_RANDOM) || n->n_out == 0 || !n->out[0])
         return false;
     for (int i = 0; i < n->n_in; i++)
         if (!input_is_known(n, i)) return false;
